@@ -1,0 +1,37 @@
+/*
+ * addr.h - one IPv4 or IPv6 address, and prefixes
+ */
+#ifndef BASE_ADDR_H
+#define BASE_ADDR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+enum { ADDR_TEXT_MAX = 64 };
+
+struct addr {
+	uint8_t family;		/* 4, 6, or 0 for none */
+	uint8_t b[16];		/* network order; IPv4 in the first four bytes, the rest zero */
+};
+
+struct prefix {
+	struct addr addr;	/* host bits zero */
+	uint8_t bits;
+};
+
+bool addr_parse(const char *text, struct addr *ret);		/* strict: no octal, no short forms, no zone */
+bool prefix_parse(const char *text, struct prefix *ret);	/* host bits must be zero */
+void addr_format(const struct addr *a, char out[ADDR_TEXT_MAX]);
+void prefix_format(const struct prefix *p, char out[ADDR_TEXT_MAX]);
+bool addr_eq(const struct addr *a, const struct addr *b);
+bool prefix_has(const struct prefix *p, const struct addr *a);
+bool prefix_overlap(const struct prefix *a, const struct prefix *b);
+struct addr addr_plus(const struct addr *base, uint64_t n);	/* base + n, in the low 64 bits */
+uint64_t addr_minus(const struct addr *a, const struct addr *base);	/* UINT64_MAX: other family or below */
+unsigned addr_len(const struct addr *a);			/* 4 or 16; 0 for none */
+/* v4-mapped socket addresses become family 4. */
+bool addr_from_sockaddr(const struct sockaddr_storage *sa, struct addr *ret, uint16_t *ret_port);
+socklen_t addr_to_sockaddr(const struct addr *a, uint16_t port, struct sockaddr_storage *ret);
+
+#endif

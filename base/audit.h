@@ -1,0 +1,62 @@
+/*
+ * audit.h - the audit log: JSON lines, one per decision or aggregate (contracts: reasons and audit)
+ *
+ * Theory of operation: a part opens DIR/SRC.jsonl before it drops rights and keeps appending to it
+ * (O_APPEND, one write(2) a line). Each line carries ts, seq, src, prev (SHA-256 of the previous line,
+ * hex) and what the event gives. audit_put() writes at once; audit_deny() aggregates by the key
+ * (sandbox, what, port, reason): the first is written at once, repeats within AUDIT_WINDOW_MS become one
+ * line with "count". A lost line is counted and reported by an event "lost". Thread-safe.
+ * Peer bytes go in as struct rd with audit_rd() and are escaped and cut at 256; secrets never go in.
+ * On open, an existing file is continued: seq and prev are taken from its last whole line, a torn last
+ * line is ended with a newline and counted as lost.
+ */
+#ifndef BASE_AUDIT_H
+#define BASE_AUDIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+
+enum { AUDIT_WINDOW_MS = 10000, AUDIT_VALUE_MAX = 256, AUDIT_LINE_MAX = 8192, AUDIT_KEYS_MAX = 16384 };
+
+struct audit;
+
+/* Create or continue DIR/SRC.jsonl, 0640 uid:gid. 0 or -errno. */
+int audit_open(const char *dir, const char *src, uid_t uid, gid_t gid, struct audit **ret);
+void audit_close(struct audit *a);		/* writes pending counts */
+DEFINE_AUTO(audit, struct audit *, audit_close)
+
+/* What every event has. NULL strings are written as "". */
+struct audit_head {
+	const char *event;	/* "dns", "flow", "request", "sandbox", "policy", "daemon", ... */
+	const char *sandbox, *profile;
+	const char *decision;	/* "allow", "deny", "observe", or "" for events that decide nothing */
+	const char *reason;	/* reason_text() */
+	const char *rule;	/* the rule's text, or "default" */
+	const char *policy;	/* the profile's SHA-256, hex */
+};
+
+/* A line under construction; on the stack. Field names are ours, constant, lower case. */
+struct audit_line {
+	struct wr w;
+	uint8_t buf[AUDIT_LINE_MAX];
+};
+void audit_begin(struct audit_line *l, const struct audit_head *h);
+void audit_str(struct audit_line *l, const char *field, const char *ours);	/* trusted text, still escaped */
+void audit_rd(struct audit_line *l, const char *field, struct rd peer);		/* peer bytes */
+void audit_u64(struct audit_line *l, const char *field, uint64_t v);
+
+/* Written at once. 0, or -errno when the line could not be written (counted). */
+int audit_put(struct audit *a, struct audit_line *l);
+/*
+ * Aggregated: `key` is what makes two refusals the same (sandbox, what, port, reason as one string of
+ * the caller's making). Returns 0, or -errno.
+ */
+int audit_aggregate(struct audit *a, const char *key, struct audit_line *l);
+/* Write counts whose window has passed; call about once a second. Flush all with `all`. */
+void audit_tick(struct audit *a, bool all);
+int audit_reopen(struct audit *a, int new_fd /* takes */);	/* rotation */
+bool audit_healthy(struct audit *a);				/* the last write succeeded */
+
+#endif

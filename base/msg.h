@@ -1,0 +1,111 @@
+/*
+ * msg.h - the messages between Cordon's processes (bodies of base/ipc.h datagrams)
+ *
+ * Fixed structs in host order on one host, between processes of one build: HELLO carries the protocol
+ * number and the build, and a mismatch is refused with both. Every char array is NUL-terminated by the
+ * sender and checked by the receiver (msg_text_ok). msg_size() gives the one length a type may have.
+ *
+ * Conversations (part = dns, gitproxy, keeper on RUN/parts/netd.sock; inspect on its inherited pair):
+ *   part  -> netd  HELLO                      first datagram; identity also by SO_PEERCRED
+ *   netd  -> part  PROFILE* SANDBOX* NAME* END    the snapshot; the part answers nothing before END
+ *   netd  -> part  PROFILE, SANDBOX, GONE, NAME, NAME_GONE afterwards, each answered by DONE{sequence}
+ *                  PROFILE replaces the profile of that id at once (two-phase reload: PREPARE/COMMIT)
+ *   dns   -> netd  PIN                        answered by PINNED with the same sequence
+ *   netd  -> gitproxy CLOSE                   revocation; answered by DONE
+ *   inspect -> netd VERDICT                   a refused or newly decided flow, for the audit
+ *   cli   -> netd  ADD RM LS STATUS RELOAD RUN    on RUN/control.sock; answered by REPLY (+ memfd of text)
+ * Which part gets what: PROFILE and SANDBOX: dns, gitproxy, keeper. NAME: inspect, gitproxy.
+ */
+#ifndef BASE_MSG_H
+#define BASE_MSG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/ipc.h"
+
+enum { MSG_PROTOCOL = 1 };
+enum { MSG_NAME = 256,		/* DNS name */
+       MSG_LABEL = 64,		/* sandbox or profile name */
+       MSG_SHA = 65,		/* hex */
+       MSG_ADDRS = 16,		/* addresses of one pin, per family */
+       MSG_TEXT = 1024 };
+
+enum msg_type {
+	MSG_NONE = 0,
+	MSG_HELLO, MSG_PROFILE, MSG_SANDBOX, MSG_GONE, MSG_NAME_IS, MSG_NAME_GONE, MSG_END, MSG_DONE,
+	MSG_PREPARE, MSG_READY, MSG_COMMIT, MSG_ABORT,
+	MSG_PIN, MSG_PINNED, MSG_CLOSE, MSG_VERDICT,
+	MSG_ADD, MSG_RM, MSG_LS, MSG_STATUS, MSG_RELOAD, MSG_RUN, MSG_REPLY,
+	MSG_SIGN, MSG_CERT, MSG_OPEN,		/* gitproxy - keeper; bodies in gitproxy/keeper_ipc.h */
+	MSG_TYPE_COUNT
+};
+
+struct msg_hello { uint32_t protocol; uint32_t role /* enum proc_role */; char build[MSG_LABEL]; };
+
+/* Descriptor 0: sealed memfd with the profile's canonical text. */
+struct msg_profile { uint16_t id; uint16_t pad_; uint32_t generation; char name[MSG_LABEL]; char sha256[MSG_SHA]; };
+
+struct msg_sandbox { uint16_t id; uint16_t profile; struct addr addr[2] /* v4, v6; family 0: none */; char name[MSG_LABEL]; };
+struct msg_gone { uint16_t id; };
+struct msg_name { uint32_t index /* synthetic addresses are pool + index */; char name[MSG_NAME]; };
+struct msg_done { int32_t result; /* 0 or -errno */ };
+
+/*
+ * All profiles of the new generation are sent as PROFILE between PREPARE and READY; the part keeps them
+ * aside, answers READY (result 0 and the number it compiled), and swaps at COMMIT or drops at ABORT.
+ */
+struct msg_reload { uint32_t generation; int32_t result; uint32_t count; };
+
+struct msg_pin {
+	uint16_t profile, sandbox;
+	uint8_t n4, n6;			/* real addresses; none at all for names that are only proxied */
+	uint16_t pad_;
+	uint32_t ttl;			/* seconds, of the addresses */
+	struct addr a4[MSG_ADDRS], a6[MSG_ADDRS];
+	char name[MSG_NAME];		/* canonical */
+};
+struct msg_pinned {
+	uint32_t reason;		/* enum reason; REASON_NONE when pinned */
+	uint32_t index;
+	uint8_t has4, has6;		/* which families may be answered */
+	uint8_t pad_[2];
+};
+
+struct msg_close { uint16_t sandbox; uint16_t pad_; };	/* drop its proxied connections */
+
+struct msg_verdict {
+	uint32_t mark;			/* profile << 16 | sandbox */
+	uint32_t reason;		/* enum reason; REASON_NONE: decided */
+	struct addr saddr, daddr;	/* as the sandbox sees them */
+	uint16_t sport, dport;
+	uint16_t sni_len;		/* peer bytes, not terminated */
+	uint16_t pad_;
+	uint32_t lost;			/* verdicts that did not fit into the socket before this one */
+	uint8_t sni[MSG_NAME];
+};
+
+struct msg_add {
+	char name[MSG_LABEL], profile[MSG_LABEL], interface[16];
+	uint8_t mac[6];
+	uint8_t dhcp, pad_;
+	struct addr addr[2];		/* v4, v6 */
+};
+struct msg_rm { char name[MSG_LABEL]; };
+/* RUN is an ADD whose registration ends with the connection. Descriptor 0 (optional): nothing yet. */
+/* REPLY: code 0 or -errno; text is one line for people; descriptor 0, when there, a memfd of JSON. */
+struct msg_reply { int32_t code; uint32_t exit_status /* 0 done, 1 refused or failed, 2 usage */; char text[MSG_TEXT]; };
+
+/* The one body length of a type, or -1. 0 for END, LS, STATUS, RELOAD. */
+int msg_size(enum msg_type t);
+/* Length as msg_size() says and the head's: cast of the body, or NULL. Use with MSG_BODY(). */
+const void *msg_body(const struct ipc_in *in, enum msg_type t);
+/* NUL within n bytes. */
+bool msg_text_ok(const char *text, size_t n);
+bool msg_text_set(char *to, size_t n, const char *from);	/* false: too long, `to` is empty */
+/* ipc_send of one type: length from msg_size(). */
+int msg_send(int sock, enum msg_type t, uint32_t sequence, const void *body);
+int msg_send_fd(int sock, enum msg_type t, uint32_t sequence, const void *body, int fd);
+
+#endif

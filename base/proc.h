@@ -1,0 +1,59 @@
+/*
+ * proc.h - roles, privilege drop, and starting other programs
+ *
+ * Theory of operation: every daemon starts as root, opens what needs it, calls proc_drop() and only then
+ * reads a byte from outside. A role's uid is that of the account cordon-ROLE (group cordon) when it
+ * exists (`make install` makes them), else a fixed number (PROC_UID_BASE + role), so that a checkout
+ * runs without touching /etc/passwd: to the kernel a number is a user.
+ */
+#ifndef BASE_PROC_H
+#define BASE_PROC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/mem.h"
+
+enum proc_role { ROLE_NONE = 0, ROLE_NETD, ROLE_INSPECT, ROLE_DNS, ROLE_GITPROXY, ROLE_KEEPER, ROLE_COUNT };
+enum { PROC_UID_BASE = 63960 };		/* group cordon is PROC_UID_BASE itself when not in /etc/group */
+
+const char *proc_role_name(enum proc_role r);	/* "netd" ... */
+uid_t proc_role_uid(enum proc_role r);
+gid_t proc_group(void);
+
+/*
+ * Become the role: groups {cordon}, uid, only the capabilities in `caps` (bit per CAP_* number) kept in
+ * permitted and effective and nothing in the bounding set, no_new_privs, not dumpable, core 0, umask 077.
+ * 0 or -errno. Must be root.
+ */
+int proc_drop(enum proc_role r, uint64_t caps);
+#define CAP_BIT(c) (1ull << (c))
+
+/* One row of a seccomp allow list; `why` is documentation that the reviewer reads. */
+struct proc_syscall { int nr; const char *why; };
+/* Allow exactly these (kill the process otherwise). Ends with nr -1. */
+int proc_seccomp(const struct proc_syscall *table);
+
+struct proc_fd { int from, to; };	/* descriptor `from` here becomes `to` in the child */
+struct proc_spec {
+	const char *path;		/* absolute */
+	const char *const *argv;	/* NULL-terminated */
+	const char *const *envp;	/* NULL: an empty environment with PATH only */
+	const struct proc_fd *fds;	/* 0 is /dev/null, 1 and 2 are inherited unless mapped; all others closed */
+	size_t nfds;
+	bool die_with_parent;		/* SIGKILL when the calling thread's process ends */
+	bool own_group;			/* new process group, so that it can be killed whole */
+};
+/* Start it. 0 or -errno (exec failures included). ret_pidfd is close-on-exec. */
+int proc_spawn(const struct proc_spec *spec, pid_t *ret_pid, int *ret_pidfd);
+
+/* Where the other programs live: the folder of this executable, with a trailing slash cut. 0 or -errno. */
+int proc_program(const char *name, char *ret_path, size_t cap);
+/* Tell whoever started us (--ready-fd N and NOTIFY_SOCKET) that we serve. fd -1: only the latter. */
+void proc_ready(int fd);
+/* Create a directory and set owner and mode, refusing symlinks and other people's. 0 or -errno. */
+int proc_mkdir(const char *path, mode_t mode, uid_t uid, gid_t gid);
+
+#endif

@@ -1,0 +1,31 @@
+/*
+ * rtnl.h - links, neighbours, routes and policy routing rules through rtnetlink
+ *
+ * Every "add" is idempotent (already there is success), every "del" too. 0 or -errno.
+ */
+#ifndef NFT_RTNL_H
+#define NFT_RTNL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+
+struct rtnl_link { int index; bool up; bool bridged; /* has a master */ uint8_t mac[6]; char name[16]; };
+int rtnl_link_get(const char *name, struct rtnl_link *ret);	/* -ENODEV: no such interface */
+int rtnl_link_set(int index, bool up);
+int rtnl_neigh_add(int index, const struct addr *a, const uint8_t mac[6]);	/* permanent */
+int rtnl_neigh_del(int index, const struct addr *a);
+int rtnl_route_add(int index, const struct addr *host);		/* /32 or /128, scope link */
+int rtnl_route_del(int index, const struct addr *host);
+
+/* Names of the interfaces of default routes; up to max. Number found or -errno. */
+int rtnl_default_links(char names[][16], int max);
+/* Every address of this host; number or -errno. */
+int rtnl_host_addresses(struct addr *ret, int max);
+
+/* Backstop of one IPv6 sandbox interface: pref 91 iif IF without a state bit: unreachable. */
+int rtnl_backstop_add(const char *interface);
+int rtnl_backstop_del(const char *interface);
+
+#endif

@@ -1,0 +1,73 @@
+/*
+ * ruleset.h - the elements of table inet cordon, written and read back through libnftnl
+ *
+ * Theory of operation: rules are static (cordon.nft); at run time only elements change, in transactions
+ * that the kernel acknowledges before ruleset_commit() returns. Elements carry a comment (user data) so
+ * that the kernel is the database: a restarted netd reads names and sandboxes back. The one rule that is
+ * inserted at run time is the queue rule of chain inspect (native queue expression where the kernel has
+ * it, else the xt NFQUEUE target through nft_compat). Holds CAP_NET_ADMIN; single-threaded.
+ */
+#ifndef NFT_RULESET_H
+#define NFT_RULESET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/mem.h"
+#include "policy/policy.h"
+
+enum { RULESET_NOTE_MAX = 200 };	/* bytes of an element's comment */
+
+struct ruleset;
+int ruleset_open(struct ruleset **ret);			/* 0 or -errno */
+void ruleset_close(struct ruleset *r);
+DEFINE_AUTO(ruleset, struct ruleset *, ruleset_close)
+
+/*
+ * The maps, by name in cordon.nft (the 4 or 6 is chosen by the address family):
+ *   identity{4,6}  interface . mac . address -> mark      note "NAME PROFILE"
+ *   grants{4,6}    profile mark . address . proto . port -> chain      note: the rule
+ *   real{4,6}      synthetic -> real address              note: the name
+ *   names          synthetic IPv4 address (index)         note: the name
+ */
+enum ruleset_map { MAP_IDENTITY, MAP_GRANTS, MAP_REAL, MAP_NAMES };
+struct ruleset_elem {
+	enum ruleset_map map;
+	struct addr addr;			/* guest address, or synthetic address */
+	struct addr real;			/* MAP_REAL */
+	uint32_t mark;				/* MAP_IDENTITY: value; MAP_GRANTS: profile << 16 */
+	char interface[16];			/* MAP_IDENTITY */
+	uint8_t mac[6];				/* MAP_IDENTITY */
+	uint8_t proto;				/* MAP_GRANTS */
+	uint16_t port;				/* MAP_GRANTS */
+	enum grant_action action;		/* MAP_GRANTS */
+	char note[RULESET_NOTE_MAX + 1];	/* printable, no quotes */
+};
+
+/* A transaction: begin, any number of put and del, commit (waits for the kernel). -EEXIST and -ENOENT are
+ * errors of the whole transaction, nothing of which then happened. Big batches are fine. */
+int ruleset_begin(struct ruleset *r);
+int ruleset_put(struct ruleset *r, const struct ruleset_elem *e);
+int ruleset_del(struct ruleset *r, const struct ruleset_elem *e);
+int ruleset_commit(struct ruleset *r);
+void ruleset_abort(struct ruleset *r);
+
+/* Every element of one map and family (4 or 6; names: 4). fn returns 0 to go on. 0 or -errno. */
+typedef int ruleset_each_fn(void *owner, const struct ruleset_elem *e);
+int ruleset_each(struct ruleset *r, enum ruleset_map map, uint8_t family, ruleset_each_fn *fn, void *owner);
+
+bool ruleset_present(struct ruleset *r);		/* table inet cordon is there */
+/* Put the queue rule before the drop of chain inspect, unless it is there. ret_native: which kind. */
+int ruleset_queue_rule(struct ruleset *r, uint16_t queue, bool *ret_native);
+
+/* Delete conntrack entries whose mark matches under mask (all families). 0 or -errno. */
+int ruleset_flows_close(struct ruleset *r, uint32_t mark, uint32_t mask);
+
+/* A netlink socket subscribed to nftables changes and links: poll it, then read. -errno on failure. */
+int ruleset_watch_open(void);
+enum { WATCH_TABLE_GONE = 1, WATCH_RULES_CHANGED = 2, WATCH_LINK = 4 };
+/* Bits of what happened (never blocks), or -errno. -ENOBUFS: assume all of them. */
+int ruleset_watch_read(int fd);
+
+#endif

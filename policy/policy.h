@@ -1,0 +1,103 @@
+/*
+ * policy.h - a compiled profile and the decisions it makes; the one implementation used by every part
+ *
+ * Theory of operation: YAML text is read against one schema table (schema.c), all errors are collected
+ * with line and column, and the result is an immutable, reference-counted struct policy with a canonical
+ * text (whose compilation gives the same bytes) and its SHA-256. Decisions are pure functions of a
+ * policy and their arguments; their zero is deny. Names passed in must be canonical (name_canonical()).
+ * Thread-safe: a policy never changes; references are atomic.
+ */
+#ifndef POLICY_POLICY_H
+#define POLICY_POLICY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "policy/address.h"
+#include "policy/diag.h"
+#include "policy/reason.h"
+
+enum { POLICY_NAME_MAX = 253, POLICY_GRANTS_MAX = 64, POLICY_TEXT_MAX = 4 << 20 };
+
+struct policy;
+
+/*
+ * Compile one profile. `name` is the profile's (the file's without .yaml). 0, -EINVAL with errors in d,
+ * or -ENOMEM. Warnings go to d as well.
+ */
+struct policy_site;	/* what of the host configuration matters: ca names, pools, nested groups */
+int policy_compile(const char *name, const char *file, const char *text, size_t n,
+		   const struct policy_site *site, struct diag *d, struct policy **ret);
+struct policy *policy_ref(const struct policy *p);
+void policy_unref(struct policy *p);
+DEFINE_AUTO(policy, struct policy *, policy_unref)
+
+const char *policy_name(const struct policy *p);
+const char *policy_canonical(const struct policy *p, size_t *ret_n);
+const char *policy_sha256(const struct policy *p);	/* 64 hex digits of the canonical text */
+
+/* What a part must know of the host configuration to compile. Filled by host_config_site(). */
+struct policy_site {
+	const char *const *ca_names; size_t n_ca_names;		/* NULL: not checked */
+	const char *const *nested_groups; size_t n_nested_groups;
+	struct address_context addresses;
+	bool observe_permitted;
+};
+
+/*
+ * Canonical form of a host name: lower case, one trailing dot removed, labels [a-z0-9_-]{1,63}, at most
+ * 253 bytes, not an IP literal in any spelling (dotted, octal, hex, decimal, bracketed). Non-ASCII is
+ * refused here (policy files convert IDN to A-labels before). False: refuse the traffic.
+ */
+bool name_canonical(struct rd raw, char out[POLICY_NAME_MAX + 1]);
+
+enum grant_action { GRANT_NONE = 0, GRANT_FORWARD, GRANT_INSPECT, GRANT_PROXY };
+struct grant {
+	uint8_t proto;			/* IPPROTO_TCP or IPPROTO_UDP */
+	uint16_t port;
+	enum grant_action action;
+};
+
+struct name_decision {
+	bool allowed;
+	enum reason reason;		/* when not allowed */
+	const char *rule;		/* text such as "network.allow: *.files.example"; lives as long as the policy; "default" */
+	const struct grant *grants; size_t n_grants;	/* live as long as the policy */
+	bool proxied;			/* every grant is GRANT_PROXY: needs no real address */
+	bool private_ok;
+	bool wildcard;
+	bool ancestor;			/* not allowed itself, but an ancestor of an exact allowed name: NODATA (RFC 8020) */
+};
+void policy_decide_name(const struct policy *p, const char *name, struct name_decision *ret);
+/* Record types beyond A and AAAA: allowed only where the rule lists them. */
+bool policy_allows_type(const struct policy *p, const char *name, uint16_t qtype);
+/* Is this (name, proto, port) granted, and how. GRANT_NONE: not. */
+enum grant_action policy_decide_port(const struct policy *p, const char *name, uint8_t proto, uint16_t port);
+
+enum git_service { GIT_SERVICE_NONE = 0, GIT_SERVICE_UPLOAD_PACK, GIT_SERVICE_RECEIVE_PACK };
+struct repo_decision {
+	bool allowed;
+	enum reason reason;
+	const char *rule;
+};
+/* host canonical; path the canonical "owner/repo" (lower-cased for matching inside, no .git). */
+void policy_decide_repo(const struct policy *p, const char *host, const char *repo,
+			enum git_service service, struct repo_decision *ret);
+bool policy_is_git_host(const struct policy *p, const char *host);
+bool policy_git_nested(const struct policy *p, const char *host);	/* deeper groups allowed */
+bool policy_ech_allowed(const struct policy *p);
+bool policy_icmp_echo(const struct policy *p);
+
+struct policy_limits {
+	uint32_t connections, new_connections_per_second, dns_queries_per_second, names, git_transfers,
+		 audit_lines_per_second;
+	uint64_t request_bytes;
+};
+const struct policy_limits *policy_limits(const struct policy *p);
+
+/* The schema as a reference (Markdown), for documentation and `cordon check --schema`. */
+void policy_print_schema(FILE *to);
+
+#endif

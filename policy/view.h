@@ -1,0 +1,59 @@
+/*
+ * view.h - a part's picture of sandboxes, profiles and names, kept in step with netd
+ *
+ * Theory of operation: dns, gitproxy and keeper hold one connection to RUN/parts/netd.sock. view_feed()
+ * eats what arrives and answers DONE; until END came (and whenever the connection is lost) the view
+ * is not ready and every look-up fails, so the part refuses everything. The owner reconnects with
+ * view_connect() (proxied connections that run go on). Look-ups are thread-safe (rwlock) and give copies
+ * and a reference to the policy, so nothing borrowed outlives the lock.
+ */
+#ifndef POLICY_VIEW_H
+#define POLICY_VIEW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/msg.h"
+#include "base/proc.h"
+#include "policy/host_config.h"
+#include "policy/policy.h"
+
+struct view;
+
+/* `extra` (may be NULL) gets datagrams that the view does not know (PINNED, CLOSE); it returns 0 or -errno. */
+typedef int view_extra_fn(void *owner, const struct ipc_in *in);
+int view_new(const struct host_config *c, enum proc_role role, view_extra_fn *extra, void *owner,
+	     struct view **ret);
+void view_free(struct view *v);
+DEFINE_AUTO(view, struct view *, view_free)
+
+/*
+ * Connect, say HELLO. Returns the descriptor (owned by the view, blocking; poll it, then view_feed())
+ * or -errno. Forgets the old picture only when the new snapshot is complete; not ready meanwhile.
+ */
+int view_connect(struct view *v);
+int view_fd(const struct view *v);		/* -1 when not connected */
+/* Read and apply one datagram. 0, or -errno: connection lost (closed; view_connect() again). */
+int view_feed(struct view *v);
+bool view_ready(struct view *v);
+/* A thread that connects, feeds and reconnects for ever (for gitproxy and keeper). 0 or -errno. */
+int view_start_thread(struct view *v);
+/* Wait until ready; 0 or -ETIMEDOUT. For threaded users at start. */
+int view_wait_ready(struct view *v, unsigned timeout_ms);
+
+struct view_sandbox {
+	uint16_t id, profile;
+	struct addr addr[2];
+	char name[MSG_LABEL];
+	struct policy *policy;			/* a reference: view_sandbox_done() */
+};
+/* By guest address. False: unknown sandbox, or not ready: refuse. */
+bool view_sandbox_of(struct view *v, const struct addr *guest, struct view_sandbox *ret);
+void view_sandbox_done(struct view_sandbox *s);
+/* The name behind a synthetic address. */
+bool view_name_of(struct view *v, const struct addr *synthetic, char out[MSG_NAME]);
+/* Send on the connection (thread-safe). */
+int view_send(struct view *v, enum msg_type t, uint32_t sequence, const void *body);
+
+#endif
