@@ -18,6 +18,8 @@
 #include "policy/policy.h"
 
 enum { RULESET_NOTE_MAX = 200 };	/* bytes of an element's comment */
+enum { RULESET_NFLOG_GROUP = 17220, RULESET_QUEUE = 17220 };	/* as in cordon.nft */
+#define RULESET_LOG_PREFIX "cordon:"	/* then the reason's text */
 
 struct ruleset;
 int ruleset_open(struct ruleset **ret);			/* 0 or -errno */
