@@ -1,0 +1,149 @@
+/*
+ * bytes.c - the parts of the cursor and the writer that are too long for a header
+ *
+ * Theory of operation: see bytes.h. bytes_escape() turns peer bytes into text that neither a log reader
+ * nor a terminal can be fooled with: it goes through the input one character at a time, and whatever is
+ * not a complete, shortest-form, printable UTF-8 character is shown byte by byte as \xNN.
+ * Invariants: allocates nothing (but rd_dup_str), keeps no state, output is always NUL-terminated and
+ * consists of whole units, so a cut never leaves half an escape.
+ * Spec: RFC 3629 (UTF-8). Fuzzed by tests/fuzz/fuzz_bytes_escape.c.
+ */
+#include "base/bytes.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+static uint8_t ascii_lower(uint8_t c)
+{
+	return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+}
+
+bool rd_eq_nocase(struct rd r, const char *s)
+{
+	if (r.failed || r.n != strlen(s))
+		return false;
+	for (size_t i = 0; i < r.n; i++)
+		if (ascii_lower(r.p[i]) != ascii_lower((uint8_t)s[i]))
+			return false;
+	return true;
+}
+
+char *rd_dup_str(struct rd r)
+{
+	char *s;
+
+	if (r.failed || (r.n && memchr(r.p, 0, r.n)))
+		return NULL;
+	s = malloc(r.n + 1);
+	if (!s)
+		return NULL;
+	if (r.n)
+		memcpy(s, r.p, r.n);
+	s[r.n] = 0;
+	return s;
+}
+
+bool wr_fmt(struct wr *w, const char *fmt, ...)
+{
+	size_t room = w->failed ? 0 : w->cap - w->n;
+	va_list ap;
+	int n;
+
+	if (w->failed)
+		return false;
+	va_start(ap, fmt);
+	/* vsnprintf ends with a NUL, which needs a byte of room although it does not count. */
+	n = vsnprintf(room ? (char *)w->p + w->n : NULL, room, fmt, ap);
+	va_end(ap);
+	if (n < 0 || (size_t)n >= room)
+		return !(w->failed = true);
+	w->n += (size_t)n;
+	return true;
+}
+
+/* Characters that are valid UTF-8 but reorder, hide or break the text around them. */
+static bool char_is_unsafe(uint32_t c)
+{
+	static const struct { uint32_t from, to; } ranges[] = {
+		{ 0x0000, 0x001f },	/* C0 */
+		{ 0x007f, 0x009f },	/* DEL, C1: U+009B starts a control sequence */
+		{ 0x200b, 0x200f },	/* zero width, direction marks */
+		{ 0x2028, 0x202e },	/* line separators, direction overrides */
+		{ 0x2060, 0x206f },	/* invisible operators, isolates */
+		{ 0xfeff, 0xfeff },	/* byte order mark */
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(ranges); i++)
+		if (c >= ranges[i].from && c <= ranges[i].to)
+			return true;
+	return false;
+}
+
+/* Bytes of the character r starts with, 0 when there is no complete and shortest-form one. */
+static size_t utf8_char(struct rd r, uint32_t *ret_c)
+{
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	uint8_t b;
+	size_t n;
+
+	if (!rd_u8(&r, &b))
+		return 0;
+	n = b < 0x80 ? 1 : b >> 5 == 6 ? 2 : b >> 4 == 14 ? 3 : b >> 3 == 30 ? 4 : 0;
+	if (!n)
+		return 0;
+	*ret_c = n == 1 ? b : b & (0x7fu >> n);
+	for (size_t i = 1; i < n; i++) {
+		if (!rd_u8(&r, &b) || b >> 6 != 2)
+			return 0;
+		*ret_c = *ret_c << 6 | (b & 0x3f);
+	}
+	if (*ret_c < least[n] || *ret_c > 0x10ffff || (*ret_c >= 0xd800 && *ret_c <= 0xdfff))
+		return 0;
+	return n;
+}
+
+/* The next character of `in` as it is shown, at most 4 bytes; how many were written. */
+static size_t escape_next(struct rd *in, char unit[5])
+{
+	uint32_t c = 0;
+	size_t n = utf8_char(*in, &c);
+	uint8_t b;
+
+	if (!n || char_is_unsafe(c)) {
+		if (!rd_u8(in, &b))
+			return 0;
+		return (size_t)snprintf(unit, 5, "\\x%02x", b);
+	}
+	if (n == 1 && (c == '\\' || c == '"')) {
+		unit[0] = '\\';
+		unit[1] = (char)c;
+		return rd_skip(in, 1) ? 2 : 0;
+	}
+	return rd_copy(in, unit, n) ? n : 0;
+}
+
+size_t bytes_escape(struct rd in, size_t max, char *out, size_t cap)
+{
+	static const char dots[] = "...";
+	struct wr w = wr_of(out, cap);
+	bool cut = in.n > max;
+	char unit[5];
+
+	if (!cap)
+		return 0;
+	if (cut)
+		in.n = max;
+	while (rd_left(&in)) {
+		size_t n = escape_next(&in, unit);
+
+		if (n + sizeof(dots) > cap - w.n) {	/* keeps room for the dots and the NUL */
+			cut = true;
+			break;
+		}
+		wr_put(&w, unit, n);
+	}
+	if (cut && sizeof(dots) <= cap - w.n)
+		wr_str(&w, dots);
+	out[w.n] = 0;
+	return w.n;
+}
