@@ -99,7 +99,7 @@ struct msg_reply { int32_t code; uint32_t exit_status /* 0 done, 1 refused or fa
 
 /* The one body length of a type, or -1. 0 for END, LS, STATUS, RELOAD. */
 int msg_size(enum msg_type t);
-/* Length as msg_size() says and the head's: cast of the body, or NULL. Use with MSG_BODY(). */
+/* Length as msg_size() says and the head's: cast of the body, or NULL. */
 const void *msg_body(const struct ipc_in *in, enum msg_type t);
 /* NUL within n bytes. */
 bool msg_text_ok(const char *text, size_t n);
