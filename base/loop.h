@@ -22,10 +22,10 @@ typedef void loop_fn(struct loop *l, struct watch *w, uint32_t events);
 typedef void timer_fn(struct loop *l, struct timer *t);
 
 struct watch {
-	int fd;			/* borrowed; -1 when not in a loop */
+	int fd;			/* borrowed; loop_del() leaves it as it is */
 	uint32_t events;
 	loop_fn *fn;
-	struct watch *prev, *next;
+	struct watch *prev, *next;	/* private; zero-initialise */
 };
 
 struct timer {
