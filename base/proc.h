@@ -26,7 +26,8 @@ gid_t proc_group(void);
 /*
  * Become the role: groups {cordon}, uid, only the capabilities in `caps` (bit per CAP_* number) kept in
  * permitted and effective and nothing in the bounding set, no_new_privs, not dumpable, core 0, umask 077.
- * 0 or -errno. Must be root.
+ * A parent-death signal stays set (the kernel forgets it at a change of uid). 0 or -errno: exit then.
+ * Must be root.
  */
 int proc_drop(enum proc_role r, uint64_t caps);
 #define CAP_BIT(c) (1ull << (c))
@@ -43,13 +44,13 @@ struct proc_spec {
 	const char *const *envp;	/* NULL: an empty environment with PATH only */
 	const struct proc_fd *fds;	/* 0 is /dev/null, 1 and 2 are inherited unless mapped; all others closed */
 	size_t nfds;
-	bool die_with_parent;		/* SIGKILL when the calling thread's process ends */
+	bool die_with_parent;		/* SIGKILL when the calling thread ends (needs the right to kill it) */
 	bool own_group;			/* new process group, so that it can be killed whole */
 };
 /* Start it. 0 or -errno (exec failures included). ret_pidfd is close-on-exec. */
 int proc_spawn(const struct proc_spec *spec, pid_t *ret_pid, int *ret_pidfd);
 
-/* Where the other programs live: the folder of this executable, with a trailing slash cut. 0 or -errno. */
+/* Path of another of Cordon's programs: beside this executable, else in libexec. 0 or -errno. */
 int proc_program(const char *name, char *ret_path, size_t cap);
 /* Tell whoever started us (--ready-fd N and NOTIFY_SOCKET) that we serve. fd -1: only the latter. */
 void proc_ready(int fd);
