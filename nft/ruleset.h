@@ -31,7 +31,7 @@ DEFINE_AUTO(ruleset, struct ruleset *, ruleset_close)
  *   identity{4,6}  interface . mac . address -> mark      note "NAME PROFILE"
  *   grants{4,6}    profile mark . address . proto . port -> chain      note: the rule
  *   real{4,6}      synthetic -> real address              note: the name
- *   names          synthetic IPv4 address (index)         note: the name
+ *   names{4,6}     synthetic address in use               note: the name (put both families)
  */
 enum ruleset_map { MAP_IDENTITY, MAP_GRANTS, MAP_REAL, MAP_NAMES };
 struct ruleset_elem {
@@ -69,7 +69,7 @@ int ruleset_flows_close(struct ruleset *r, uint32_t mark, uint32_t mask);
 /* A netlink socket subscribed to nftables changes and links: poll it, then read. -errno on failure. */
 int ruleset_watch_open(void);
 enum { WATCH_TABLE_GONE = 1, WATCH_RULES_CHANGED = 2, WATCH_LINK = 4 };
-/* Bits of what happened (never blocks), or -errno. -ENOBUFS: assume all of them. */
+/* Bits of what may have happened since (never blocks), or -errno. A hint: look before acting. */
 int ruleset_watch_read(int fd);
 
 #endif
