@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "policy/mark.h"
 
 struct rtnl_link { int index; bool up; bool bridged; /* has a master */ uint8_t mac[6]; char name[16]; };
 int rtnl_link_get(const char *name, struct rtnl_link *ret);	/* -ENODEV: no such interface */
@@ -23,6 +24,23 @@ int rtnl_route_del(int index, const struct addr *host);
 int rtnl_default_links(char names[][16], int max);
 /* Every address of this host; number or -errno. */
 int rtnl_host_addresses(struct addr *ret, int max);
+
+/*
+ * One policy routing rule. table 0: unreachable. mask 0: any mark. Preferences, before main at 32766:
+ * the host's own replies, the sandbox networks, one rule per IPv6 sandbox interface, steered packets.
+ */
+enum { RTNL_PREF_REPLY = 89, RTNL_PREF_NETWORK = 90, RTNL_PREF_INTERFACE = 91, RTNL_PREF_STEER = 101 };
+struct rtnl_rule {
+	uint8_t family;			/* 4 or 6 */
+	uint32_t pref;
+	struct prefix from;		/* family 0: any */
+	const char *iif;		/* NULL: any */
+	uint32_t mark, mask;
+	uint32_t table;
+};
+int rtnl_rule(const struct rtnl_rule *r, bool add);
+/* `local default dev lo` in a table of its own, where steered packets are looked up. */
+int rtnl_local_table(uint32_t table, uint8_t family, bool add);
 
 /* Backstop of one IPv6 sandbox interface: pref 91 iif IF without a state bit: unreachable. */
 int rtnl_backstop_add(const char *interface);

@@ -1,0 +1,353 @@
+/*
+ * firewall.c - the static part: ruleset text, sysctls, routing rules; what must be there before any VM
+ *
+ * Theory of operation: cordon.nft is compiled into the program; the lines between its two site markers
+ * are replaced by defines made from the host configuration, and libnftables loads the result in one
+ * transaction. What is changed outside nftables stands in tables here (sysctls, rules), each change is
+ * idempotent, and former sysctl values are kept in STATE/firewall.saved until `firewall stop` puts them
+ * back. The order of starting is the ruleset first, so that forwarding is switched on behind it.
+ */
+#include "nft/firewall.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+#include <nftables/libnftables.h>
+
+#include "base/mem.h"
+#include "nft/rtnl.h"
+#include "nft/sysctl.h"
+
+#define SITE_BEGIN "# ---- site ----\n"
+#define SITE_END "# ---- end of site ----\n"
+
+enum { UPLINKS_MAX = 16, STEER_TABLE = 100 };
+
+/* The text of cordon.nft, NUL-terminated. */
+__asm__(".section .rodata\n"
+	"cordon_nft_text:\n"
+	".incbin \"nft/cordon.nft\"\n"
+	".byte 0\n"
+	".previous\n");
+extern const char cordon_nft_text[];
+
+static void file_close(FILE *f) { fclose(f); }
+DEFINE_AUTO(file, FILE *, file_close)
+typedef struct nft_ctx *nft_ctx_ptr;
+DEFINE_AUTO(nft_ctx, nft_ctx_ptr, nft_ctx_free)
+
+/* ---- rendering ---- */
+
+/* What may stand between quotes in nft text: an interface name or a pattern ending in an asterisk. */
+static bool interface_ok(const char *s)
+{
+	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.@-");
+
+	return n > 0 && n < IF_NAMESIZE && (!s[n] || !strcmp(s + n, "*"));
+}
+
+static bool render_interfaces(FILE *f, const char *define, char *const *names, size_t n)
+{
+	fprintf(f, "define %s = { ", define);
+	for (size_t i = 0; i < n; i++) {
+		if (!interface_ok(names[i]))
+			return false;
+		fprintf(f, "%s\"%s\"", i ? ", " : "", names[i]);
+	}
+	fprintf(f, " }\n");
+	return n > 0;
+}
+
+static bool render_uplinks(FILE *f, const struct host_config *c)
+{
+	char found[UPLINKS_MAX][16], *names[UPLINKS_MAX];
+	int n;
+
+	if (c->n_uplinks)
+		return render_interfaces(f, "UPLINKS", c->uplinks, c->n_uplinks);
+	n = rtnl_default_links(found, UPLINKS_MAX);
+	for (int i = 0; i < n; i++)
+		names[i] = found[i];
+	if (n > 0)
+		return render_interfaces(f, "UPLINKS", names, (size_t)n);
+	fprintf(f, "define UPLINKS = { \"no-uplink\" }\t# no default route: nothing leaves\n");
+	return true;
+}
+
+/* An anonymous set takes no overlapping intervals: a network inside an earlier or wider one is left out. */
+static bool covered(const struct prefix *all, size_t n, size_t at)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (i == at || !prefix_overlap(&all[i], &all[at]))
+			continue;
+		if (all[i].bits < all[at].bits || (all[i].bits == all[at].bits && i < at))
+			return true;
+	}
+	return false;
+}
+
+static void render_networks(FILE *f, const struct prefix *all, size_t n, uint8_t family,
+			    const struct prefix *otherwise)
+{
+	char text[ADDR_TEXT_MAX];
+	bool any = false;
+
+	fprintf(f, "define NETWORKS%u = { ", family);
+	for (size_t i = 0; i < n; i++) {
+		if (all[i].addr.family != family || covered(all, n, i))
+			continue;
+		prefix_format(&all[i], text);
+		fprintf(f, "%s%s", any ? ", " : "", text);
+		any = true;
+	}
+	prefix_format(otherwise, text);				/* an empty set is a syntax error */
+	fprintf(f, "%s }\n", any ? "" : text);
+}
+
+static void render_address(FILE *f, const char *define, struct addr a)
+{
+	char text[ADDR_TEXT_MAX];
+
+	addr_format(&a, text);
+	fprintf(f, "define %s = %s\n", define, text);
+}
+
+static void render_pools(FILE *f, const struct pool *p)
+{
+	char v4[ADDR_TEXT_MAX], v6[ADDR_TEXT_MAX];
+
+	prefix_format(&p->v4, v4);
+	prefix_format(&p->v6, v6);
+	fprintf(f, "define POOL4 = %s\ndefine POOL6 = %s\n", v4, v6);
+	render_address(f, "DNS4", pool_addr4(p, POOL_DNS));
+	render_address(f, "DNS6", pool_addr6(p, POOL_DNS));
+	render_address(f, "PROXY4", pool_addr4(p, POOL_PROXY));
+	render_address(f, "PROXY6", pool_addr6(p, POOL_PROXY));
+}
+
+/* The networks that guests live in, those of `cordon run` included. Heap, or NULL. */
+static struct prefix *all_networks(const struct host_config *c, size_t *ret_n)
+{
+	struct prefix *all = calloc(c->n_networks + 2, sizeof(*all));
+
+	if (!all)
+		return NULL;
+	if (c->n_networks)
+		memcpy(all, c->networks, c->n_networks * sizeof(*all));
+	all[c->n_networks] = c->run4;
+	all[c->n_networks + 1] = c->run6;
+	*ret_n = c->n_networks + 2;
+	return all;
+}
+
+static bool render_site(FILE *f, const struct host_config *c)
+{
+	AUTO(mem) struct prefix *nets = NULL;
+	size_t n = 0;
+
+	nets = all_networks(c, &n);
+	if (!nets || !render_interfaces(f, "SANDBOXES", c->interfaces, c->n_interfaces) ||
+	    !render_uplinks(f, c))
+		return false;
+	render_pools(f, &c->pool);
+	render_networks(f, nets, n, 4, &c->pool.v4);
+	render_networks(f, nets, n, 6, &c->pool.v6);
+	return true;
+}
+
+char *firewall_render(const struct host_config *c)
+{
+	AUTO(mem) char *text = NULL;
+	size_t n = 0;
+	FILE *f = open_memstream(&text, &n);
+	const char *begin = strstr(cordon_nft_text, SITE_BEGIN);
+	const char *end = strstr(cordon_nft_text, SITE_END);
+	bool ok;
+
+	if (!f || !begin || !end) {
+		errno = f ? EINVAL : errno;
+		return NULL;
+	}
+	fwrite(cordon_nft_text, 1, (size_t)(begin - cordon_nft_text) + strlen(SITE_BEGIN), f);
+	ok = render_site(f, c);
+	fputs(end, f);
+	if (fclose(f) != 0 || !ok) {
+		errno = EINVAL;
+		return NULL;
+	}
+	return STEAL(text);
+}
+
+/* ---- loading ---- */
+
+static int run_nft(const char *text, bool dry, char *err, size_t cap)
+{
+	AUTO(nft_ctx) struct nft_ctx *ctx = nft_ctx_new(NFT_CTX_DEFAULT);
+	const char *said;
+
+	if (err && cap)
+		err[0] = '\0';
+	if (!ctx)
+		return -ENOMEM;
+	nft_ctx_buffer_error(ctx);
+	nft_ctx_buffer_output(ctx);
+	nft_ctx_set_dry_run(ctx, dry);
+	if (nft_run_cmd_from_buffer(ctx, text) == 0)
+		return 0;
+	said = nft_ctx_get_error_buffer(ctx);
+	if (err && cap)
+		snprintf(err, cap, "%.*s", (int)strcspn(said, "\n"), said);
+	return -EINVAL;
+}
+
+int firewall_load(const struct host_config *c, char *err, size_t cap)
+{
+	AUTO(mem) char *text = firewall_render(c);
+
+	if (!text) {
+		if (err && cap)
+			snprintf(err, cap, "the ruleset cannot be rendered: bad interface name or no memory");
+		return -errno;
+	}
+	return run_nft(text, false, err, cap);
+}
+
+/* ---- routing ---- */
+
+static int rule_all(const struct host_config *c, bool add)
+{
+	struct rtnl_rule steer = { .pref = RTNL_PREF_STEER, .mark = MARK_STEERED, .mask = MARK_STEERED,
+				   .table = STEER_TABLE };
+	AUTO(mem) struct prefix *nets = NULL;
+	size_t n = 0;
+	int r = 0;
+
+	nets = all_networks(c, &n);
+	if (!nets)
+		return -ENOMEM;
+	for (size_t i = 0; i < n && r == 0; i++) {
+		struct rtnl_rule reply = { .family = nets[i].addr.family, .pref = RTNL_PREF_REPLY,
+					   .from = nets[i], .iif = "lo", .table = 254 /* main */ };
+		struct rtnl_rule closed = { .family = nets[i].addr.family, .pref = RTNL_PREF_NETWORK,
+					    .from = nets[i], .mask = MARK_STATE_MASK };
+
+		r = rtnl_rule(&reply, add);
+		r = r == 0 ? rtnl_rule(&closed, add) : r;
+	}
+	for (uint8_t family = 4; family <= 6 && r == 0; family += 2) {
+		steer.family = family;
+		r = rtnl_local_table(STEER_TABLE, family, add);
+		r = r == 0 ? rtnl_rule(&steer, add) : r;
+	}
+	return r;
+}
+
+/* ---- start and stop ---- */
+
+static int failed(FILE *to, int r, const char *what, const char *todo)
+{
+	fprintf(to, "cordon: %s: %s: %s\n", what, strerror(-r), todo);
+	return r;
+}
+
+int firewall_start(const struct host_config *c, FILE *to)
+{
+	char err[512];
+	int r = firewall_load(c, err, sizeof(err));
+
+	if (r < 0) {
+		fprintf(to, "cordon: ruleset not loaded: %s: run `cordon doctor`, or as root\n", err);
+		return r;
+	}
+	r = rule_all(c, true);
+	if (r < 0)
+		return failed(to, r, "policy routing rules", "run as root; the kernel needs IP_MULTIPLE_TABLES");
+	r = sysctl_apply_host(c, to);
+	if (r < 0)
+		return failed(to, r, "sysctls", "run as root with /proc/sys writable");
+	return 0;
+}
+
+static bool is_sandbox_interface(const struct host_config *c, const char *name)
+{
+	for (size_t i = 0; i < c->n_interfaces; i++)
+		if (fnmatch(c->interfaces[i], name, 0) == 0)
+			return true;
+	return false;
+}
+
+/* The first sandbox interface that is up, or false. */
+static bool any_sandbox_up(const struct host_config *c, struct rtnl_link *ret)
+{
+	struct if_nameindex *all = if_nameindex();
+	bool found = false;
+
+	for (struct if_nameindex *i = all; i && i->if_name && !found; i++)
+		found = is_sandbox_interface(c, i->if_name) && rtnl_link_get(i->if_name, ret) == 0 && ret->up;
+	if (all)
+		if_freenameindex(all);
+	return found;
+}
+
+int firewall_stop(const struct host_config *c, FILE *to)
+{
+	struct rtnl_link link;
+	char err[512];
+	int r;
+
+	if (any_sandbox_up(c, &link)) {
+		fprintf(to, "cordon: interface %s is up: stop the sandbox or `ip link set %s down` first, "
+			"since nothing would police it\n", link.name, link.name);
+		return -EBUSY;
+	}
+	r = sysctl_restore_host(c, to);
+	if (r < 0)
+		return failed(to, r, "sysctls", "run as root");
+	r = rule_all(c, false);
+	if (r < 0)
+		return failed(to, r, "policy routing rules", "run as root");
+	/* Adding first makes the deletion succeed when the table is gone already. */
+	r = run_nft("table inet cordon {}\ndelete table inet cordon\n", false, err, sizeof(err));
+	if (r < 0)
+		fprintf(to, "cordon: ruleset not removed: %s: run as root\n", err);
+	return r;
+}
+
+/* ---- what the kernel must have ---- */
+
+static const struct feature {
+	const char *path, *what;
+} features[] = {
+	{ "/proc/net/netfilter/nfnetlink_queue", "NFQUEUE: enable CONFIG_NETFILTER_NETLINK_QUEUE, or `modprobe nfnetlink_queue`" },
+	{ "/proc/net/netfilter/nfnetlink_log", "NFLOG: enable CONFIG_NETFILTER_NETLINK_LOG, or `modprobe nfnetlink_log`" },
+	{ "/proc/sys/net/netfilter/nf_conntrack_tcp_loose", "conntrack: enable CONFIG_NF_CONNTRACK, or `modprobe nf_conntrack`" },
+	{ "/proc/sys/net/ipv6/conf/all/forwarding", "IPv6: boot without ipv6.disable=1" },
+};
+
+int firewall_check_kernel(const struct host_config *c, FILE *to)
+{
+	AUTO(mem) char *text = firewall_render(c);
+	char err[512];
+	int missing = 0;
+
+	if (!text) {
+		fprintf(to, "cordon: interface names in %s: letters, digits and . _ - and one * at the end\n", c->file);
+		return 1;
+	}
+	/* Run dry: the kernel checks every expression (tproxy, fib, log, nat) and forgets the rest. */
+	if (run_nft(text, true, err, sizeof(err)) < 0) {
+		fprintf(to, "cordon: the kernel refuses the ruleset: %s: enable CONFIG_NF_TABLES_INET, "
+			"NFT_TPROXY, NFT_FIB_INET, NFT_NAT, NFT_MASQ, NFT_LOG, NFT_LIMIT, NFT_REJECT\n", err);
+		missing++;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(features); i++) {
+		if (access(features[i].path, F_OK) == 0)
+			continue;
+		fprintf(to, "cordon: the kernel lacks %s\n", features[i].what);
+		missing++;
+	}
+	return missing;
+}
