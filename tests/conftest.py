@@ -1,0 +1,159 @@
+"""Fixtures: one lab for tests that only look, a lab of their own for tests that break things.
+
+    lab        session: Cordon is up, sandbox vm0 with profile agent; never kill, flush or reload it
+    audit      what the shared lab wrote since this test began
+    capture    what arrived in its internet since this test began
+    labs       function: labs(**options) makes further labs, each closed with the test
+    own_lab    function: a lab like `lab`, to be broken
+    family     4 and 6: the test runs over both
+"""
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+
+from lab import BUILD, Lab, World  # noqa: E402
+from rows import ROWS  # noqa: E402
+
+NEEDED = ("ip", "nft", "nsenter", "unshare", "dnsmasq", "apache2", "openssl", "git", "curl", "dig")
+_covered = {}
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "row(names, families): the threat rows that a test covers")
+
+    def stop(*_):
+        raise KeyboardInterrupt		# so that fixtures end the labs
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+
+
+def missing():
+    """Why a lab cannot be made here, or None."""
+    if os.geteuid() != 0:
+        return "needs root (namespaces)"
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    for program in NEEDED:
+        if not shutil.which(program, path=path):
+            return f"{program} is missing: make test-deps"
+    if not os.path.exists(f"{BUILD}/cordon"):
+        return f"{BUILD}/cordon is not built: make"
+    return None
+
+
+@pytest.fixture(scope="session")
+def world():
+    """CA, certificates and repositories, shared by every lab of the run."""
+    why = missing()
+    if why:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(why)
+    dir = tempfile.mkdtemp(prefix="cordon-world-", dir="/tmp")
+    try:
+        os.chmod(dir, 0o755)
+        yield World(f"{dir}/world")
+    finally:
+        shutil.rmtree(dir, ignore_errors=True)
+
+
+def _close(lab):
+    """End a lab; whatever its daemons' logs hold that is a bug fails here."""
+    lab.shut()
+    problems = lab.problems()
+    lab.close()
+    assert not problems, "\n".join(problems)
+
+
+@pytest.fixture(scope="session")
+def lab(world):
+    with Lab(world) as lab:
+        lab.up()
+        lab.add_sandbox()
+        yield lab
+        _close(lab)
+
+
+@pytest.fixture
+def audit(lab):
+    lab.audit.mark()
+    return lab.audit
+
+
+@pytest.fixture
+def capture(lab):
+    with lab.capture() as capture:
+        yield capture
+
+
+@pytest.fixture
+def labs(world, request):
+    made = []
+
+    def make(up=True, sandbox=True, **options):
+        lab = Lab(world, **options)
+        made.append(lab)
+        request.node.labs = made
+        if up:
+            lab.up()
+        if up and sandbox:
+            lab.add_sandbox()
+        return lab
+    try:
+        yield make
+        for lab in made:
+            _close(lab)
+    finally:
+        for lab in made:
+            lab.close()
+
+
+@pytest.fixture
+def own_lab(labs):
+    return labs()
+
+
+@pytest.fixture(params=[4, 6], ids=["ipv4", "ipv6"])
+def family(request):
+    return request.param
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    if report.when != "call":
+        return
+    for mark in item.iter_markers("row"):
+        names, families = mark.args
+        params = getattr(item, "callspec", None)
+        if params and "family" in params.params:
+            families = (params.params["family"],)
+        for name in names:
+            _covered.setdefault(name, []).append((families, report.outcome))
+    if report.failed:
+        labs = list(getattr(item, "labs", [])) + [v for k, v in item.funcargs.items() if k in ("lab", "own_lab")]
+        for lab in {id(x): x for x in labs}.values():
+            report.sections.append(("audit", lab.audit.describe()[-8000:]))
+            report.sections.append(("daemons", lab.logs()[-8000:]))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Which rows of the threats this run covered, by family."""
+    if not _covered:
+        return
+    write = terminalreporter.write_line
+    terminalreporter.section("threat rows")
+    unknown = set(_covered) - set(ROWS)
+    for name, title in [*ROWS.items(), *((u, "no such row") for u in sorted(unknown))]:
+        tests = _covered.get(name)
+        if not tests:
+            continue
+        counts = " ".join(f"ipv{f}:{sum(f in fs for fs, _ in tests)}" for f in (4, 6))
+        bad = sum(outcome == "failed" for _, outcome in tests)
+        write(f"{name:4} {counts:16} {'FAILED ' + str(bad) if bad else 'ok':9} {title}")
+    open_rows = [name for name in ROWS if name not in _covered]
+    write(f"{len(_covered)} rows covered; none yet for: {' '.join(open_rows)}")
