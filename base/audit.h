@@ -2,13 +2,16 @@
  * audit.h - the audit log: JSON lines, one per decision or aggregate (contracts: reasons and audit)
  *
  * Theory of operation: a part opens DIR/SRC.jsonl before it drops rights and keeps appending to it
- * (O_APPEND, one write(2) a line). Each line carries ts, seq, src, prev (SHA-256 of the previous line,
- * hex) and what the event gives. audit_put() writes at once; audit_deny() aggregates by the key
- * (sandbox, what, port, reason): the first is written at once, repeats within AUDIT_WINDOW_MS become one
- * line with "count". A lost line is counted and reported by an event "lost". Thread-safe.
+ * (O_APPEND, one write(2) a line). Each line begins with ts, seq, src, prev in that order, then what the
+ * event gives. prev is the SHA-256 (hex) of the raw line before, without its newline; 64 zeros in the
+ * first of all. audit_put() writes at once; audit_aggregate() aggregates by the key (sandbox, what, port,
+ * reason): the first is written at once, repeats within AUDIT_WINDOW_MS become one line with "count" (so a
+ * line without count stands for one). A lost line is counted and reported by an event "lost" with count.
+ * A line with "cut" left fields out. Thread-safe.
  * Peer bytes go in as struct rd with audit_rd() and are escaped and cut at 256; secrets never go in.
- * On open, an existing file is continued: seq and prev are taken from its last whole line, a torn last
- * line is ended with a newline and counted as lost.
+ * Values decode from JSON to printable text: \xNN is a byte that was escaped, \\ a backslash.
+ * On open, an existing file is continued: a torn last line (no newline, or not one of ours) is ended with
+ * a newline, stays in the chain as it is, is counted as lost, and its number is not used again.
  */
 #ifndef BASE_AUDIT_H
 #define BASE_AUDIT_H
@@ -40,6 +43,7 @@ struct audit_head {
 /* A line under construction; on the stack. Field names are ours, constant, lower case. */
 struct audit_line {
 	struct wr w;
+	bool cut;		/* a field did not fit */
 	uint8_t buf[AUDIT_LINE_MAX];
 };
 void audit_begin(struct audit_line *l, const struct audit_head *h);
