@@ -5,7 +5,7 @@
 # kind has its own tree below build/. `make help` lists what there is.
 
 B       ?= build/out
-PARTS   := base policy nft netd netd/inspect dns gitproxy gitproxy/keeper cli tests/unit tests/fuzz
+PARTS   := base policy nft netd netd/inspect dns gitproxy gitproxy/keeper cli tests/unit tests/fuzz tests/bench
 VERSION := 0.1.0
 PREFIX  ?= /usr/local
 PYTHON  ?= /usr/bin/python3
@@ -23,6 +23,9 @@ DEFS    := -D_GNU_SOURCE -DCORDON_VERSION='"$(VERSION)"' -DCORDON_LIBEXECDIR='"$
 PROGS :=
 UNITS :=
 FUZZERS :=
+REPLAYS :=
+BENCHES :=
+comma := ,
 
 .DEFAULT_GOAL := all
 include $(wildcard $(PARTS:%=%/part.mk))
@@ -30,6 +33,8 @@ include $(wildcard $(PARTS:%=%/part.mk))
 all: $(PROGS:%=$(B)/%) ## build every program
 unit: $(UNITS:%=$(B)/%)
 fuzzers: $(FUZZERS:%=$(B)/%)
+replays: $(REPLAYS:%=$(B)/%)
+benches: $(BENCHES:%=$(B)/%)
 
 # Programs and unit tests link the objects their part.mk names.
 define link
@@ -37,15 +42,114 @@ $(B)/$(1): $$($(1)_SRC:%.c=$(B)/obj/%.o)
 	@mkdir -p $$(@D)
 	$$(CC) $$(SANF) $(2) $$(LDHARD) $$(LDFLAGS) $$^ $$($(1)_LIB) -o $$@
 endef
-$(foreach p,$(PROGS) $(UNITS),$(eval $(call link,$(p))))
+$(foreach p,$(PROGS) $(UNITS) $(REPLAYS) $(BENCHES),$(eval $(call link,$(p))))
 $(foreach p,$(FUZZERS),$(eval $(call link,$(p),$(FUZZLINK))))
 
-$(B)/obj/%.o: %.c Makefile
+# Other flags (a PREFIX, a sanitizer) build everything anew.
+FLAGS := $(CC) $(DEFS) $(CFLAGS) $(SANF)
+$(B)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(subst ','\'',$(FLAGS))' | cmp -s - $@ || echo '$(subst ','\'',$(FLAGS))' >$@
+
+$(B)/obj/%.o: %.c Makefile $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 $(DEFS) -I. $(WARN) $(HARDEN) $(CFLAGS) $(SANF) -MMD -MP -c $< -o $@
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 
+# ---- what this machine must have. apt-install.sh asks for nothing that is there. ----
+
+BUILD_PKGS := gcc libc6-dev make libnftnl-dev libmnl-dev libnftables-dev libnetfilter-queue-dev \
+	      libnetfilter-log-dev libnetfilter-conntrack-dev libc-ares-dev libssl-dev libyaml-dev \
+	      libcurl4-openssl-dev libseccomp-dev libjansson-dev zlib1g-dev
+RUN_PKGS   := bubblewrap ca-certificates git iproute2 nftables procps
+TEST_PKGS  := python3 python3-pytest apache2-bin dnsmasq-base bind9-dnsutils curl openssl iputils-ping
+FUZZ_PKGS  := clang
+BENCH_PKGS := haproxy
+
+ROOT := $(filter 0,$(shell id -u))
+INSTALL_PKGS = deploy/apt-install.sh
+# As root what is missing is installed on the way; anyone else gets by with what is there.
+ensure = $(if $(ROOT),@$(INSTALL_PKGS) $(1))
+
+deps: ## install what building and running need (root, Debian)
+	@$(INSTALL_PKGS) $(BUILD_PKGS) $(RUN_PKGS)
+test-deps: deps ## install what the tests need
+	@$(INSTALL_PKGS) $(TEST_PKGS)
+bench-deps: test-deps ## install what the benchmarks compare with
+	@$(INSTALL_PKGS) $(BENCH_PKGS)
+
+# ---- tests. Run through sudo, everything is still built as the calling user where that user can write. ----
+
+AS_USER := deploy/as-user.sh
+JOBS     = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+PYTEST  := PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -p no:cacheprovider
+CHECKS  := address,undefined
+# The unit tests' tree: sanitized, whatever the programs are.
+CHECKED := $(if $(SAN),$(B),build/checked)
+
+test: ## build, run every test (as root: install what is missing first)
+	$(call ensure,$(BUILD_PKGS) $(RUN_PKGS) $(TEST_PKGS))
+	$(AS_USER) $(MAKE) $(JOBS) WERROR=1 all
+	$(AS_USER) $(MAKE) $(JOBS) WERROR=1 B=$(CHECKED) SAN=$(or $(SAN),$(CHECKS)) unit replays
+	B=$(B) CHECKED=$(CHECKED) UNITS="$(UNITS)" REPLAYS="$(REPLAYS)" $(PYTEST) $(or $(TESTS),tests)
+
+san: ## the whole suite with sanitized daemons
+	$(MAKE) B=build/san SAN=$(CHECKS) test
+
+T ?= 60
+fuzz: ## fuzz every target for T seconds each, or only ONLY=fuzz_x,...
+	$(call ensure,$(BUILD_PKGS) $(FUZZ_PKGS))
+	$(AS_USER) $(MAKE) $(JOBS) B=build/fuzz CC=clang SAN=address,undefined,fuzzer-no-link fuzzers
+	for f in $(or $(subst $(comma), ,$(ONLY)),$(FUZZERS)); do \
+		$(AS_USER) mkdir -p build/fuzz/corpus/$$f && \
+		$(AS_USER) build/fuzz/$$f -max_total_time=$(T) -timeout=10 -artifact_prefix=build/fuzz/ \
+			build/fuzz/corpus/$$f tests/fuzz/corpus/$${f#fuzz_} || exit 1; \
+	done
+
+# ---- to look at ----
+
+demo: ## show the main job in namespaces of this machine, offline (root)
+	$(call ensure,$(BUILD_PKGS) $(RUN_PKGS) $(TEST_PKGS))
+	$(AS_USER) $(MAKE) $(JOBS) all
+	@B=$(B) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/demo.py build/demo.txt
+
+lab: ## a shell in a sandbox of the lab (root)
+	$(call ensure,$(BUILD_PKGS) $(RUN_PKGS) $(TEST_PKGS))
+	$(AS_USER) $(MAKE) $(JOBS) all
+	@B=$(B) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/lab_shell.py
+
+bench: ## measure against what one would otherwise run, or only ONLY=row,... (root)
+	$(call ensure,$(BUILD_PKGS) $(RUN_PKGS) $(TEST_PKGS) $(BENCH_PKGS))
+	$(AS_USER) $(MAKE) $(JOBS) all benches
+	@B=$(B) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/bench/run.py build/bench.json $(subst $(comma), ,$(ONLY))
+
+# ---- installation ----
+
+LIBEXEC := $(DESTDIR)$(PREFIX)/libexec/cordon
+SHARE   := $(DESTDIR)$(PREFIX)/share
+DAEMONS := $(filter-out cordon,$(PROGS))
+
+install: all ## DESTDIR= PREFIX=/usr/local
+	install -d $(DESTDIR)$(PREFIX)/bin $(LIBEXEC) $(SHARE)/cordon
+	install -m 755 $(B)/cordon $(DESTDIR)$(PREFIX)/bin/cordon
+	$(if $(DAEMONS),install -m 755 $(DAEMONS:%=$(B)/%) $(LIBEXEC)/)
+	install -m 644 nft/cordon.nft $(SHARE)/cordon/cordon.nft
+	$(foreach f,$(wildcard deploy/man/*.[1-8]),install -D -m 644 $(f) $(SHARE)/man/man$(subst .,,$(suffix $(f)))/$(notdir $(f)) &&) :
+	$(foreach f,$(wildcard deploy/examples/*.yaml),install -D -m 644 $(f) $(SHARE)/doc/cordon/examples/$(notdir $(f)) &&) :
+	$(foreach f,$(wildcard deploy/sysusers.d/*.conf),install -D -m 644 $(f) $(DESTDIR)$(PREFIX)/lib/sysusers.d/$(notdir $(f)) &&) :
+	$(foreach f,$(wildcard deploy/tmpfiles.d/*.conf),install -D -m 644 $(f) $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/$(notdir $(f)) &&) :
+
+uninstall: ## what install put there; configuration and state stay
+	rm -f $(DESTDIR)$(PREFIX)/bin/cordon $(SHARE)/man/man*/cordon*.[1-8]
+	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/cordon.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/cordon.conf
+	rm -rf $(LIBEXEC) $(SHARE)/cordon $(SHARE)/doc/cordon
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' Makefile
+	@echo "variables: B=tree SAN=address,undefined WERROR=1 PREFIX=$(PREFIX) TESTS=tests/test_x.py"
+
 clean: ## remove build/
 	rm -rf build
 
-.PHONY: all unit fuzzers clean
+.PHONY: all unit fuzzers replays benches deps test-deps bench-deps test san fuzz demo lab bench install \
+	uninstall help clean FORCE
