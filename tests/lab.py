@@ -21,7 +21,7 @@ import socket
 import tempfile
 
 import labworld
-from labnet import PREFIX, LabError, Space, comm_of, sweep, tool, wait_for
+from labnet import PREFIX, LabError, Space, sweep, wait_for
 from labwatch import MARKER_PORT, Audit, Capture
 from labworld import GATEWAY, ROUTER, Internet, World
 

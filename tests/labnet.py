@@ -138,6 +138,11 @@ class Space:
             finally:
                 _setns(home.fileno())
 
+    def enter_thread(self):
+        """Move the calling thread here for the rest of its life."""
+        with open(self.path) as there:
+            _setns(there.fileno())
+
     def socket(self, family=socket.AF_INET, kind=socket.SOCK_STREAM, proto=0, timeout=10.0):
         """A socket of this namespace."""
         with self.entered():

@@ -52,8 +52,7 @@ LogFormat "%{{Host}}i\\t%m\\t%U%q\\t%>s\\t%{{Authorization}}i\\t%{{Cookie}}i\\t%
 CustomLog {dir}/access.log lab
 User #{uid}
 Group #{uid}
-Listen 80
-Listen 443
+{listen}
 {modules}
 StartServers 1
 ThreadsPerChild 32
@@ -207,7 +206,9 @@ class Web:
         modules = "\n".join(f"LoadModule {n}_module /usr/lib/apache2/modules/mod_{f}.so"
                             for n, f in MODULES.items())
         with open(f"{dir}/httpd.conf", "w") as f:
-            f.write(APACHE_CONF.format(uid=WWW, modules=modules, sites="\n".join(sites), **values))
+            listen = "\n".join(f"Listen {f'[{a}]' if ':' in a else a}:{port}"
+                               for pair in (WEB, GITHUB) for a in pair for port in (80, 443))
+            f.write(APACHE_CONF.format(uid=WWW, listen=listen, modules=modules, sites="\n".join(sites), **values))
         program = shutil.which("apache2", path=ENV["PATH"]) or shutil.which("httpd", path=ENV["PATH"])
         if not program:
             raise LabError("apache2 is missing: make test-deps")
