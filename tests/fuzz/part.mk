@@ -1,0 +1,18 @@
+# Fuzzers. One line each: $(eval $(call fuzzer,THING,SOURCES,LIBRARIES)) builds from
+# tests/fuzz/fuzz_THING.c and the sources it names
+#   fuzz_THING    with libFuzzer (clang; `make fuzz`)
+#   replay_THING  with replay.c, a plain main() that puts every file it is given through the same function
+# The corpus is tests/fuzz/corpus/THING/: small files, made by hand or kept from a finding.
+FUZZLINK := -fsanitize=fuzzer
+
+define fuzzer
+FUZZERS += fuzz_$(1)
+REPLAYS += replay_$(1)
+fuzz_$(1)_SRC := tests/fuzz/fuzz_$(1).c $(2)
+fuzz_$(1)_LIB := $(3)
+replay_$(1)_SRC := tests/fuzz/replay.c $$(fuzz_$(1)_SRC)
+replay_$(1)_LIB := $(3)
+endef
+
+$(eval $(call fuzzer,ipc,base/ipc.c base/msg.c,))
+$(eval $(call fuzzer,bytes_escape,base/bytes.c,))

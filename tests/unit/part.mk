@@ -1,0 +1,12 @@
+# Unit tests. One line each: $(eval $(call unit-test,THING,SOURCES,LIBRARIES)) builds test_THING from
+# tests/unit/test_THING.c and the sources it names, and nothing else.
+define unit-test
+UNITS += test_$(1)
+test_$(1)_SRC := tests/unit/test_$(1).c $(2)
+test_$(1)_LIB := $(3)
+endef
+
+$(eval $(call unit-test,bytes,base/bytes.c,))
+$(eval $(call unit-test,addr,base/addr.c,))
+$(eval $(call unit-test,ipc,base/ipc.c base/msg.c,))
+$(eval $(call unit-test,loop,base/loop.c,))
