@@ -1,0 +1,62 @@
+/*
+ * resolver.h - granted names and their pins: nothing is answered before netd has acknowledged
+ *
+ * A pin belongs to a profile (by id and by the very policy object that was in force) and to one
+ * connection to netd. When either changes, it is forgotten and made anew by the next question.
+ */
+#ifndef DNS_RESOLVER_H
+#define DNS_RESOLVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/ipc.h"
+#include "base/loop.h"
+#include "dns/answer.h"
+#include "dns/message.h"
+#include "dns/upstream.h"
+#include "policy/host_config.h"
+#include "policy/view.h"
+
+struct resolver;
+struct resolver_wait;
+/*
+ * The name is settled: resolver_answer() has its outcome. `policy` is the one that the outcome holds for;
+ * a waiter whose sandbox has another one by now must not get it.
+ */
+struct outcome;
+typedef void resolver_fn(struct resolver_wait *w, const struct outcome *o);
+struct resolver_wait {
+	resolver_fn *fn;
+	struct resolver_wait *prev, *next;	/* private */
+};
+
+/* All borrowed for ever. 0 or -errno. */
+int resolver_new(struct loop *l, const struct host_config *c, struct upstream *u, struct view *v,
+		 struct resolver **ret);
+void resolver_free(struct resolver *r);
+DEFINE_AUTO(resolver, struct resolver *, resolver_free)
+
+/* The hot path: true when a landed pin of this profile answers (name, qtype) at once. */
+bool resolver_lookup(struct resolver *r, const struct view_sandbox *s, const char *name, uint16_t qtype,
+		     struct answer *ret);
+/*
+ * Wait for the pin of a name that policy `s->policy` allows by decision d. w->fn is called once, perhaps
+ * before this returns. False: no room (nothing is called).
+ */
+bool resolver_wait(struct resolver *r, const struct view_sandbox *s, const char *name,
+		   const struct name_decision *d, struct resolver_wait *w);
+void resolver_cancel(struct resolver_wait *w);
+
+const struct policy *outcome_policy(const struct outcome *o);
+void outcome_answer(const struct outcome *o, uint16_t qtype, uint64_t now_ms, struct answer *ret);
+
+/* The name behind a synthetic address, when this profile has it pinned. `ret` lives until the next call. */
+const char *resolver_name_of(struct resolver *r, const struct view_sandbox *s, const struct addr *synthetic);
+
+/* From the view: PINNED. 0 or -EPROTO. */
+int resolver_pinned(struct resolver *r, const struct ipc_in *in);
+/* The connection to netd is lost: every pin is void, who waits is told so. */
+void resolver_lost(struct resolver *r);
+
+#endif
