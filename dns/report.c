@@ -1,0 +1,84 @@
+/*
+ * report.c - what cordon-dns writes to the audit log
+ *
+ * Theory of operation: the key of a refusal is (sandbox, name, reason), so that the A and the AAAA query
+ * which every client sends for one name are one line and a count. A malformed query has no name that
+ * could be trusted; what was wrong with it takes the name's place. Peer bytes go through audit_rd() only.
+ */
+#include "dns/report.h"
+
+#include <stdio.h>
+
+static void put_client(struct audit_line *l, const struct client *c)
+{
+	char text[ADDR_TEXT_MAX];
+
+	addr_format(&c->guest, text);
+	audit_str(l, "saddr", text);
+	addr_format(&c->asked, text);
+	audit_str(l, "daddr", text);
+	audit_str(l, "proto", c->kind == CLIENT_TCP ? "tcp" : "udp");
+	audit_u64(l, "port", PORT_DNS);
+}
+
+static void put_question(struct audit_line *l, const struct query *q)
+{
+	char type[12];
+
+	audit_rd(l, "name", rd_of(q->name, q->name_n));
+	audit_str(l, "qtype", message_type_text(q->qtype, type));
+}
+
+/* No separator can be forged: sandbox names hold no '|', and what follows is one field and a constant. */
+static void make_key(const struct report *r, char *out, size_t cap)
+{
+	char who[ADDR_TEXT_MAX] = "";
+	const char *what = r->query && r->query->question_n ? r->query->name : "";
+
+	if (!r->sandbox && r->client)
+		addr_format(&r->client->guest, who);
+	if (r->detail)
+		what = r->detail;
+	if (r->many)
+		what = "*";
+	snprintf(out, cap, "%s|%s|%s", r->sandbox ? r->sandbox->name : who, reason_text(r->reason), what);
+}
+
+void report_refusal(struct audit *a, const struct report *r)
+{
+	const struct view_sandbox *s = r->sandbox;
+	struct audit_head head = {
+		.event = "dns",
+		.sandbox = s ? s->name : "",
+		.profile = s ? policy_name(s->policy) : "",
+		.decision = "deny",
+		.reason = reason_text(r->reason),
+		.rule = r->rule ? r->rule : "",
+		.policy = s ? policy_sha256(s->policy) : "",
+	};
+	char key[MSG_NAME + 2 * MSG_LABEL + ADDR_TEXT_MAX];
+	struct audit_line l;
+
+	make_key(r, key, sizeof(key));
+	audit_begin(&l, &head);
+	if (r->many)
+		audit_str(&l, "name", "*");
+	else if (r->query && r->query->question_n)
+		put_question(&l, r->query);
+	if (r->client)
+		put_client(&l, r->client);
+	if (r->detail)
+		audit_str(&l, "detail", r->detail);
+	audit_aggregate(a, key, &l);
+}
+
+void report_daemon(struct audit *a, const char *what)
+{
+	struct audit_head head = { .event = "daemon", .sandbox = "", .profile = "", .decision = "", .reason = "",
+				   .rule = "", .policy = "" };
+	struct audit_line l;
+
+	audit_begin(&l, &head);
+	audit_str(&l, "outcome", what);
+	audit_put(a, &l);
+}

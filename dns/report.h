@@ -1,0 +1,26 @@
+/*
+ * report.h - what cordon-dns writes to the audit log
+ */
+#ifndef DNS_REPORT_H
+#define DNS_REPORT_H
+
+#include "base/audit.h"
+#include "dns/message.h"
+#include "dns/service.h"
+#include "policy/reason.h"
+#include "policy/view.h"
+
+/* One refusal; NULL where there is none of it. `detail` is a constant of ours. */
+struct report {
+	const struct view_sandbox *sandbox;
+	const struct client *client;
+	const struct query *query;	/* its name and type, if they parsed */
+	enum reason reason;
+	const char *rule;
+	const char *detail;
+	bool many;			/* too many different lines: count it under the sandbox and reason only */
+};
+void report_refusal(struct audit *a, const struct report *r);
+void report_daemon(struct audit *a, const char *what);	/* "start", "stop", ... */
+
+#endif

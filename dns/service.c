@@ -1,0 +1,342 @@
+/*
+ * service.c - one question in, one answer out, whatever it came over
+ *
+ * Theory of operation: the guest's address, which the kernel has verified, gives the sandbox and its
+ * policy. Then: the sandbox's budget, the strict reader, a pin that has landed (the hot path: no policy
+ * look-up, no allocation), the decision table, and for a granted name that is not pinned the resolver,
+ * which calls back. The decision is made again at that moment: if the sandbox has another policy by
+ * then, or none, it gets SERVFAIL and asks again.
+ *
+ * Without a view (netd away, snapshot not complete) every question is SERVFAIL: clients try again, and
+ * nothing is decided by a picture that may be old. An address that is no sandbox's is not answered.
+ *
+ * A sandbox's refusals are exact in number, but not each gets a line: beyond the policy's
+ * audit_lines_per_second they are counted under the name "*", so that random names cannot fill the disk.
+ */
+#include "dns/service.h"
+
+#include <errno.h>
+
+#include "dns/report.h"
+#include "policy/mark.h"
+
+enum { WAITS_MAX = 4096, WAITS_PER_SANDBOX = 128 };
+
+struct bucket {				/* tokens, in thousandths; refilled by the millisecond */
+	uint32_t tokens;
+	uint64_t last_ms;
+};
+struct tally {				/* of one sandbox id */
+	struct bucket queries, lines;
+	uint16_t waits, connections;
+};
+
+struct waiting {			/* a question that waits for a pin */
+	struct resolver_wait wait;
+	struct service *owner;
+	uint16_t sandbox;
+	struct client client;
+	struct query query;
+	struct waiting *next_free;
+};
+
+struct service {
+	struct loop *loop;
+	struct view *view;
+	struct resolver *resolver;
+	struct audit *audit;
+	struct tally *tallies;		/* by sandbox id; touched pages only */
+	struct waiting *waits, *free_waits;
+	struct { service_late_fn *fn; void *owner; } late[CLIENT_KINDS];
+};
+
+static bool bucket_take(struct bucket *b, uint32_t per_second, uint64_t now_ms)
+{
+	uint64_t full = (uint64_t)per_second * 1000, have;
+
+	have = b->last_ms ? b->tokens + (now_ms - b->last_ms) * per_second : full;
+	have = have > full ? full : have;
+	have = have > UINT32_MAX ? UINT32_MAX : have;
+	b->last_ms = now_ms;
+	b->tokens = have;
+	if (have < 1000)
+		return false;
+	b->tokens = have - 1000;
+	return true;
+}
+
+static void refused(struct service *s, const struct view_sandbox *sb, const struct client *c,
+		    const struct query *q, enum reason reason, const char *rule, const char *detail)
+{
+	struct report r = { .sandbox = sb, .client = c, .query = q, .reason = reason, .rule = rule, .detail = detail };
+	uint32_t rate = sb ? policy_limits(sb->policy)->audit_lines_per_second : 0;
+
+	if (sb && !bucket_take(&s->tallies[sb->id].lines, rate, loop_now(s->loop)))
+		r.many = true;
+	report_refusal(s->audit, &r);
+}
+
+static size_t reply_max(const struct client *c, const struct query *q)
+{
+	return c->kind == CLIENT_TCP ? DNS_REPLY_MAX : message_udp_max(q);
+}
+
+static enum service_result reply(const struct client *c, const struct query *q, const struct answer *a,
+				 uint8_t *out, size_t *ret_n)
+{
+	*ret_n = message_reply(q, &a->reply, reply_max(c, q), out);
+	return *ret_n ? SERVICE_ANSWER : SERVICE_SILENT;
+}
+
+static enum service_result reply_rcode(const struct client *c, const struct query *q, uint16_t rcode,
+				       uint8_t *out, size_t *ret_n)
+{
+	struct answer a = { .reply = { .rcode = rcode, .kind = REPLY_EMPTY, .ede = DNS_EDE_NONE } };
+
+	return reply(c, q, &a, out, ret_n);
+}
+
+/* --- waiting for a pin ------------------------------------------------------------------------------ */
+
+static void waiting_free(struct waiting *w)
+{
+	struct service *s = w->owner;
+
+	s->tallies[w->sandbox].waits--;
+	w->next_free = s->free_waits;
+	s->free_waits = w;
+}
+
+static void waiting_answer(struct waiting *w, const struct outcome *o, struct answer *ret)
+{
+	struct service *s = w->owner;
+	struct view_sandbox sb;
+	bool known = view_sandbox_of(s->view, &w->client.guest, &sb);
+
+	if (known && sb.id == w->sandbox && sb.policy == outcome_policy(o))
+		outcome_answer(o, w->query.qtype, loop_now(s->loop), ret);
+	else
+		answer_not_ready(ret);
+	if (ret->reason != REASON_NONE)
+		refused(s, known ? &sb : NULL, &w->client, &w->query, ret->reason, ret->rule, NULL);
+	if (known)
+		view_sandbox_done(&sb);
+}
+
+static void waiting_on_outcome(struct resolver_wait *rw, const struct outcome *o)
+{
+	struct waiting *w = container_of(rw, struct waiting, wait);
+	struct service *s = w->owner;
+	struct client client = w->client;
+	uint8_t out[DNS_REPLY_MAX];
+	struct answer a;
+	size_t n = 0;
+
+	waiting_answer(w, o, &a);
+	reply(&w->client, &w->query, &a, out, &n);
+	waiting_free(w);
+	if (s->late[client.kind].fn)
+		s->late[client.kind].fn(s->late[client.kind].owner, &client, out, n);
+}
+
+static struct waiting *waiting_new(struct service *s, uint16_t sandbox, const struct client *c,
+				   const struct query *q)
+{
+	struct waiting *w = s->free_waits;
+
+	if (!w || s->tallies[sandbox].waits >= WAITS_PER_SANDBOX)
+		return NULL;
+	s->free_waits = w->next_free;
+	s->tallies[sandbox].waits++;
+	*w = (struct waiting){ .owner = s, .sandbox = sandbox, .client = *c, .query = *q };
+	w->wait.fn = waiting_on_outcome;
+	return w;
+}
+
+static enum service_result wait_for_pin(struct service *s, const struct view_sandbox *sb, const struct client *c,
+					const struct query *q, const struct name_decision *d, uint8_t *out,
+					size_t *ret_n)
+{
+	struct waiting *w = waiting_new(s, sb->id, c, q);
+	enum reason reason = w ? REASON_INTERNAL_ERROR : REASON_RATE_LIMITED;
+	struct answer a;
+
+	if (w && resolver_wait(s->resolver, sb, q->name, d, &w->wait))
+		return SERVICE_LATER;
+	if (w)
+		waiting_free(w);
+	answer_refuse(reason, "limits", &a);
+	refused(s, sb, c, q, reason, "limits", NULL);
+	return reply(c, q, &a, out, ret_n);
+}
+
+/* --- a question --------------------------------------------------------------------------------------- */
+
+static enum service_result decide(struct service *s, const struct view_sandbox *sb, const struct client *c,
+				  const struct query *q, uint8_t *out, size_t *ret_n)
+{
+	struct name_decision d = { 0 };
+	struct answer a;
+	const char *name;
+
+	switch (answer_decide(sb->policy, q, &d, &a)) {
+	case ANSWER_NOW:
+		break;
+	case ANSWER_REVERSE:
+		name = resolver_name_of(s->resolver, sb, &a.addr);
+		if (name)
+			answer_ptr(name, ANSWER_TTL_MAX, &a);
+		break;
+	case ANSWER_RESOLVE:
+		return wait_for_pin(s, sb, c, q, &d, out, ret_n);
+	}
+	if (a.reason != REASON_NONE)
+		refused(s, sb, c, q, a.reason, a.rule, NULL);
+	return reply(c, q, &a, out, ret_n);
+}
+
+static enum service_result query_ok(struct service *s, const struct view_sandbox *sb, const struct client *c,
+				    const struct query *q, uint8_t *out, size_t *ret_n)
+{
+	struct answer a;
+
+	if (q->canonical && (q->qtype == DNS_A || q->qtype == DNS_AAAA) &&
+	    resolver_lookup(s->resolver, sb, q->name, q->qtype, &a)) {
+		if (a.reason != REASON_NONE)
+			refused(s, sb, c, q, a.reason, a.rule, NULL);
+		return reply(c, q, &a, out, ret_n);
+	}
+	return decide(s, sb, c, q, out, ret_n);
+}
+
+/* Over budget: silence on UDP makes a client slow down; on TCP it would hang, so there it is told. */
+static enum service_result over_budget(struct service *s, const struct view_sandbox *sb, const struct client *c,
+				       struct rd in, uint8_t *out, size_t *ret_n)
+{
+	struct query q;
+
+	refused(s, sb, c, NULL, REASON_RATE_LIMITED, "limits.dns_queries_per_second", "queries");
+	if (c->kind != CLIENT_TCP || message_query(in, &q) == QUERY_DROP)
+		return SERVICE_SILENT;
+	return reply_rcode(c, &q, DNS_REFUSED, out, ret_n);
+}
+
+static enum service_result query_known(struct service *s, const struct view_sandbox *sb, const struct client *c,
+				       struct rd in, uint8_t *out, size_t *ret_n)
+{
+	uint32_t rate = policy_limits(sb->policy)->dns_queries_per_second;
+	enum query_verdict verdict;
+	struct query q;
+
+	if (!bucket_take(&s->tallies[sb->id].queries, rate, loop_now(s->loop)))
+		return over_budget(s, sb, c, in, out, ret_n);
+	verdict = message_query(in, &q);
+	if (verdict == QUERY_OK)
+		return query_ok(s, sb, c, &q, out, ret_n);
+	if (q.fault)				/* BADVERS is negotiation, not a fault */
+		refused(s, sb, c, &q, REASON_QUERY_MALFORMED, "default", q.fault);
+	return verdict == QUERY_DROP ? SERVICE_SILENT : reply_rcode(c, &q, q.rcode, out, ret_n);
+}
+
+static enum service_result query_unknown(struct service *s, const struct client *c, struct rd in, uint8_t *out,
+					 size_t *ret_n)
+{
+	struct query q;
+	struct answer a;
+
+	if (view_ready(s->view)) {
+		refused(s, NULL, c, NULL, REASON_SOURCE_SPOOFED, "default", "unknown sandbox");
+		return SERVICE_SILENT;
+	}
+	refused(s, NULL, c, NULL, REASON_INTERNAL_ERROR, "default", "no policy yet");
+	if (message_query(in, &q) != QUERY_OK)
+		return SERVICE_SILENT;
+	answer_not_ready(&a);
+	return reply(c, &q, &a, out, ret_n);
+}
+
+enum service_result service_query(struct service *s, const struct client *c, struct rd in,
+				  uint8_t out[DNS_REPLY_MAX], size_t *ret_n)
+{
+	enum service_result result;
+	struct view_sandbox sb;
+
+	*ret_n = 0;
+	if (!view_sandbox_of(s->view, &c->guest, &sb))
+		return query_unknown(s, c, in, out, ret_n);
+	result = query_known(s, &sb, c, in, out, ret_n);
+	view_sandbox_done(&sb);
+	return result;
+}
+
+bool service_connection_opened(struct service *s, const struct client *c, uint16_t *ret_sandbox)
+{
+	struct view_sandbox sb;
+	bool known = view_sandbox_of(s->view, &c->guest, &sb), ok;
+	struct tally *t = &s->tallies[known ? sb.id : 0];
+
+	/* Unknown ones share the allowance of id 0, which no sandbox has; their questions get SERVFAIL. */
+	*ret_sandbox = known ? sb.id : 0;
+	ok = t->connections < SERVICE_CONNECTIONS_MAX;
+	if (ok)
+		t->connections++;
+	else
+		refused(s, known ? &sb : NULL, c, NULL, REASON_TOO_MANY_CONNECTIONS, "limits", "connections");
+	if (known)
+		view_sandbox_done(&sb);
+	return ok;
+}
+
+void service_connection_closed(struct service *s, uint16_t sandbox)
+{
+	s->tallies[sandbox].connections--;
+}
+
+void service_refused(struct service *s, const struct client *c, enum reason reason, const char *what)
+{
+	struct view_sandbox sb;
+	bool known = view_sandbox_of(s->view, &c->guest, &sb);
+
+	refused(s, known ? &sb : NULL, c, NULL, reason, "default", what);
+	if (known)
+		view_sandbox_done(&sb);
+}
+
+void service_set_late(struct service *s, enum client_kind kind, service_late_fn *fn, void *owner)
+{
+	s->late[kind].fn = fn;
+	s->late[kind].owner = owner;
+}
+
+int service_new(struct loop *l, struct view *v, struct resolver *r, struct audit *a, struct service **ret)
+{
+	AUTO(service) struct service *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return -ENOMEM;
+	s->loop = l;
+	s->view = v;
+	s->resolver = r;
+	s->audit = a;
+	s->tallies = calloc(MARK_SANDBOX_MAX + 1, sizeof(*s->tallies));
+	s->waits = calloc(WAITS_MAX, sizeof(*s->waits));
+	if (!s->tallies || !s->waits)
+		return -ENOMEM;
+	for (size_t i = 0; i < WAITS_MAX; i++) {
+		s->waits[i].next_free = s->free_waits;
+		s->free_waits = &s->waits[i];
+	}
+	*ret = STEAL(s);
+	return 0;
+}
+
+void service_free(struct service *s)
+{
+	if (!s)
+		return;
+	for (size_t i = 0; s->waits && i < WAITS_MAX; i++)
+		resolver_cancel(&s->waits[i].wait);
+	free(s->tallies);
+	free(s->waits);
+	free(s);
+}
