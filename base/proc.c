@@ -65,28 +65,28 @@ gid_t proc_group(void)
 	return PROC_UID_BASE;
 }
 
-static int cap_set(uint64_t caps)
+static int cap_set(uint64_t caps, uint64_t inheritable)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = {
-		{ .effective = (uint32_t)caps, .permitted = (uint32_t)caps },
-		{ .effective = (uint32_t)(caps >> 32), .permitted = (uint32_t)(caps >> 32) },
+		{ (uint32_t)caps, (uint32_t)caps, (uint32_t)inheritable },
+		{ (uint32_t)(caps >> 32), (uint32_t)(caps >> 32), (uint32_t)(inheritable >> 32) },
 	};
 
 	return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
 }
 
-/* Whether the sets are exactly these, and inheritable is empty. */
-static bool cap_is(uint64_t caps)
+/* Whether the sets are exactly these. */
+static bool cap_is(uint64_t caps, uint64_t inheritable)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = { 0 };
 
 	if (syscall(SYS_capget, &head, data) < 0)
 		return false;
-	for (int i = 0; i < 2; i++, caps >>= 32)
+	for (int i = 0; i < 2; i++, caps >>= 32, inheritable >>= 32)
 		if (data[i].effective != (uint32_t)caps || data[i].permitted != (uint32_t)caps ||
-		    data[i].inheritable)
+		    data[i].inheritable != (uint32_t)inheritable)
 			return false;
 	return true;
 }
@@ -101,23 +101,24 @@ static int drop_bounding_set(void)
 }
 
 /* uid 0 gives no capabilities at exec, nothing can be made ambient, and neither can be turned back. */
-static int lock_securebits(void)
+static int lock_securebits(bool hands_down)
 {
-	unsigned long bits = SECBIT_KEEP_CAPS | SECBIT_NOROOT | SECBIT_NOROOT_LOCKED |
-			     SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+	unsigned long bits = SECBIT_KEEP_CAPS | SECBIT_NOROOT | SECBIT_NOROOT_LOCKED;
 
+	if (!hands_down)
+		bits |= SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
 		return -errno;
 	return prctl(PR_SET_SECUREBITS, bits, 0, 0, 0) < 0 ? -errno : 0;
 }
 
-static int change_ids(uid_t uid, gid_t gid, uint64_t caps)
+static int change_ids(uid_t uid, gid_t gid, uint64_t caps, uint64_t inheritable)
 {
 	if (setgroups(1, &gid) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
 		return -errno;
 	if (prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) < 0)
 		return -errno;
-	return cap_set(caps);
+	return cap_set(caps, inheritable);
 }
 
 /* What a debugger, a core file or a set-uid program could still give away. */
@@ -142,8 +143,23 @@ static bool ids_are(uid_t uid, gid_t gid)
 	       rg == gid && eg == gid && sg == gid && getgroups(0, NULL) == 1;
 }
 
-int proc_drop(enum proc_role role, uint64_t caps)
+/* What a child may be given must be inheritable before the bounding set is empty. */
+static int cap_make_inheritable(uint64_t inheritable)
 {
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { 0 };
+
+	if (syscall(SYS_capget, &head, data) < 0)
+		return -errno;
+	data[0].inheritable = (uint32_t)inheritable;
+	data[1].inheritable = (uint32_t)(inheritable >> 32);
+	return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
+}
+
+int proc_drop(enum proc_role role, uint64_t wanted)
+{
+	bool hands_down = wanted & PROC_HANDS_DOWN;
+	uint64_t caps = wanted & ~PROC_HANDS_DOWN, inheritable = hands_down ? caps : 0;
 	uid_t uid = proc_role_uid(role);
 	gid_t gid = proc_group();
 	pid_t parent = getppid();
@@ -153,18 +169,20 @@ int proc_drop(enum proc_role role, uint64_t caps)
 		return -EPERM;
 	if (prctl(PR_GET_PDEATHSIG, &death, 0, 0, 0) < 0)
 		return -errno;
-	r = drop_bounding_set();
+	r = cap_make_inheritable(inheritable);
 	if (!r)
-		r = lock_securebits();
+		r = drop_bounding_set();
 	if (!r)
-		r = change_ids(uid, gid, caps);
+		r = lock_securebits(hands_down);
+	if (!r)
+		r = change_ids(uid, gid, caps, inheritable);
 	if (!r)
 		r = close_side_doors();
 	if (r < 0)
 		return r;
 	if (death && (prctl(PR_SET_PDEATHSIG, death, 0, 0, 0) < 0 || getppid() != parent))
 		return -ESRCH;		/* the parent died while nobody was told */
-	return ids_are(uid, gid) && cap_is(caps) ? 0 : -EPERM;
+	return ids_are(uid, gid) && cap_is(caps, inheritable) ? 0 : -EPERM;
 }
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -272,6 +290,15 @@ static int child_descriptors(const struct proc_spec *s)
 	return 0;
 }
 
+/* Over exec a capability survives only in the ambient set; uid and file give none. */
+static int child_ambient(uint64_t caps)
+{
+	for (unsigned long cap = 0; caps; cap++, caps >>= 1)
+		if (caps & 1 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0)
+			return -1;
+	return 0;
+}
+
 static int child_signals(const struct proc_spec *s, pid_t parent)
 {
 	sigset_t none;
@@ -301,7 +328,7 @@ static void child_main(const struct proc_spec *s, int report, pid_t parent)
 
 	if (lifted < 0)
 		child_fail(report);
-	if (child_descriptors(s) < 0 || child_signals(s, parent) < 0)
+	if (child_descriptors(s) < 0 || child_signals(s, parent) < 0 || child_ambient(s->ambient) < 0)
 		child_fail(lifted);
 	execve(s->path, (char *const *)(uintptr_t)s->argv, (char *const *)(uintptr_t)envp);
 	child_fail(lifted);

@@ -31,6 +31,8 @@ gid_t proc_group(void);
  */
 int proc_drop(enum proc_role r, uint64_t caps);
 #define CAP_BIT(c) (1ull << (c))
+/* Added to `caps` of proc_drop(): children may be given these capabilities by proc_spec.ambient. */
+#define PROC_HANDS_DOWN (1ull << 63)
 
 /* One row of a seccomp allow list; `why` is documentation that the reviewer reads. */
 struct proc_syscall { int nr; const char *why; };
@@ -46,6 +48,7 @@ struct proc_spec {
 	size_t nfds;
 	bool die_with_parent;		/* SIGKILL when the calling thread ends (needs the right to kill it) */
 	bool own_group;			/* new process group, so that it can be killed whole */
+	uint64_t ambient;		/* capabilities the child keeps over exec; see PROC_HANDS_DOWN */
 };
 /* Start it. 0 or -errno (exec failures included). ret_pidfd is close-on-exec. */
 int proc_spawn(const struct proc_spec *spec, pid_t *ret_pid, int *ret_pidfd);
