@@ -295,6 +295,12 @@ class Lab:
                 os.kill(pid, number)
         return pids
 
+    @staticmethod
+    def resume(pid):
+        """SIGCONT after a SIGSTOP; it may have been replaced meanwhile."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
     def problems(self):
         """What the daemons' logs hold that no test may pass with: sanitizer reports, crashes."""
         found = []

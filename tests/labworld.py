@@ -7,11 +7,13 @@ session, made once: the CA, the leaf certificates, the repositories with their c
 public ones, used inside the namespaces only: documentation ranges would be refused as reserved.
 """
 
+import contextlib
 import os
 import re
 import shutil
 import socket
 import subprocess
+import threading
 
 from labnet import ENV, LabError, Space, family_of, tool, wait_for
 
@@ -306,10 +308,39 @@ class Internet(Space):
         self._sockets.append(s)
         return s
 
+    def echo(self, port, kind=socket.SOCK_STREAM):
+        """Send back what comes to SERVICES:port, on both families."""
+        for address in SERVICES:
+            s = self.listen(address, port, kind)
+            s.settimeout(None)
+            serve = _echo_datagrams if kind == socket.SOCK_DGRAM else _echo_streams
+            threading.Thread(target=serve, args=(s,), daemon=True).start()
+
     def close(self):
         for s in self._sockets:
+            with contextlib.suppress(OSError):
+                s.shutdown(socket.SHUT_RDWR)	# wakes the thread that waits on it
             s.close()
         super().close()
+
+
+def _echo_datagrams(s):
+    with contextlib.suppress(OSError):
+        while True:
+            data, peer = s.recvfrom(65536)
+            if not data and peer is None:
+                return
+            s.sendto(data, peer)
+
+
+def _echo_streams(listener):
+    def serve(s):
+        with contextlib.suppress(OSError), s:
+            while data := s.recv(65536):
+                s.sendall(data)
+    with contextlib.suppress(OSError):
+        while True:
+            threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
 
 
 def socket_kind(family, proto):

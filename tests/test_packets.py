@@ -1,0 +1,185 @@
+"""Packets that nothing grants: literals, ports, protocols (B2), the host and its surroundings (B5)."""
+
+import socket
+import struct
+
+import pytest
+
+import labworld
+from lab import row
+from labclient import raw, refused, udp
+
+CLOSED_PORTS = (1, 22, 25, 80, 444, 5432, 8080, 8443, 65535)
+PROTOCOLS = {"sctp": 132, "dccp": 33, "gre": 47, "esp": 50, "ah": 51, "ipip": 4, "ip6ip": 41, "udplite": 136, "test": 253}
+MULTICAST = {4: ("224.0.0.251", "239.255.255.250"), 6: ("ff02::fb", "ff05::c")}
+METADATA = {4: "169.254.169.254", 6: "fd00:ec2::254"}
+
+
+def echo_request(family, payload):
+    head = struct.pack("!BBHHH", 128 if family == 6 else 8, 0, 0, 7, 1)
+    total = sum(struct.unpack(f"!{(len(head + payload)) // 2}H", head + payload))
+    total = (total & 0xffff) + (total >> 16)
+    return head[:2] + struct.pack("!H", ~((total & 0xffff) + (total >> 16)) & 0xffff) + head[4:] + payload
+
+
+@row("B2")
+@pytest.mark.parametrize("port", [443, 80, 22])
+def test_literal_of_a_granted_server(lab, audit, capture, family, port):
+    """That the name is granted does not open the address behind it."""
+    address = labworld.WEB[family == 6]
+    lab.sandbox.resolve("pypi.example", family)
+    capture.clear()
+    assert refused(lab.sandbox.connect, address, port, timeout=2)
+    capture.empty(dst=address)
+    event = audit.only("address_not_granted", daddr=address, port=port)
+    assert event["sandbox"] == "vm0" and event["src"] == "netd" and event["rule"]
+
+
+@row("B2")
+def test_udp_to_a_literal(lab, audit, capture, family):
+    address = labworld.SERVICES[family == 6]
+    with udp(lab.sandbox, address, 7000) as s:
+        s.send(b"leak")
+        capture.empty(dst=address)
+    audit.only("address_not_granted", daddr=address, port=7000)
+
+
+@row("B2")
+@pytest.mark.parametrize("port", CLOSED_PORTS)
+def test_port_that_is_not_granted(lab, audit, capture, family, port):
+    address = lab.sandbox.resolve("pypi.example", family)
+    capture.clear()
+    assert refused(lab.sandbox.connect, address, port, timeout=2)
+    capture.empty(dst=labworld.WEB[family == 6])
+    audit.only("port_not_granted", port=port)
+
+
+@row("B2", "B14")
+def test_quic_is_rejected(lab, audit, capture, family):
+    with udp(lab.sandbox, lab.sandbox.resolve("pypi.example", family), 443) as s:
+        s.send(b"\xc0" + bytes(1199))
+        with pytest.raises(OSError):
+            s.recv(10)
+        capture.empty(dst=labworld.WEB[family == 6])
+    audit.only("quic_not_allowed", port=443)
+
+
+@row("B2")
+@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("real", [True, False], ids=["literal", "granted-name"])
+def test_protocol(lab, audit, capture, family, name, real):
+    """Neither to a literal nor to the address of a granted name."""
+    address = labworld.WEB[family == 6] if real else lab.sandbox.resolve("pypi.example", family)
+    raw(lab.sandbox, family, PROTOCOLS[name], address, struct.pack("!HH", 7000, 443) + bytes(60))
+    capture.empty(proto=PROTOCOLS[name])
+    capture.empty(dst=labworld.WEB[family == 6], contains=bytes(60))
+    audit.only("protocol_not_allowed", daddr=address)
+
+
+@row("B2")
+@pytest.mark.parametrize("real", [True, False], ids=["literal", "granted-name"])
+def test_icmp_with_payload(lab, audit, capture, family, real):
+    address = labworld.WEB[family == 6] if real else lab.sandbox.resolve("pypi.example", family)
+    secret = b"exfiltrated over icmp!"
+    raw(lab.sandbox, family, 58 if family == 6 else 1, address, echo_request(family, secret))
+    capture.empty(contains=secret)
+    audit.only("protocol_not_allowed", daddr=address)
+
+
+@pytest.fixture
+def host_ports(lab):
+    """Things that a host has listening on every address: a TCP and a UDP port."""
+    made = []
+    for kind, port in ((socket.SOCK_STREAM, 22), (socket.SOCK_DGRAM, 5353)):
+        s = lab.gateway.socket(socket.AF_INET6, kind, timeout=0)
+        made.append(s)
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(("::", port))
+    made[0].listen()
+    yield made
+    for s in made:
+        s.close()
+
+
+def heard_nothing(host_ports):
+    tcp, datagrams = host_ports
+    with pytest.raises(BlockingIOError):
+        tcp.accept()
+    with pytest.raises(BlockingIOError):
+        datagrams.recv(100)
+
+
+@row("B5")
+@pytest.mark.parametrize("which", ["gateway", "uplink"])
+def test_host_ports(lab, audit, host_ports, family, which):
+    """Every address of the host, its own side of the link first."""
+    address = (lab.sandbox.gateway if which == "gateway" else labworld.GATEWAY)[family == 6]
+    assert refused(lab.sandbox.connect, address, 22, timeout=2)
+    with udp(lab.sandbox, address, 5353) as s:
+        s.send(b"leak")
+    heard_nothing(host_ports)
+    audit.wait(reason="host_access", daddr=address, port=22)
+    audit.wait(reason="host_access", daddr=address, port=5353)
+    assert {key[4] for key in audit.keys()} == {"host_access"}
+
+
+@row("B5")
+def test_every_host_port_is_closed(lab, audit, host_ports, family):
+    """A scan of the gateway finds nothing that answers."""
+    address = lab.sandbox.gateway[family == 6]
+    for port in (1, 21, 22, 23, 80, 111, 443, 631, 3128, 5432, 8080, 8443, 9747, 17220, 65535):
+        assert refused(lab.sandbox.connect, address, port, timeout=2), port
+    audit.wait(reason="host_access")
+
+
+@row("B5")
+def test_proxy_and_resolver_are_not_addressed_directly(lab, audit, family):
+    """The services' own addresses answer only what is steered to them."""
+    for index, port in ((80, 8443), (53, 8443), (1, 8443), (80, 443)):
+        address = f"fd63:6f72:646f::{index:x}" if family == 6 else f"198.18.0.{index}"
+        assert refused(lab.sandbox.connect, address, port, timeout=2), address
+        audit.wait(reason={"address_not_granted", "port_not_granted", "host_access"}, daddr=address, port=port)
+
+
+@row("B5")
+def test_multicast_and_broadcast(lab, capture, host_ports, family):
+    targets = [*MULTICAST[family], *(["255.255.255.255", "10.1.0.255"] if family == 4 else [])]
+    for address in targets:
+        with lab.sandbox.socket(*labworld.socket_kind(family, "udp")) as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            scope = (address, 5353, 0, socket_scope(lab)) if family == 6 else (address, 5353)
+            if family == 4:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
+            s.sendto(b"who is there", scope)
+    heard_nothing(host_ports)
+    capture.empty(contains=b"who is there")
+
+
+def socket_scope(lab):
+    with lab.sandbox.entered():
+        return socket.if_nametoindex("eth0")
+
+
+@row("B5")
+def test_metadata_service(lab, audit, capture, family):
+    address = METADATA[family]
+    assert refused(lab.sandbox.connect, address, 80, timeout=2)
+    capture.empty(dst=address)
+    audit.only(reason="address_not_granted", daddr=address, port=80)
+
+
+@row("B5")
+def test_other_sandbox(labs, family):
+    """Two sandboxes of the same profile, each with an open port, do not see each other."""
+    lab = labs()
+    other = lab.add_sandbox("vm1")
+    address = other.address[family == 6]
+    with other.socket(*labworld.socket_kind(family, "tcp"), timeout=0) as listener:
+        listener.bind((address, 7777))
+        listener.listen()
+        lab.audit.mark()
+        assert refused(lab.sandbox.connect, address, 7777, timeout=2)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+    lab.audit.only("peer_sandbox", sandbox="vm0", daddr=address, port=7777)
