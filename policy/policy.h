@@ -30,6 +30,9 @@ struct policy;
 struct policy_site;	/* what of the host configuration matters: ca names, pools, nested groups */
 int policy_compile(const char *name, const char *file, const char *text, size_t n,
 		   const struct policy_site *site, struct diag *d, struct policy **ret);
+/* The same from a file NAME.yaml. 0, -EINVAL or another -errno with errors in d. */
+int policy_compile_file(const char *path, const struct policy_site *site, struct diag *d,
+			struct policy **ret);
 struct policy *policy_ref(const struct policy *p);
 void policy_unref(struct policy *p);
 DEFINE_AUTO(policy, struct policy *, policy_unref)

@@ -1,0 +1,75 @@
+/*
+ * compiled.h - what a profile is compiled to. Private to policy/.
+ *
+ * Theory of operation: profile.c fills it, canonical.c prints it, rules.c and policy.c decide with it.
+ * Immutable once policy_compile() has returned it.
+ */
+#ifndef POLICY_COMPILED_H
+#define POLICY_COMPILED_H
+
+#include <stdatomic.h>
+
+#include "policy/name.h"
+#include "policy/policy.h"
+#include "policy/repo.h"
+
+enum verdict { RULE_DENY = 0, RULE_ALLOW };
+enum protocol { PROTOCOL_NONE = 0, PROTOCOL_SSH, PROTOCOL_TCP, PROTOCOL_TLS, PROTOCOL_UDP, PROTOCOLS };
+
+/* All rows of one pattern and verdict. */
+struct rule {
+	struct name_pattern pattern;
+	enum verdict verdict;
+	char *text;			/* "network.allow: *.files.example" */
+	struct grant grants[POLICY_GRANTS_MAX];	/* sorted by protocol and port */
+	enum protocol protocols[POLICY_GRANTS_MAX];
+	size_t n_grants;
+	bool private_ok, resolver;
+	bool git, nested;		/* from git.allowed_hosts */
+	size_t line, column;		/* of its first row */
+};
+
+/* What is known of one name: rules whose pattern has it as base, and whether granted names are below it. */
+struct slot {
+	const char *name;		/* inside a rule's pattern; NULL: free */
+	const struct rule *rule[2][3];	/* by enum verdict and enum pattern_kind */
+	bool ancestor;
+};
+
+/* Open addressing, at most half full. Names are the policy's, not the sandbox's: any hash will do. */
+struct rule_index {
+	struct slot *slots;
+	size_t cap, n;
+};
+
+struct policy {
+	atomic_uint refs;
+	char *name, *canonical;
+	size_t n_canonical;
+	char sha256[65];
+	struct rule **rules;
+	size_t n_rules;
+	struct rule_index index;
+	bool git_enabled, all_repos;
+	struct repo_set allowed_repos, denied_repos;
+	char **git_hosts;		/* as written in the policy, canonical, sorted */
+	size_t n_git_hosts;
+	struct policy_limits limits;
+};
+
+int rule_index_add(struct rule_index *x, const struct rule *r);	/* 0 or -ENOMEM; r must stay */
+/* The rule of exactly this pattern, or NULL. */
+const struct rule *rule_index_get(const struct rule_index *x, enum verdict v, const struct name_pattern *p);
+/* The rule of this verdict that a name meets: exact, else the longest suffix (of equal ones, one label). */
+const struct rule *rule_index_match(const struct rule_index *x, enum verdict v, const char *name);
+/* Mark the names above everything that is granted. After the last rule_index_add(). */
+int rule_index_mark_ancestors(struct rule_index *x, struct rule *const *rules, size_t n);
+bool rule_index_is_ancestor(const struct rule_index *x, const char *name);
+void rule_index_done(struct rule_index *x);
+
+/* The canonical text and its hash into p. 0 or -ENOMEM. `root` gives plain values. */
+struct node;
+int policy_write_canonical(struct policy *p, const struct node *root);
+const char *protocol_text(enum protocol p);
+
+#endif

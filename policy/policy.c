@@ -1,0 +1,191 @@
+/*
+ * policy.c - the compiled profile as others see it: references, decisions, plain values
+ *
+ * Theory of operation: decisions are look-ups without side effects, and what is not found is denied.
+ * A denial of any kind is asked first, so it wins over every grant and over git hosts. A push is refused
+ * in this form of Cordon; a repository that is not allowed says so first, since that is the larger truth.
+ */
+#include "policy/policy.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "policy/compiled.h"
+
+struct policy *policy_ref(const struct policy *p)
+{
+	struct policy *own = (struct policy *)p;	/* the count is the one thing that changes */
+
+	atomic_fetch_add_explicit(&own->refs, 1, memory_order_relaxed);
+	return own;
+}
+
+static void policy_free(struct policy *p)
+{
+	for (size_t i = 0; i < p->n_rules; i++) {
+		free(p->rules[i]->text);
+		free(p->rules[i]);
+	}
+	for (size_t i = 0; i < p->n_git_hosts; i++)
+		free(p->git_hosts[i]);
+	rule_index_done(&p->index);
+	repo_set_done(&p->allowed_repos);
+	repo_set_done(&p->denied_repos);
+	free(p->git_hosts);
+	free(p->rules);
+	free(p->canonical);
+	free(p->name);
+	free(p);
+}
+
+void policy_unref(struct policy *p)
+{
+	if (p && atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) == 1)
+		policy_free(p);
+}
+
+const char *policy_name(const struct policy *p)
+{
+	return p->name;
+}
+
+const char *policy_canonical(const struct policy *p, size_t *ret_n)
+{
+	*ret_n = p->n_canonical;
+	return p->canonical;
+}
+
+const char *policy_sha256(const struct policy *p)
+{
+	return p->sha256;
+}
+
+const struct policy_limits *policy_limits(const struct policy *p)
+{
+	return &p->limits;
+}
+
+static bool rule_is_proxied(const struct rule *r)
+{
+	for (size_t i = 0; i < r->n_grants; i++)
+		if (r->grants[i].action != GRANT_PROXY)
+			return false;
+	return true;
+}
+
+void policy_decide_name(const struct policy *p, const char *name, struct name_decision *ret)
+{
+	const struct rule *deny = rule_index_match(&p->index, RULE_DENY, name);
+	const struct rule *allow = deny ? NULL : rule_index_match(&p->index, RULE_ALLOW, name);
+
+	*ret = (struct name_decision){ .reason = REASON_NAME_NOT_ALLOWED, .rule = "default",
+				       .ancestor = rule_index_is_ancestor(&p->index, name) };
+	if (deny) {
+		ret->reason = REASON_NAME_DENIED;
+		ret->rule = deny->text;
+	} else if (allow) {
+		*ret = (struct name_decision){
+			.allowed = true,
+			.rule = allow->text,
+			.grants = allow->grants,
+			.n_grants = allow->n_grants,
+			.proxied = rule_is_proxied(allow),
+			.private_ok = allow->private_ok,
+			.wildcard = allow->pattern.kind != PATTERN_EXACT,
+		};
+	}
+}
+
+/* No rule can list a type yet. */
+bool policy_allows_type(const struct policy *p, const char *name, uint16_t qtype)
+{
+	(void)p;
+	(void)name;
+	(void)qtype;
+	return false;
+}
+
+enum grant_action policy_decide_port(const struct policy *p, const char *name, uint8_t proto, uint16_t port)
+{
+	struct name_decision d;
+
+	policy_decide_name(p, name, &d);
+	for (size_t i = 0; d.allowed && i < d.n_grants; i++)
+		if (d.grants[i].proto == proto && d.grants[i].port == port)
+			return d.grants[i].action;
+	return GRANT_NONE;
+}
+
+/* The rule that makes a host a git host; NULL when it is none or denied. */
+static const struct rule *git_host(const struct policy *p, const char *host)
+{
+	const struct rule *r = NULL;
+
+	if (!rule_index_match(&p->index, RULE_DENY, host))
+		r = rule_index_match(&p->index, RULE_ALLOW, host);
+	return r && r->git ? r : NULL;
+}
+
+bool policy_is_git_host(const struct policy *p, const char *host)
+{
+	return git_host(p, host) != NULL;
+}
+
+bool policy_git_nested(const struct policy *p, const char *host)
+{
+	const struct rule *r = git_host(p, host);
+
+	return r && r->nested;
+}
+
+static enum reason decide_service(enum git_service service)
+{
+	switch (service) {
+	case GIT_SERVICE_UPLOAD_PACK:
+		return REASON_NONE;
+	case GIT_SERVICE_RECEIVE_PACK:
+		return REASON_PUSH_NOT_ALLOWED;
+	case GIT_SERVICE_NONE:
+		break;
+	}
+	return REASON_SERVICE_NOT_ALLOWED;
+}
+
+void policy_decide_repo(const struct policy *p, const char *host, const char *repo,
+			enum git_service service, struct repo_decision *ret)
+{
+	const struct rule *git = git_host(p, host);
+	const struct repo_rule *allow, *deny;
+	char path[REPO_PATH_MAX + 1];
+
+	*ret = (struct repo_decision){ false, REASON_HOST_NOT_ALLOWED, "default" };
+	if (!git)
+		return;
+	ret->reason = REASON_REPOSITORY_NOT_ALLOWED;
+	if (!repo_fold(repo, git->nested, path))
+		return;
+	deny = repo_set_find(&p->denied_repos, host, path);
+	allow = repo_set_find(&p->allowed_repos, host, path);
+	if (deny)
+		ret->rule = deny->text;
+	if (deny || (!allow && !p->all_repos))
+		return;
+	ret->rule = allow ? allow->text : git->text;
+	ret->reason = decide_service(service);
+	ret->allowed = ret->reason == REASON_NONE;
+	if (!ret->allowed)
+		ret->rule = "default";
+}
+
+/* Neither can be switched on yet. */
+bool policy_ech_allowed(const struct policy *p)
+{
+	(void)p;
+	return false;
+}
+
+bool policy_icmp_echo(const struct policy *p)
+{
+	(void)p;
+	return false;
+}
