@@ -1,0 +1,717 @@
+/*
+ * names.c - granted names: their synthetic addresses, real addresses and grants
+ *
+ * Theory of operation: a name owns one index of the pool, so one synthetic address per family. What the
+ * kernel holds for it is a function of three things: its real addresses, the profiles that pinned it, and
+ * their policies. plan_make() computes that function; the difference to what is there is written in one
+ * transaction, and only when the kernel has acknowledged it does the table change. The same plan serves a
+ * pin (one name, perhaps new real addresses), a reload (all names, other policies) and a restart (all
+ * names as read back).
+ *
+ * Invariants: a family is granted for forwarding or inspection only while a real address is there that
+ * this very profile may use: a private one serves only profiles whose rule says private, also when it was
+ * another profile's pin that brought it. Proxied grants need no real address. A real address stays as long
+ * as the newest answer still has it, so that flows of one client meet one server.
+ *
+ * Not done: names are not recycled; a used-up pool refuses new names.
+ */
+#include "netd/names.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "policy/mark.h"
+
+enum { NAMES_BUCKETS_MIN = 1024, NAMES_CHUNK = 256 };
+
+struct names {
+	const struct host_config *config;
+	struct ruleset *rules;
+	struct name **by_index;		/* pool_size() places */
+	uint32_t size, cursor;
+	struct name **bucket;
+	size_t n_buckets, count;
+};
+
+int names_new(const struct host_config *config, struct ruleset *rules, struct names **ret)
+{
+	AUTO(names) struct names *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return -ENOMEM;
+	t->config = config;
+	t->rules = rules;
+	t->size = pool_size(&config->pool);
+	t->cursor = POOL_FIRST_NAME;
+	t->n_buckets = NAMES_BUCKETS_MIN;
+	t->by_index = calloc(t->size, sizeof(*t->by_index));
+	t->bucket = calloc(t->n_buckets, sizeof(*t->bucket));
+	if (!t->by_index || !t->bucket)
+		return -ENOMEM;
+	*ret = STEAL(t);
+	return 0;
+}
+
+static void name_free(struct name *nm)
+{
+	free(nm->grants);
+	free(nm);
+}
+
+void names_free(struct names *t)
+{
+	if (!t)
+		return;
+	for (uint32_t i = 0; t->by_index && i < t->size; i++)
+		if (t->by_index[i])
+			name_free(t->by_index[i]);
+	free(t->by_index);
+	free(t->bucket);
+	free(t);
+}
+
+void names_set_config(struct names *t, const struct host_config *config)
+{
+	t->config = config;
+}
+
+/* FNV-1a; the names are bounded by policy and by the pool, an attacker gains a slow look-up at most. */
+static size_t hash(const char *text)
+{
+	uint64_t h = 0xcbf29ce484222325u;
+
+	for (; *text; text++)
+		h = (h ^ (uint8_t)*text) * 0x100000001b3u;
+	return h ^ h >> 32;
+}
+
+struct name *names_find(const struct names *t, const char *text)
+{
+	struct name *nm = t->bucket[hash(text) & (t->n_buckets - 1)];
+
+	while (nm && strcmp(nm->text, text))
+		nm = nm->next;
+	return nm;
+}
+
+struct name *names_at(const struct names *t, uint32_t index)
+{
+	return index < t->size ? t->by_index[index] : NULL;
+}
+
+struct name *names_after(const struct names *t, uint32_t index)
+{
+	for (uint32_t i = index + 1; i < t->size; i++)
+		if (t->by_index[i])
+			return t->by_index[i];
+	return NULL;
+}
+
+size_t names_count(const struct names *t)
+{
+	return t->count;
+}
+
+/* Twice as many buckets; when memory is short the chains just grow. */
+static void grow(struct names *t)
+{
+	size_t n = t->n_buckets * 2;
+	struct name **more = calloc(n, sizeof(*more));
+
+	if (!more)
+		return;
+	for (struct name *nm = names_after(t, 0); nm; nm = names_after(t, nm->index)) {
+		struct name **at = &more[hash(nm->text) & (n - 1)];
+
+		nm->next = *at;
+		*at = nm;
+	}
+	free(t->bucket);
+	t->bucket = more;
+	t->n_buckets = n;
+}
+
+static int insert(struct names *t, const char *text, uint32_t index, struct name **ret)
+{
+	size_t n = strlen(text) + 1;
+	struct name *nm, **at;
+
+	if (index < POOL_FIRST_NAME || index >= t->size)
+		return -ERANGE;
+	if (t->by_index[index] || names_find(t, text))
+		return -EEXIST;
+	nm = calloc(1, sizeof(*nm) + n);
+	if (!nm)
+		return -ENOMEM;
+	memcpy(nm->text, text, n);
+	nm->index = index;
+	at = &t->bucket[hash(text) & (t->n_buckets - 1)];
+	nm->next = *at;
+	*at = nm;
+	t->by_index[index] = nm;
+	if (++t->count > t->n_buckets)
+		grow(t);
+	*ret = nm;
+	return 0;
+}
+
+int names_add(struct names *t, const char *text, struct name **ret)
+{
+	for (uint32_t tried = POOL_FIRST_NAME; tried < t->size; tried++) {
+		uint32_t index = t->cursor;
+
+		t->cursor = index + 1 < t->size ? index + 1 : POOL_FIRST_NAME;
+		if (!t->by_index[index])
+			return insert(t, text, index, ret);
+	}
+	return -ENOSPC;
+}
+
+void name_message(const struct name *nm, struct msg_name *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	ret->index = nm->index;
+	msg_text_set(ret->name, sizeof(ret->name), nm->text);
+}
+
+struct addr names_synthetic(const struct names *t, const struct name *nm, uint8_t family)
+{
+	return family == 4 ? pool_addr4(&t->config->pool, nm->index)
+			   : pool_addr6(&t->config->pool, nm->index);
+}
+
+static struct address_context context(const struct names *t)
+{
+	return (struct address_context){ t->config->forbidden, t->config->n_forbidden };
+}
+
+/* ---- elements ---- */
+
+/* A comment of the kernel's: printable, no quotes, cut. */
+static void note_set(char note[RULESET_NOTE_MAX + 1], const char *text)
+{
+	size_t n = 0;
+
+	for (; *text && n < RULESET_NOTE_MAX; text++)
+		if (*text >= 0x20 && *text < 0x7f && *text != '"' && *text != '\\')
+			note[n++] = *text;
+	note[n] = '\0';
+}
+
+/*
+ * A name longer than a note keeps its tail only: such a name cannot be read back and is dropped at a
+ * restart; the next pin brings it again.
+ */
+static struct ruleset_elem elem_name(const struct names *t, const struct name *nm, uint8_t family)
+{
+	struct ruleset_elem e = { .map = MAP_NAMES, .addr = names_synthetic(t, nm, family) };
+
+	note_set(e.note, nm->text);
+	return e;
+}
+
+static struct ruleset_elem elem_real(const struct names *t, const struct name *nm, const struct addr *real)
+{
+	struct ruleset_elem e = { .map = MAP_REAL, .addr = names_synthetic(t, nm, real->family),
+				  .real = *real };
+
+	note_set(e.note, nm->text);
+	return e;
+}
+
+static struct ruleset_elem elem_grant(const struct names *t, const struct name *nm,
+				      const struct name_grant *g)
+{
+	struct ruleset_elem e = { .map = MAP_GRANTS, .addr = names_synthetic(t, nm, g->family),
+				  .mark = mark_of(g->profile, 0), .proto = g->proto, .port = g->port,
+				  .action = g->action };
+
+	note_set(e.note, nm->text);
+	return e;
+}
+
+/* ---- plans ---- */
+
+struct plan {
+	struct name *nm;
+	struct addr real[2];
+	struct name_grant *grants;	/* sorted */
+	size_t n_grants, cap;
+};
+
+static void plan_done(struct plan *p)
+{
+	free(p->grants);
+	p->grants = NULL;
+}
+static inline void auto_free_plan(struct plan *p) { plan_done(p); }
+
+static int grant_compare(const void *va, const void *vb)
+{
+	const struct name_grant *a = va, *b = vb;
+
+	if (a->profile != b->profile)
+		return a->profile < b->profile ? -1 : 1;
+	if (a->family != b->family)
+		return a->family < b->family ? -1 : 1;
+	if (a->proto != b->proto)
+		return a->proto < b->proto ? -1 : 1;
+	if (a->port != b->port)
+		return a->port < b->port ? -1 : 1;
+	return (a->action > b->action) - (a->action < b->action);
+}
+
+static int plan_push(struct plan *p, const struct name_grant *g)
+{
+	struct name_grant *more;
+
+	if (p->n_grants == p->cap) {
+		more = reallocarray(p->grants, p->cap ? p->cap * 2 : 8, sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		p->grants = more;
+		p->cap = p->cap ? p->cap * 2 : 8;
+	}
+	p->grants[p->n_grants++] = *g;
+	return 0;
+}
+
+/* What one profile is granted on this name, with the plan's real addresses. */
+static int plan_profile(const struct names *t, struct plan *p, const struct profiles *profiles,
+			uint16_t profile)
+{
+	const struct policy *policy = profiles_policy(profiles, profile);
+	struct address_context ctx = context(t);
+	struct name_decision d;
+	int r = 0;
+
+	if (!policy)
+		return 0;
+	policy_decide_name(policy, p->nm->text, &d);
+	if (!d.allowed)
+		return 0;
+	for (int f = 0; f < 2; f++) {
+		bool usable = p->real[f].family && address_usable(&p->real[f], &ctx, d.private_ok);
+
+		for (size_t i = 0; r >= 0 && i < d.n_grants; i++) {
+			struct name_grant g = { profile, f ? 6 : 4, d.grants[i].proto, d.grants[i].port,
+						d.grants[i].action };
+
+			if (g.action != GRANT_NONE && (usable || g.action == GRANT_PROXY))
+				r = plan_push(p, &g);
+		}
+	}
+	return r;
+}
+
+/* Every profile that has a grant on this name, and `extra` (0: none). */
+static int plan_make(const struct names *t, struct plan *p, const struct profiles *profiles, uint16_t extra)
+{
+	uint16_t last = 0;
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < p->nm->n_grants; i++) {
+		uint16_t profile = p->nm->grants[i].profile;
+
+		if (profile == last)
+			continue;
+		last = profile;
+		if (profile != extra)
+			r = plan_profile(t, p, profiles, profile);
+	}
+	if (r >= 0 && extra)
+		r = plan_profile(t, p, profiles, extra);
+	if (r >= 0 && p->n_grants)
+		qsort(p->grants, p->n_grants, sizeof(*p->grants), grant_compare);
+	return r;
+}
+
+static bool plan_changes(const struct plan *p)
+{
+	const struct name *nm = p->nm;
+
+	if (!nm->in_kernel || p->n_grants != nm->n_grants)
+		return true;
+	for (int f = 0; f < 2; f++)
+		if (!addr_eq(&p->real[f], &nm->real[f]))
+			return true;
+	for (size_t i = 0; i < p->n_grants; i++)
+		if (grant_compare(&p->grants[i], &nm->grants[i]))
+			return true;
+	return false;
+}
+
+/* Walk `a` and call fn for what is not in `b`; both sorted. */
+typedef int grant_fn(void *owner, const struct name *nm, const struct name_grant *g);
+static int grants_minus(const struct name *nm, const struct name_grant *a, size_t na,
+			const struct name_grant *b, size_t nb, grant_fn *fn, void *owner)
+{
+	int r = 0;
+
+	for (size_t i = 0, j = 0; r >= 0 && i < na; i++) {
+		while (j < nb && grant_compare(&b[j], &a[i]) < 0)
+			j++;
+		if (j == nb || grant_compare(&b[j], &a[i]))
+			r = fn(owner, nm, &a[i]);
+	}
+	return r;
+}
+
+static int grant_del(void *owner, const struct name *nm, const struct name_grant *g)
+{
+	const struct names *t = owner;
+	struct ruleset_elem e = elem_grant(t, nm, g);
+
+	return ruleset_del(t->rules, &e);
+}
+
+static int grant_put(void *owner, const struct name *nm, const struct name_grant *g)
+{
+	const struct names *t = owner;
+	struct ruleset_elem e = elem_grant(t, nm, g);
+
+	return ruleset_put(t->rules, &e);
+}
+
+static int write_real(struct names *t, const struct plan *p, int f)
+{
+	struct ruleset_elem e;
+	int r = 0;
+
+	if (addr_eq(&p->real[f], &p->nm->real[f]))
+		return 0;
+	if (p->nm->real[f].family) {
+		e = elem_real(t, p->nm, &p->nm->real[f]);
+		r = ruleset_del(t->rules, &e);
+	}
+	if (r >= 0 && p->real[f].family) {
+		e = elem_real(t, p->nm, &p->real[f]);
+		r = ruleset_put(t->rules, &e);
+	}
+	return r;
+}
+
+static int write_name(struct names *t, struct name *nm)
+{
+	int r = 0;
+
+	for (uint8_t family = 4; r >= 0 && family <= 6; family += 2) {
+		struct ruleset_elem e = elem_name(t, nm, family);
+
+		r = ruleset_put(t->rules, &e);
+	}
+	return r;
+}
+
+/* Deletions first: a grant whose action changes is deleted and put under the same key. */
+static int plan_write(struct names *t, const struct plan *p)
+{
+	const struct name *nm = p->nm;
+	int r = 0;
+
+	if (!nm->in_kernel)
+		r = write_name(t, p->nm);
+	if (r >= 0)
+		r = grants_minus(nm, nm->grants, nm->n_grants, p->grants, p->n_grants, grant_del, t);
+	for (int f = 0; r >= 0 && f < 2; f++)
+		r = write_real(t, p, f);
+	if (r >= 0)
+		r = grants_minus(nm, p->grants, p->n_grants, nm->grants, nm->n_grants, grant_put, t);
+	return r;
+}
+
+static void plan_apply(struct plan *p)
+{
+	struct name *nm = p->nm;
+
+	nm->in_kernel = true;
+	memcpy(nm->real, p->real, sizeof(nm->real));
+	free(nm->grants);
+	nm->grants = STEAL(p->grants);
+	nm->n_grants = p->n_grants;
+}
+
+/* All or nothing. Plans that change nothing are not written. */
+static int plans_commit(struct names *t, struct plan *plans, size_t n)
+{
+	size_t changed = 0;
+	int r;
+
+	for (size_t i = 0; i < n; i++)
+		changed += plan_changes(&plans[i]);
+	if (!changed)
+		return 0;
+	r = ruleset_begin(t->rules);
+	for (size_t i = 0; r >= 0 && i < n; i++)
+		if (plan_changes(&plans[i]))
+			r = plan_write(t, &plans[i]);
+	if (r < 0)
+		ruleset_abort(t->rules);
+	else
+		r = ruleset_commit(t->rules);
+	return r;
+}
+
+/* ---- pin ---- */
+
+/* Keep the real address while it is still offered, else take the first usable one. */
+static bool choose_real(const struct names *t, const struct name_offer *o, int f, bool private_ok,
+			struct addr *real)
+{
+	struct address_context ctx = context(t);
+	const struct addr *first = NULL;
+
+	for (size_t i = 0; i < o->n[f]; i++) {
+		const struct addr *a = &o->a[f][i];
+
+		if (a->family != (f ? 6 : 4) || !address_usable(a, &ctx, private_ok))
+			continue;
+		if (addr_eq(a, real))
+			return true;
+		if (!first)
+			first = a;
+	}
+	if (first)
+		*real = *first;
+	return first != NULL;
+}
+
+static bool has_family(const struct name *nm, uint16_t profile, uint8_t family)
+{
+	for (size_t i = 0; i < nm->n_grants; i++)
+		if (nm->grants[i].profile == profile && nm->grants[i].family == family)
+			return true;
+	return false;
+}
+
+enum reason names_grant(struct names *t, const struct profiles *p, struct name *nm,
+			const struct name_offer *offer, bool ret_has[2])
+{
+	const struct policy *policy = profiles_policy(p, offer->profile);
+	AUTO(plan) struct plan plan = { .nm = nm };
+	struct name_decision d = { 0 };
+	bool usable = false;
+
+	memcpy(plan.real, nm->real, sizeof(plan.real));
+	if (policy)
+		policy_decide_name(policy, nm->text, &d);
+	if (!d.allowed)
+		return d.reason ? d.reason : REASON_NAME_NOT_ALLOWED;
+	for (int f = 0; f < 2 && !d.proxied; f++)
+		usable |= choose_real(t, offer, f, d.private_ok, &plan.real[f]);
+	if (!d.proxied && !usable && offer->n[0] + offer->n[1])
+		return REASON_REBINDING_BLOCKED;
+	if (plan_make(t, &plan, p, offer->profile) < 0 || plans_commit(t, &plan, 1) < 0)
+		return REASON_INTERNAL_ERROR;
+	plan_apply(&plan);
+	ret_has[0] = has_family(nm, offer->profile, 4);
+	ret_has[1] = has_family(nm, offer->profile, 6);
+	return ret_has[0] || ret_has[1] ? REASON_NONE : REASON_RESOLVER_UNREACHABLE;
+}
+
+/* ---- reload ---- */
+
+struct lost { struct names *t; names_lost_fn *fn; void *owner; };
+
+static int grant_lost(void *owner, const struct name *nm, const struct name_grant *g)
+{
+	struct lost *l = owner;
+	struct addr synthetic = names_synthetic(l->t, nm, g->family);
+
+	l->fn(l->owner, &synthetic, g);
+	return 0;
+}
+
+static int plans_make(struct names *t, const struct profiles *p, struct plan *plans)
+{
+	size_t i = 0;
+	int r = 0;
+
+	for (struct name *nm = names_after(t, 0); r >= 0 && nm; nm = names_after(t, nm->index), i++) {
+		plans[i].nm = nm;
+		memcpy(plans[i].real, nm->real, sizeof(nm->real));
+		r = plan_make(t, &plans[i], p, 0);
+	}
+	return r;
+}
+
+int names_rebase(struct names *t, const struct profiles *p, names_lost_fn *fn, void *owner)
+{
+	AUTO(mem) struct plan *plans = calloc(t->count + 1, sizeof(*plans));
+	struct lost lost = { t, fn, owner };
+	int r;
+
+	if (!plans)
+		return -ENOMEM;
+	r = plans_make(t, p, plans);
+	if (r >= 0)
+		r = plans_commit(t, plans, t->count);
+	for (size_t i = 0; i < t->count; i++) {
+		struct plan *plan = &plans[i];
+
+		if (r >= 0 && plan_changes(plan)) {
+			struct name old = *plan->nm;	/* the array of old grants, for the report */
+
+			plan->nm->grants = NULL;
+			plan_apply(plan);
+			if (fn)
+				grants_minus(plan->nm, old.grants, old.n_grants, plan->nm->grants,
+					     plan->nm->n_grants, grant_lost, &lost);
+			free(old.grants);
+		}
+		plan_done(plan);
+	}
+	return r;
+}
+
+/* ---- read back and refill ---- */
+
+struct reader {
+	struct names *t;
+	const struct profiles *p;
+	struct ruleset_elem *stray;	/* belong to nothing we know */
+	size_t n, cap;
+};
+
+static int stray(struct reader *rd, const struct ruleset_elem *e)
+{
+	struct ruleset_elem *more;
+
+	if (rd->n == rd->cap) {
+		more = reallocarray(rd->stray, rd->cap ? rd->cap * 2 : 16, sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		rd->stray = more;
+		rd->cap = rd->cap ? rd->cap * 2 : 16;
+	}
+	rd->stray[rd->n++] = *e;
+	return 0;
+}
+
+static struct name *elem_owner(const struct reader *rd, const struct ruleset_elem *e)
+{
+	uint32_t index;
+
+	return pool_index(&rd->t->config->pool, &e->addr, &index) ? names_at(rd->t, index) : NULL;
+}
+
+static int read_name(void *owner, const struct ruleset_elem *e)
+{
+	struct reader *rd = owner;
+	char text[POLICY_NAME_MAX + 1];
+	struct name *nm;
+	uint32_t index;
+
+	if (!name_canonical(rd_str(e->note), text) || strcmp(text, e->note) ||
+	    strlen(text) >= RULESET_NOTE_MAX ||		/* perhaps cut */
+	    !pool_index(&rd->t->config->pool, &e->addr, &index) || insert(rd->t, text, index, &nm) < 0)
+		return stray(rd, e);
+	nm->in_kernel = nm->known = true;		/* parts get it with their snapshot */
+	if (index >= rd->t->cursor)
+		rd->t->cursor = index + 1 < rd->t->size ? index + 1 : POOL_FIRST_NAME;
+	return 0;
+}
+
+static int read_name6(void *owner, const struct ruleset_elem *e)
+{
+	return elem_owner(owner, e) ? 0 : stray(owner, e);
+}
+
+static int read_real(void *owner, const struct ruleset_elem *e)
+{
+	struct name *nm = elem_owner(owner, e);
+
+	if (!nm)
+		return stray(owner, e);
+	nm->real[e->addr.family == 6] = e->real;
+	return 0;
+}
+
+static int read_grant(void *owner, const struct ruleset_elem *e)
+{
+	struct reader *rd = owner;
+	struct name *nm = elem_owner(rd, e);
+	struct name_grant *more;
+
+	if (!nm || !*profiles_name(rd->p, mark_profile(e->mark)))
+		return stray(rd, e);
+	more = reallocarray(nm->grants, nm->n_grants + 1, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	nm->grants = more;
+	nm->grants[nm->n_grants++] = (struct name_grant){ mark_profile(e->mark), e->addr.family, e->proto,
+							  e->port, e->action };
+	return 0;
+}
+
+static int delete_strays(struct reader *rd)
+{
+	int r = 0;
+
+	for (size_t done = 0; r >= 0 && done < rd->n;) {
+		r = ruleset_begin(rd->t->rules);
+		for (size_t i = 0; r >= 0 && i < NAMES_CHUNK && done < rd->n; i++, done++)
+			r = ruleset_del(rd->t->rules, &rd->stray[done]);
+		if (r < 0)
+			ruleset_abort(rd->t->rules);
+		else
+			r = ruleset_commit(rd->t->rules);
+	}
+	return r;
+}
+
+int names_read_back(struct names *t, const struct profiles *p)
+{
+	static const struct { enum ruleset_map map; uint8_t family; ruleset_each_fn *fn; } steps[] = {
+		{ MAP_NAMES, 4, read_name }, { MAP_NAMES, 6, read_name6 },
+		{ MAP_REAL, 4, read_real }, { MAP_REAL, 6, read_real },
+		{ MAP_GRANTS, 4, read_grant }, { MAP_GRANTS, 6, read_grant },
+	};
+	struct reader rd = { .t = t, .p = p };
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(steps); i++)
+		r = ruleset_each(t->rules, steps[i].map, steps[i].family, steps[i].fn, &rd);
+	for (struct name *nm = names_after(t, 0); nm; nm = names_after(t, nm->index))
+		if (nm->n_grants)
+			qsort(nm->grants, nm->n_grants, sizeof(*nm->grants), grant_compare);
+	if (r >= 0)
+		r = delete_strays(&rd);
+	free(rd.stray);
+	return r;
+}
+
+/* As if the kernel had nothing of it: the plan is what the table holds. */
+static int refill_one(struct names *t, const struct name *nm)
+{
+	struct name empty = { .index = nm->index };
+	AUTO(mem) struct name *blank = calloc(1, sizeof(*blank) + strlen(nm->text) + 1);
+	struct plan p = { .grants = nm->grants, .n_grants = nm->n_grants };
+
+	if (!blank)
+		return -ENOMEM;
+	*blank = empty;
+	memcpy(blank->text, nm->text, strlen(nm->text) + 1);
+	p.nm = blank;
+	memcpy(p.real, nm->real, sizeof(p.real));
+	return plan_write(t, &p);
+}
+
+int names_refill(struct names *t)
+{
+	struct name *nm = names_after(t, 0);
+	int r = 0;
+
+	while (r >= 0 && nm) {
+		r = ruleset_begin(t->rules);
+		for (size_t i = 0; r >= 0 && nm && i < NAMES_CHUNK; i++, nm = names_after(t, nm->index))
+			if (nm->in_kernel)
+				r = refill_one(t, nm);
+		if (r < 0)
+			ruleset_abort(t->rules);
+		else
+			r = ruleset_commit(t->rules);
+	}
+	return r;
+}

@@ -1,0 +1,84 @@
+/*
+ * names.h - granted names: their synthetic addresses, real addresses and grants
+ */
+#ifndef NETD_NAMES_H
+#define NETD_NAMES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/mem.h"
+#include "base/msg.h"
+#include "netd/profiles.h"
+#include "nft/ruleset.h"
+#include "policy/address.h"
+#include "policy/reason.h"
+
+/* One element of a grants map: the name's address of `family`, for one profile. */
+struct name_grant {
+	uint16_t profile;
+	uint8_t family, proto;
+	uint16_t port;
+	uint8_t action;			/* enum grant_action */
+};
+
+struct pin;				/* netd/pin.h */
+
+struct name {
+	uint32_t index;			/* synthetic addresses are pool + index */
+	bool known;			/* the parts have been told */
+	bool in_kernel;			/* its element of the names maps is there */
+	struct addr real[2];		/* v4, v6; family 0: none */
+	struct name_grant *grants;	/* sorted; what the kernel has */
+	size_t n_grants;
+	struct pin *waiting;		/* pins that wait for `known` */
+	struct name *next;		/* in its bucket */
+	char text[];
+};
+
+struct names;
+/* `config` is borrowed and must outlive the table or be replaced with names_set_config(). */
+int names_new(const struct host_config *config, struct ruleset *rules, struct names **ret);
+void names_free(struct names *t);
+DEFINE_AUTO(names, struct names *, names_free)
+void names_set_config(struct names *t, const struct host_config *config);
+
+struct name *names_find(const struct names *t, const char *text);
+struct name *names_at(const struct names *t, uint32_t index);
+/* A new name with the next free index. -ENOSPC: the pool is used up. */
+int names_add(struct names *t, const char *text, struct name **ret);
+size_t names_count(const struct names *t);
+/* The next one by index after `index` (0: the first). */
+struct name *names_after(const struct names *t, uint32_t index);
+void name_message(const struct name *nm, struct msg_name *ret);
+
+/* What a pin may give to a name; addresses as dns found them. */
+struct name_offer {
+	uint16_t profile;
+	const struct addr *a[2];	/* v4, v6 */
+	size_t n[2];
+};
+/*
+ * Choose real addresses, write translation and grants in one transaction and wait for the kernel. Writes
+ * nothing when nothing changes. ret_has: which families the profile may be answered.
+ */
+enum reason names_grant(struct names *t, const struct profiles *p, struct name *nm,
+			const struct name_offer *offer, bool ret_has[2]);
+
+/* A grant that was taken away: its flows are to be closed. */
+typedef void names_lost_fn(void *owner, const struct addr *synthetic, const struct name_grant *g);
+/*
+ * Bring all grants into line with a policy, in one transaction: 0 or -errno (then nothing changed).
+ * `lost` is called afterwards for each grant that was taken away.
+ */
+int names_rebase(struct names *t, const struct profiles *p, names_lost_fn *lost, void *owner);
+
+/* Read names, real addresses and grants from the kernel; elements that belong to nothing are deleted. */
+int names_read_back(struct names *t, const struct profiles *p);
+/* Write all of it again into empty maps. In chunks: a transaction has a bounded size. */
+int names_refill(struct names *t);
+
+struct addr names_synthetic(const struct names *t, const struct name *nm, uint8_t family);
+
+#endif
