@@ -1,0 +1,686 @@
+/*
+ * parts.c - the other daemons
+ *
+ * Theory of operation: each connection is one struct part: it must say HELLO first, with a role whose uid
+ * the kernel confirms (SO_PEERCRED), the same protocol and the same build; then it gets a snapshot of
+ * everything and END, and from there on every change, in order. Datagrams wait in a queue per part while its
+ * socket is full, so nothing here blocks. What must be acknowledged is remembered per part as an ack; a
+ * publication ends when its last ack is gone: answered, or its part cut off after PARTS_TIMEOUT_MS.
+ *
+ * Invariants: a part is never told something out of order; a part that misbehaves (unknown type, wrong
+ * length, a failure to apply) is cut off, audited, and starts anew from a snapshot, so that no part acts
+ * on a picture that differs from the one netd has. A part that was cut off is freed by a timer of its own
+ * turn: whoever walks the list finds it dead, not gone.
+ */
+#include "netd/parts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/log.h"
+#include "netd/inspector.h"
+#include "netd/names.h"
+#include "netd/pin.h"
+#include "netd/profiles.h"
+#include "netd/registry.h"
+
+enum part_state { PART_HELLO = 0, PART_WAITING, PART_SERVING, PART_DEAD };
+static const char *const state_names[] = { "hello", "waiting", "serving", "dead" };
+enum { READS_PER_WAKE = 64, HELLO_MS = 5000 };
+
+struct ack {
+	struct ack *next;
+	uint32_t sequence;
+	struct publish *publish;
+};
+
+struct out {
+	struct out *next;
+	uint16_t type;
+	uint32_t sequence;
+	struct policy *policy;		/* its text as a descriptor, made when sent; or NULL */
+	size_t n;
+	uint8_t body[];
+};
+
+struct part {
+	struct watch watch;
+	struct timer hello;
+	struct parts *ps;
+	struct part *next;
+	enum part_state state;
+	enum proc_role role;		/* of HELLO; on a pair known before */
+	uint64_t serial;
+	uid_t uid;
+	pid_t pid;
+	bool pair;
+	struct out *head, **tail;
+	size_t queued;
+	struct ack *acks;
+};
+
+struct parts {
+	struct netd *n;
+	struct watch listener;
+	struct timer reaper;
+	struct part *list;
+	uint64_t serial;
+	uint32_t sequence;
+};
+
+/* ---- the end of a part ---- */
+
+static void publish_settle(struct publish *p)
+{
+	if (p->owed || !p->ended)
+		return;
+	loop_disarm(p->n->loop, &p->timer);
+	p->fn(p->n, p);
+}
+
+static void out_free(struct out *o)
+{
+	policy_unref(o->policy);
+	free(o);
+}
+
+static void part_audit(const struct part *p, const char *what)
+{
+	struct audit_head h = { .event = "part", .decision = "" };
+	struct audit_line l;
+
+	audit_begin(&l, &h);
+	audit_str(&l, "part", proc_role_name(p->role));
+	audit_str(&l, "what", what);
+	audit_u64(&l, "pid", (uint64_t)p->pid);
+	audit_put(p->ps->n->audit, &l);
+	log_line(LOG_NOTE, "event=part role=%s pid=%d what=\"%s\"", proc_role_name(p->role), (int)p->pid, what);
+}
+
+/*
+ * Publications that waited for it go on without it. Their continuations run from here and may publish
+ * again; this part is dead by then and is skipped.
+ */
+static void part_cut(struct part *p, const char *why)
+{
+	struct parts *ps = p->ps;
+	enum part_state was = p->state;
+	struct ack *a;
+
+	if (was == PART_DEAD)
+		return;
+	p->state = PART_DEAD;
+	loop_del(ps->n->loop, &p->watch);
+	loop_disarm(ps->n->loop, &p->hello);
+	close(p->watch.fd);
+	p->watch.fd = -1;
+	part_audit(p, why);
+	loop_arm(ps->n->loop, &ps->reaper, 0);
+	if (p->role == ROLE_INSPECT && p->pair)
+		inspector_lost(ps->n);
+	while ((a = p->acks)) {
+		struct publish *pub = a->publish;
+
+		p->acks = a->next;
+		free(a);
+		pub->owed--;
+		publish_settle(pub);
+	}
+}
+
+static void part_free(struct part *p)
+{
+	for (struct out *o = p->head; o;) {
+		struct out *next = o->next;
+
+		out_free(o);
+		o = next;
+	}
+	for (struct ack *a = p->acks; a;) {
+		struct ack *next = a->next;
+
+		free(a);
+		a = next;
+	}
+	free(p);
+}
+
+static void parts_on_reap(struct loop *l, struct timer *t)
+{
+	struct parts *ps = container_of(t, struct parts, reaper);
+
+	(void)l;
+	for (struct part **at = &ps->list; *at;) {
+		struct part *p = *at;
+
+		if (p->state == PART_DEAD) {
+			*at = p->next;
+			part_free(p);
+		} else {
+			at = &p->next;
+		}
+	}
+}
+
+/* ---- sending ---- */
+
+static int out_send(struct part *p, const struct out *o)
+{
+	AUTO(fd) int fd = -1;
+
+	if (o->policy) {
+		size_t n;
+		const char *text = policy_canonical(o->policy, &n);
+
+		fd = ipc_memfd("cordon-profile", text, n);
+		if (fd < 0)
+			return fd;
+	}
+	return msg_send_fd(p->watch.fd, o->type, o->sequence, o->n ? o->body : NULL, fd);
+}
+
+static void part_flush(struct part *p)
+{
+	int r = 0;
+
+	while (p->state != PART_DEAD && p->head) {
+		struct out *o = p->head;
+
+		r = out_send(p, o);
+		if (r < 0)
+			break;
+		p->head = o->next;
+		if (!p->head)
+			p->tail = &p->head;
+		p->queued--;
+		out_free(o);
+	}
+	if (p->state == PART_DEAD)
+		return;
+	if (r < 0 && r != -EAGAIN)
+		part_cut(p, "cannot be written to");
+	else if (p->watch.events != (EPOLLIN | (p->head ? EPOLLOUT : 0u)))
+		loop_mod(p->ps->n->loop, &p->watch, EPOLLIN | (p->head ? EPOLLOUT : 0));
+}
+
+static void part_queue(struct part *p, enum msg_type t, uint32_t sequence, const void *body,
+		       const struct policy *policy)
+{
+	size_t n = (size_t)msg_size(t);
+	struct out *o;
+
+	if (p->state == PART_DEAD)
+		return;
+	o = p->queued < PARTS_QUEUE_MAX ? calloc(1, sizeof(*o) + n) : NULL;
+	if (!o) {
+		part_cut(p, "does not read what it is sent");
+		return;
+	}
+	o->type = (uint16_t)t;
+	o->sequence = sequence;
+	o->policy = policy ? policy_ref(policy) : NULL;
+	o->n = n;
+	if (n)
+		memcpy(o->body, body, n);
+	*p->tail = o;
+	p->tail = &o->next;
+	p->queued++;
+}
+
+static struct part *part_of_serial(const struct parts *ps, uint64_t serial)
+{
+	struct part *p = ps->list;
+
+	while (p && p->serial != serial)
+		p = p->next;
+	return p;
+}
+
+void parts_answer(struct parts *ps, uint64_t serial, enum msg_type t, uint32_t sequence, const void *body)
+{
+	struct part *p = part_of_serial(ps, serial);
+
+	if (!p || p->state == PART_DEAD)
+		return;
+	part_queue(p, t, sequence, body, NULL);
+	part_flush(p);
+}
+
+/* ---- the snapshot ---- */
+
+static void snapshot_profiles(struct part *p, const struct profiles *ps)
+{
+	for (uint16_t id = 1; id <= MARK_PROFILE_MAX; id++) {
+		struct policy *policy = profiles_policy(ps, id);
+		struct msg_profile m;
+
+		if (!policy)
+			continue;
+		profile_message(ps, id, &m);
+		part_queue(p, MSG_PROFILE, 0, &m, policy);
+	}
+}
+
+static void snapshot_sandboxes(struct part *p, const struct registry *r)
+{
+	REGISTRY_EACH(r, s) {
+		struct msg_sandbox m;
+
+		if (s->state == SANDBOX_CLOSING)
+			continue;
+		sandbox_message(s, &m);
+		part_queue(p, MSG_SANDBOX, 0, &m, NULL);
+	}
+}
+
+static void snapshot_names(struct part *p, const struct names *t)
+{
+	for (struct name *nm = names_after(t, 0); nm; nm = names_after(t, nm->index)) {
+		struct msg_name m;
+
+		name_message(nm, &m);
+		part_queue(p, MSG_NAME_IS, 0, &m, NULL);
+	}
+}
+
+/* From here on the part gets every change: nothing may come between the walk and the state. */
+static void part_serve(struct part *p)
+{
+	struct netd *n = p->ps->n;
+
+	if (BIT_ROLE(p->role) & TO_VIEWS) {
+		snapshot_profiles(p, n->profiles);
+		snapshot_sandboxes(p, n->registry);
+	}
+	if (BIT_ROLE(p->role) & TO_NAMES)
+		snapshot_names(p, n->names);
+	part_queue(p, MSG_END, 0, NULL, NULL);
+	if (p->state == PART_DEAD)
+		return;
+	p->state = PART_SERVING;
+	part_audit(p, "connected");
+	part_flush(p);
+	if (p->role == ROLE_INSPECT && p->pair && p->state == PART_SERVING)
+		inspector_ready(n);
+}
+
+void parts_admit_waiting(struct parts *ps)
+{
+	for (struct part *p = ps->list; p; p = p->next)
+		if (p->state == PART_WAITING)
+			part_serve(p);
+}
+
+/* ---- receiving ---- */
+
+/* One connection per role, except for the resolver's workers: a new one replaces the old. */
+static void cut_predecessor(struct part *p)
+{
+	if (p->role == ROLE_DNS)
+		return;
+	for (struct part *other = p->ps->list; other; other = other->next)
+		if (other != p && other->role == p->role && other->state >= PART_WAITING)
+			part_cut(other, "replaced by a new connection");
+}
+
+static const char *hello_refuse(const struct part *p, const struct msg_hello *m)
+{
+	if (!msg_text_ok(m->build, sizeof(m->build)))
+		return "malformed hello";
+	if (m->protocol != MSG_PROTOCOL || strcmp(m->build, CORDON_VERSION))
+		return "another protocol or build; restart it";
+	if (p->pair)
+		return m->role == p->role ? NULL : "another role than it was started for";
+	if (m->role >= ROLE_COUNT || !(BIT_ROLE(m->role) & TO_VIEWS))
+		return "a role that does not connect here";
+	if (p->uid != proc_role_uid(m->role))
+		return "not the user of its role";
+	return NULL;
+}
+
+static int on_hello(struct part *p, const struct ipc_in *in)
+{
+	const struct msg_hello *m = msg_body(in, MSG_HELLO);
+	const char *why = m ? hello_refuse(p, m) : "no hello";
+
+	if (m && why)
+		log_line(LOG_WARN, "event=hello_refused pid=%d uid=%u protocol=%u want=%u build_ours=%s",
+			 (int)p->pid, (unsigned)p->uid, m->protocol, MSG_PROTOCOL, CORDON_VERSION);
+	if (why) {
+		part_cut(p, why);
+		return -EPROTO;
+	}
+	p->role = (enum proc_role)m->role;
+	loop_disarm(p->ps->n->loop, &p->hello);
+	cut_predecessor(p);
+	p->state = PART_WAITING;
+	if (!p->ps->n->reloading)
+		part_serve(p);
+	return 0;
+}
+
+/* An answer to something that is no longer awaited, or was not asked for (snapshots), is let be. */
+static int acknowledge(struct part *p, uint32_t sequence, int32_t result)
+{
+	struct ack **at = &p->acks, *a;
+	struct publish *pub;
+
+	while (*at && (*at)->sequence != sequence)
+		at = &(*at)->next;
+	a = *at;
+	if (!a)
+		return 0;
+	*at = a->next;
+	pub = a->publish;
+	free(a);
+	if (result && !pub->result)
+		pub->result = result;
+	pub->owed--;
+	publish_settle(pub);
+	return 0;
+}
+
+static int on_done(struct part *p, const struct ipc_in *in)
+{
+	const struct msg_done *m = msg_body(in, MSG_DONE);
+
+	if (!m)
+		return -EPROTO;
+	if (m->result)
+		log_line(LOG_ERR, "event=part_failed role=%s result=%d", proc_role_name(p->role), m->result);
+	acknowledge(p, in->head.sequence, m->result);
+	return m->result ? -EPROTO : 0;		/* its picture is no longer ours */
+}
+
+static int on_ready(struct part *p, const struct ipc_in *in)
+{
+	const struct msg_reload *m = msg_body(in, MSG_READY);
+
+	return m ? acknowledge(p, in->head.sequence, m->result) : -EPROTO;
+}
+
+static int on_pin(struct part *p, const struct ipc_in *in)
+{
+	const struct msg_pin *m = msg_body(in, MSG_PIN);
+
+	return m ? pin_start(p->ps->n, p->serial, in->head.sequence, m) : -EPROTO;
+}
+
+static int on_verdict(struct part *p, const struct ipc_in *in)
+{
+	const struct msg_verdict *m = msg_body(in, MSG_VERDICT);
+
+	return m ? inspector_verdict(p->ps->n, m) : -EPROTO;
+}
+
+static const struct {
+	enum msg_type type;
+	unsigned roles;
+	int (*fn)(struct part *p, const struct ipc_in *in);
+} handlers[] = {
+	{ MSG_DONE, TO_VIEWS | TO_INSPECT, on_done },
+	{ MSG_READY, TO_VIEWS, on_ready },
+	{ MSG_PIN, TO_DNS, on_pin },
+	{ MSG_VERDICT, TO_INSPECT, on_verdict },
+};
+
+static int dispatch(struct part *p, const struct ipc_in *in)
+{
+	if (p->state == PART_HELLO)
+		return on_hello(p, in);
+	for (size_t i = 0; p->state == PART_SERVING && i < ARRAY_SIZE(handlers); i++)
+		if (in->head.type == handlers[i].type && BIT_ROLE(p->role) & handlers[i].roles)
+			return handlers[i].fn(p, in);
+	return -EPROTO;
+}
+
+static void part_on_event(struct loop *l, struct watch *w, uint32_t events)
+{
+	struct part *p = container_of(w, struct part, watch);
+	struct ipc_in in;
+	int r = 0;
+
+	(void)l;
+	for (int i = 0; r >= 0 && i < READS_PER_WAKE && p->state != PART_DEAD; i++) {
+		r = ipc_recv(p->watch.fd, &in);
+		if (r < 0)
+			break;
+		r = dispatch(p, &in);
+		ipc_in_done(&in);
+	}
+	if (p->state == PART_DEAD)
+		return;
+	if (r == -ECONNRESET)
+		part_cut(p, "disconnected");
+	else if (r < 0 && r != -EAGAIN)
+		part_cut(p, "sent what does not belong here");
+	else if (events & EPOLLOUT)
+		part_flush(p);
+}
+
+/* ---- connecting ---- */
+
+static void part_on_silence(struct loop *l, struct timer *t)
+{
+	(void)l;
+	part_cut(container_of(t, struct part, hello), "no hello in time");
+}
+
+static int part_new(struct parts *ps, int taken, struct part **ret)
+{
+	AUTO(fd) int fd = taken;
+	struct part *p = calloc(1, sizeof(*p));
+	int r;
+
+	if (!p)
+		return -ENOMEM;
+	p->ps = ps;
+	p->serial = ++ps->serial;
+	p->tail = &p->head;
+	p->watch = (struct watch){ .fd = fd, .events = EPOLLIN, .fn = part_on_event };
+	p->hello.fn = part_on_silence;
+	r = loop_add(ps->n->loop, &p->watch);
+	if (r >= 0)
+		r = loop_arm(ps->n->loop, &p->hello, HELLO_MS);
+	if (r < 0) {
+		loop_del(ps->n->loop, &p->watch);
+		free(p);
+		return r;
+	}
+	STEAL_FD(fd);
+	p->next = ps->list;
+	ps->list = p;
+	*ret = p;
+	return 0;
+}
+
+static size_t parts_count(const struct parts *ps)
+{
+	size_t n = 0;
+
+	for (const struct part *p = ps->list; p; p = p->next)
+		n++;
+	return n;
+}
+
+static void parts_on_accept(struct loop *l, struct watch *w, uint32_t events)
+{
+	struct parts *ps = container_of(w, struct parts, listener);
+	AUTO(fd) int fd = accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	struct part *p;
+	uid_t uid;
+	pid_t pid;
+
+	(void)l;
+	(void)events;
+	if (fd < 0 || parts_count(ps) >= PARTS_MAX || ipc_peer(fd, &uid, &pid) < 0)
+		return;
+	if (part_new(ps, STEAL_FD(fd), &p) < 0)
+		return;
+	p->uid = uid;
+	p->pid = pid;
+}
+
+int parts_adopt(struct parts *ps, int taken, enum proc_role role, pid_t pid)
+{
+	AUTO(fd) int fd = taken;
+	struct part *p;
+	int flags = fcntl(fd, F_GETFL);
+	int r;
+
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -errno;
+	r = part_new(ps, STEAL_FD(fd), &p);
+	if (r < 0)
+		return r;
+	p->pair = true;
+	p->role = role;
+	p->pid = pid;
+	return 0;
+}
+
+int parts_new(struct netd *n, int listener, struct parts **ret)
+{
+	AUTO(fd) int fd = listener;
+	AUTO(parts) struct parts *ps = calloc(1, sizeof(*ps));
+	int r;
+
+	if (!ps)
+		return -ENOMEM;
+	ps->n = n;
+	ps->reaper.fn = parts_on_reap;
+	ps->listener = (struct watch){ .fd = fd, .events = EPOLLIN, .fn = parts_on_accept };
+	r = loop_add(n->loop, &ps->listener);
+	if (r < 0) {
+		ps->listener.fd = -1;
+		return r;
+	}
+	STEAL_FD(fd);
+	*ret = STEAL(ps);
+	return 0;
+}
+
+/* At exit: acks are dropped, their owners are not called. */
+void parts_free(struct parts *ps)
+{
+	if (!ps)
+		return;
+	for (struct part *p = ps->list; p;) {
+		struct part *next = p->next;
+
+		loop_del(ps->n->loop, &p->watch);
+		loop_disarm(ps->n->loop, &p->hello);
+		if (p->watch.fd >= 0)
+			close(p->watch.fd);
+		part_free(p);
+		p = next;
+	}
+	loop_disarm(ps->n->loop, &ps->reaper);
+	loop_del(ps->n->loop, &ps->listener);
+	if (ps->listener.fd >= 0)
+		close(ps->listener.fd);
+	free(ps);
+}
+
+bool parts_serving(const struct parts *ps, enum proc_role role)
+{
+	for (const struct part *p = ps->list; p; p = p->next)
+		if (p->role == role && p->state == PART_SERVING)
+			return true;
+	return false;
+}
+
+json_t *parts_json(const struct parts *ps)
+{
+	json_t *list = json_array();
+
+	for (const struct part *p = ps->list; p; p = p->next)
+		if (p->state != PART_DEAD)
+			json_array_append_new(list, json_pack("{s:s, s:i, s:s, s:i}", "role",
+							      proc_role_name(p->role), "pid", (int)p->pid,
+							      "state", state_names[p->state], "queued",
+							      (int)p->queued));
+	return list;
+}
+
+/* ---- publications ---- */
+
+/* Everyone who still owes this publication an answer. */
+static void publish_on_timeout(struct loop *l, struct timer *t)
+{
+	struct publish *pub = container_of(t, struct publish, timer);
+	struct parts *ps = pub->n->parts;
+	unsigned owed = pub->owed;
+
+	(void)l;
+	pub->late = true;
+	/* The last cut ends the publication and may free it: count down on a copy. */
+	for (struct part *p = ps->list; p && owed; p = p->next) {
+		unsigned mine = 0;
+
+		for (struct ack *a = p->acks; a; a = a->next)
+			mine += a->publish == pub;
+		if (!mine)
+			continue;
+		owed -= mine;
+		part_cut(p, "did not answer in time");
+	}
+}
+
+void publish_begin(struct netd *n, struct publish *p, publish_fn *fn)
+{
+	*p = (struct publish){ .n = n, .fn = fn, .timer = { .fn = publish_on_timeout } };
+}
+
+static bool addressed(const struct part *p, unsigned roles)
+{
+	return p->state == PART_SERVING && BIT_ROLE(p->role) & roles;
+}
+
+void publish_send(struct publish *pub, unsigned roles, enum msg_type t, const void *body,
+		  const struct policy *policy)
+{
+	struct parts *ps = pub->n->parts;
+	uint32_t sequence = ++ps->sequence ? ps->sequence : ++ps->sequence;	/* 0: nothing owed */
+
+	for (struct part *p = ps->list; p; p = p->next) {
+		struct ack *a, **at;
+
+		if (!addressed(p, roles))
+			continue;
+		a = calloc(1, sizeof(*a));
+		if (!a) {
+			part_cut(p, "out of memory");
+			continue;
+		}
+		*a = (struct ack){ NULL, sequence, pub };
+		for (at = &p->acks; *at; at = &(*at)->next)
+			;
+		*at = a;
+		pub->owed++;
+		part_queue(p, t, sequence, body, policy);
+		part_flush(p);
+	}
+}
+
+void publish_tell(struct netd *n, unsigned roles, enum msg_type t, const void *body,
+		  const struct policy *policy)
+{
+	for (struct part *p = n->parts->list; p; p = p->next) {
+		if (!addressed(p, roles))
+			continue;
+		part_queue(p, t, 0, body, policy);
+		part_flush(p);
+	}
+}
+
+void publish_end(struct publish *p)
+{
+	p->ended = true;
+	if (p->owed && loop_arm(p->n->loop, &p->timer, PARTS_TIMEOUT_MS) < 0)
+		publish_on_timeout(p->n->loop, &p->timer);
+	else
+		publish_settle(p);
+}
