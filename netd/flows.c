@@ -1,0 +1,109 @@
+/*
+ * flows.c - ending the flows of grants that were taken away
+ *
+ * Theory of operation: deleting a grant stops the sandbox's own packets, but the server's replies belong to
+ * an established flow and would go on. A whole profile's flows could be closed by mark in one message, but
+ * that would end flows that are still granted; so the conntrack table is read once, and each entry whose
+ * original destination (the synthetic address) and profile are among the lost ones is deleted.
+ */
+#include "netd/flows.h"
+
+#include <errno.h>
+#include <libnetfilter_conntrack/libnetfilter_conntrack.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "policy/mark.h"
+
+struct walk {
+	const struct flow_key *keys;
+	size_t n;
+	struct nf_conntrack **lost;
+	size_t n_lost, cap;
+	int error;
+};
+
+static void handle_close(struct nfct_handle *h)
+{
+	nfct_close(h);
+}
+DEFINE_AUTO(nfct, struct nfct_handle *, handle_close)
+
+static struct addr destination(const struct nf_conntrack *ct)
+{
+	struct addr a = { 0 };
+
+	if (nfct_get_attr_u8(ct, ATTR_L3PROTO) == AF_INET) {
+		uint32_t v4 = nfct_get_attr_u32(ct, ATTR_ORIG_IPV4_DST);
+
+		a.family = 4;
+		memcpy(a.b, &v4, 4);
+	} else if (nfct_attr_is_set(ct, ATTR_ORIG_IPV6_DST) > 0) {
+		a.family = 6;
+		memcpy(a.b, nfct_get_attr(ct, ATTR_ORIG_IPV6_DST), 16);
+	}
+	return a;
+}
+
+static bool is_lost(const struct walk *w, const struct nf_conntrack *ct)
+{
+	uint16_t profile = mark_profile(nfct_get_attr_u32(ct, ATTR_MARK));
+	uint8_t proto = nfct_get_attr_u8(ct, ATTR_L4PROTO);
+	uint16_t port = ntohs(nfct_get_attr_u16(ct, ATTR_ORIG_PORT_DST));
+	struct addr to = destination(ct);
+
+	if (!profile)
+		return false;
+	for (size_t i = 0; i < w->n; i++)
+		if (w->keys[i].profile == profile && w->keys[i].proto == proto && w->keys[i].port == port &&
+		    addr_eq(&w->keys[i].to, &to))
+			return true;
+	return false;
+}
+
+/* Deleting while the dump runs would answer on the same socket: collect first. */
+static int on_entry(enum nf_conntrack_msg_type type, struct nf_conntrack *ct, void *owner)
+{
+	struct walk *w = owner;
+	struct nf_conntrack **more;
+
+	(void)type;
+	if (!is_lost(w, ct))
+		return NFCT_CB_CONTINUE;
+	if (w->n_lost == w->cap) {
+		more = reallocarray(w->lost, w->cap ? w->cap * 2 : 64, sizeof(struct nf_conntrack *));
+		if (!more) {
+			w->error = -ENOMEM;
+			return NFCT_CB_STOP;
+		}
+		w->lost = more;
+		w->cap = w->cap ? w->cap * 2 : 64;
+	}
+	w->lost[w->n_lost++] = ct;
+	return NFCT_CB_STOLEN;
+}
+
+int flows_close(const struct flow_key *keys, size_t n)
+{
+	AUTO(nfct) struct nfct_handle *h = n ? nfct_open(CONNTRACK, 0) : NULL;
+	struct walk w = { .keys = keys, .n = n };
+	uint32_t family = AF_UNSPEC;
+
+	if (!n)
+		return 0;
+	if (!h)
+		return -errno;
+	nfct_callback_register(h, NFCT_T_ALL, on_entry, &w);
+	if (nfct_query(h, NFCT_Q_DUMP, &family) < 0 && !w.error)
+		w.error = -errno;
+	nfct_callback_unregister(h);
+	for (size_t i = 0; i < w.n_lost; i++) {
+		/* ENOENT: it ended by itself */
+		if (nfct_query(h, NFCT_Q_DESTROY, w.lost[i]) < 0 && errno != ENOENT && !w.error)
+			w.error = -errno;
+		nfct_destroy(w.lost[i]);
+	}
+	free(w.lost);
+	return w.error;
+}
