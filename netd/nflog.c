@@ -1,0 +1,218 @@
+/*
+ * nflog.c - refused packets, as the ruleset logs them
+ *
+ * Theory of operation: the ruleset logs with a prefix that names the reason and with the mark that
+ * identify set; the kernel adds the interfaces and the first 128 bytes of the packet. Here prefix, mark and
+ * packet become one audit event. Who it was: the mark's sandbox; a packet whose source was not accepted
+ * has mark 0, and then the interface tells whose link it came from (an address would be the liar's choice).
+ * A spoofed source on a link that nobody registered is `interface_unregistered`.
+ * Repeats are aggregated by audit_aggregate(); the kernel limits how many reach us.
+ * Spec: linux/netfilter/nfnetlink_log.h.
+ */
+#include "netd/nflog.h"
+
+#include <errno.h>
+#include <arpa/inet.h>
+#include <libmnl/libmnl.h>
+#include <libnetfilter_log/libnetfilter_log.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_log.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "netd/packet.h"
+#include "netd/profiles.h"
+#include "netd/registry.h"
+#include "policy/mark.h"
+
+enum { READS_PER_WAKE = 32, COPY_BYTES = 128, FLUSH_CENTISECONDS = 5, QUEUE_THRESHOLD = 16,
+       RECEIVE_BUFFER = 4 << 20 };
+
+struct nflog {
+	struct netd *n;
+	struct mnl_socket *nl;
+	struct watch watch;
+	uint64_t lost;			/* times the kernel's buffer was full */
+};
+
+struct refusal {
+	enum reason reason;
+	struct packet packet;
+	const struct sandbox *sandbox;
+	char interface[IF_NAMESIZE];
+};
+
+static void put_line(struct netd *n, const struct refusal *f)
+{
+	uint16_t profile = f->sandbox ? f->sandbox->profile : 0;
+	const struct policy *policy = profiles_policy(n->profiles, profile);
+	struct audit_head h = { .event = "flow", .sandbox = f->sandbox ? f->sandbox->name : "",
+				.profile = profiles_name(n->profiles, profile), .decision = "deny",
+				.reason = reason_text(f->reason), .rule = "default",
+				.policy = policy ? policy_sha256(policy) : "" };
+	char saddr[ADDR_TEXT_MAX], daddr[ADDR_TEXT_MAX], number[8], key[512];
+	const char *proto = packet_proto(f->packet.proto, number);
+	struct audit_line l;
+
+	addr_format(&f->packet.saddr, saddr);
+	addr_format(&f->packet.daddr, daddr);
+	audit_begin(&l, &h);
+	audit_str(&l, "interface", f->interface);
+	audit_str(&l, "saddr", saddr);
+	audit_str(&l, "daddr", daddr);
+	audit_str(&l, "proto", proto);
+	if (f->packet.has_ports)
+		audit_u64(&l, "port", f->packet.dport);
+	snprintf(key, sizeof(key), "packet %s %s %s %s %s %u", f->interface,
+		 f->sandbox ? f->sandbox->name : "", reason_text(f->reason), daddr, proto,
+		 f->packet.dport);
+	audit_aggregate(n->audit, key, &l);
+}
+
+/* What the kernel says of a packet. */
+struct seen {
+	enum reason reason;
+	uint32_t mark, in, out;
+	struct rd payload;
+};
+
+static bool seen_of(struct nlattr *const attrs[NFULA_MAX + 1], struct seen *ret)
+{
+	const char *prefix;
+
+	*ret = (struct seen){ 0 };
+	if (!attrs[NFULA_PREFIX] || mnl_attr_validate(attrs[NFULA_PREFIX], MNL_TYPE_NUL_STRING) < 0)
+		return false;
+	prefix = mnl_attr_get_str(attrs[NFULA_PREFIX]);
+	if (strncmp(prefix, RULESET_LOG_PREFIX, strlen(RULESET_LOG_PREFIX)))
+		return false;			/* another program's rule in our group */
+	ret->reason = reason_of_text(prefix + strlen(RULESET_LOG_PREFIX));
+	if (attrs[NFULA_MARK])
+		ret->mark = ntohl(mnl_attr_get_u32(attrs[NFULA_MARK]));
+	if (attrs[NFULA_IFINDEX_INDEV])
+		ret->in = ntohl(mnl_attr_get_u32(attrs[NFULA_IFINDEX_INDEV]));
+	if (attrs[NFULA_IFINDEX_OUTDEV])
+		ret->out = ntohl(mnl_attr_get_u32(attrs[NFULA_IFINDEX_OUTDEV]));
+	if (attrs[NFULA_PAYLOAD])
+		ret->payload = rd_of(mnl_attr_get_payload(attrs[NFULA_PAYLOAD]),
+				     mnl_attr_get_payload_len(attrs[NFULA_PAYLOAD]));
+	return ret->reason != REASON_NONE;
+}
+
+static int on_message(const struct nlmsghdr *h, void *owner)
+{
+	struct nlattr *attrs[NFULA_MAX + 1] = { NULL };
+	struct nflog *g = owner;
+	struct registry *registry = g->n->registry;
+	struct refusal f = { 0 };
+	struct seen seen;
+
+	if (nflog_nlmsg_parse(h, attrs) != MNL_CB_OK || !seen_of(attrs, &seen))
+		return MNL_CB_OK;
+	packet_parse(seen.payload, &f.packet);		/* what cannot be read stays empty */
+	f.reason = seen.reason;
+	if (seen.in || seen.out)
+		if_indextoname(seen.in ? seen.in : seen.out, f.interface);
+	f.sandbox = mark_sandbox(seen.mark) ? registry_by_id(registry, mark_sandbox(seen.mark))
+					    : registry_by_interface(registry, f.interface);
+	if (f.reason == REASON_SOURCE_SPOOFED && !f.sandbox)
+		f.reason = REASON_INTERFACE_UNREGISTERED;
+	put_line(g->n, &f);
+	return MNL_CB_OK;
+}
+
+static void on_readable(struct loop *l, struct watch *w, uint32_t events)
+{
+	struct nflog *g = container_of(w, struct nflog, watch);
+	char buf[1 << 16] __attribute__((aligned(8)));
+
+	(void)l;
+	(void)events;
+	for (int i = 0; i < READS_PER_WAKE; i++) {
+		ssize_t r = recv(w->fd, buf, sizeof(buf), MSG_DONTWAIT);
+
+		if (r < 0 && errno == ENOBUFS) {
+			struct audit_head h = { .event = "lost", .decision = "" };
+			struct audit_line line;
+
+			audit_begin(&line, &h);
+			audit_str(&line, "what", "refused packets; the kernel's counters are exact");
+			audit_aggregate(g->n->audit, "lost packets", &line);
+			g->lost++;
+			continue;
+		}
+		if (r <= 0)
+			return;
+		mnl_cb_run(buf, (size_t)r, 0, 0, on_message, g);
+	}
+}
+
+/* Each configuration message is acknowledged. */
+static int configure(struct nflog *g, struct nlmsghdr *h)
+{
+	char buf[1024] __attribute__((aligned(8)));
+	ssize_t r;
+
+	h->nlmsg_flags |= NLM_F_ACK;
+	if (mnl_socket_sendto(g->nl, h, h->nlmsg_len) < 0)
+		return -errno;
+	r = mnl_socket_recvfrom(g->nl, buf, sizeof(buf));
+	if (r < 0 || mnl_cb_run(buf, (size_t)r, 0, 0, NULL, NULL) < 0)
+		return -errno;
+	return 0;
+}
+
+static int join(struct nflog *g)
+{
+	char buf[1024] __attribute__((aligned(8)));
+	struct nlmsghdr *h = nflog_nlmsg_put_header(buf, NFULNL_MSG_CONFIG, AF_UNSPEC, RULESET_NFLOG_GROUP);
+	int r;
+
+	if (nflog_attr_put_cfg_cmd(h, NFULNL_CFG_CMD_BIND) < 0)
+		return -EINVAL;
+	r = configure(g, h);
+	if (r < 0)
+		return r;
+	h = nflog_nlmsg_put_header(buf, NFULNL_MSG_CONFIG, AF_UNSPEC, RULESET_NFLOG_GROUP);
+	if (nflog_attr_put_cfg_mode(h, NFULNL_COPY_PACKET, COPY_BYTES) < 0)
+		return -EINVAL;
+	mnl_attr_put_u32(h, NFULA_CFG_TIMEOUT, htonl(FLUSH_CENTISECONDS));
+	mnl_attr_put_u32(h, NFULA_CFG_QTHRESH, htonl(QUEUE_THRESHOLD));
+	return configure(g, h);
+}
+
+int nflog_new(struct netd *n, struct nflog **ret)
+{
+	AUTO(nflog) struct nflog *g = calloc(1, sizeof(*g));
+	int force = RECEIVE_BUFFER, r;
+
+	if (!g)
+		return -ENOMEM;
+	g->n = n;
+	g->watch.fd = -1;
+	g->nl = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+	if (!g->nl || mnl_socket_bind(g->nl, 0, MNL_SOCKET_AUTOPID) < 0)
+		return -errno;
+	setsockopt(mnl_socket_get_fd(g->nl), SOL_SOCKET, SO_RCVBUFFORCE, &force, sizeof(force));
+	r = join(g);
+	if (r < 0)
+		return r;
+	g->watch = (struct watch){ .fd = mnl_socket_get_fd(g->nl), .events = EPOLLIN, .fn = on_readable };
+	r = loop_add(n->loop, &g->watch);
+	if (r < 0)
+		return r;
+	*ret = STEAL(g);
+	return 0;
+}
+
+void nflog_free(struct nflog *g)
+{
+	if (!g)
+		return;
+	loop_del(g->n->loop, &g->watch);
+	if (g->nl)
+		mnl_socket_close(g->nl);
+	free(g);
+}
