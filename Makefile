@@ -30,6 +30,9 @@ comma := ,
 .DEFAULT_GOAL := all
 include $(wildcard $(PARTS:%=%/part.mk))
 
+# One short line a file; V=1 shows the commands.
+say = $(if $(V),,@printf '  %-5s %s\n' '$(1)' '$(2)';)
+
 all: $(PROGS:%=$(B)/%) ## build every program
 unit: $(UNITS:%=$(B)/%)
 fuzzers: $(FUZZERS:%=$(B)/%)
@@ -40,7 +43,7 @@ benches: $(BENCHES:%=$(B)/%)
 define link
 $(B)/$(1): $$($(1)_SRC:%.c=$(B)/obj/%.o)
 	@mkdir -p $$(@D)
-	$$(CC) $$(SANF) $(2) $$(LDHARD) $$(LDFLAGS) $$^ $$($(1)_LIB) -o $$@
+	$$(call say,LINK,$$@)$$(CC) $$(SANF) $(2) $$(LDHARD) $$(LDFLAGS) $$^ $$($(1)_LIB) -o $$@
 endef
 $(foreach p,$(PROGS) $(UNITS) $(REPLAYS) $(BENCHES),$(eval $(call link,$(p))))
 $(foreach p,$(FUZZERS),$(eval $(call link,$(p),$(FUZZLINK))))
@@ -53,7 +56,7 @@ $(B)/flags: FORCE
 
 $(B)/obj/%.o: %.c Makefile $(B)/flags
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 $(DEFS) -I. $(WARN) $(HARDEN) $(CFLAGS) $(SANF) -MMD -MP -c $< -o $@
+	$(call say,CC,$<)$(CC) -std=gnu11 $(DEFS) -I. $(WARN) $(HARDEN) $(CFLAGS) $(SANF) -MMD -MP -c $< -o $@
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 
 # ---- what this machine must have. apt-install.sh asks for nothing that is there. ----
@@ -89,18 +92,18 @@ CHECKED := $(if $(SAN),$(B),build/checked)
 
 test: ## build, run every test (as root: install what is missing first)
 	$(call ensure,$(BUILD_PKGS) $(RUN_PKGS) $(TEST_PKGS))
-	$(AS_USER) $(MAKE) $(JOBS) WERROR=1 all
-	$(AS_USER) $(MAKE) $(JOBS) WERROR=1 B=$(CHECKED) SAN=$(or $(SAN),$(CHECKS)) unit replays
-	B=$(B) CHECKED=$(CHECKED) UNITS="$(UNITS)" REPLAYS="$(REPLAYS)" $(PYTEST) $(or $(TESTS),tests)
+	@$(AS_USER) $(MAKE) --no-print-directory $(JOBS) WERROR=1 all
+	@$(AS_USER) $(MAKE) --no-print-directory $(JOBS) WERROR=1 B=$(CHECKED) SAN=$(or $(SAN),$(CHECKS)) unit replays
+	@B=$(B) CHECKED=$(CHECKED) UNITS="$(UNITS)" REPLAYS="$(REPLAYS)" $(PYTEST) $(or $(TESTS),tests)
 
 san: ## the whole suite with sanitized daemons
-	$(MAKE) B=build/san SAN=$(CHECKS) test
+	@$(MAKE) --no-print-directory B=build/san SAN=$(CHECKS) test
 
 T ?= 60
 fuzz: ## fuzz every target for T seconds each, or only ONLY=fuzz_x,...
 	$(call ensure,$(BUILD_PKGS) $(FUZZ_PKGS))
-	$(AS_USER) $(MAKE) $(JOBS) B=build/fuzz CC=clang SAN=address,undefined,fuzzer-no-link fuzzers
-	for f in $(or $(subst $(comma), ,$(ONLY)),$(FUZZERS)); do \
+	@$(AS_USER) $(MAKE) --no-print-directory $(JOBS) B=build/fuzz CC=clang SAN=address,undefined,fuzzer-no-link fuzzers
+	@for f in $(or $(subst $(comma), ,$(ONLY)),$(FUZZERS)); do \
 		$(AS_USER) mkdir -p build/fuzz/corpus/$$f && \
 		$(AS_USER) build/fuzz/$$f -max_total_time=$(T) -timeout=10 -artifact_prefix=build/fuzz/ \
 			build/fuzz/corpus/$$f tests/fuzz/corpus/$${f#fuzz_} || exit 1; \
@@ -110,17 +113,17 @@ fuzz: ## fuzz every target for T seconds each, or only ONLY=fuzz_x,...
 
 demo: ## show the main job in namespaces of this machine, offline (root)
 	$(call ensure,$(BUILD_PKGS) $(RUN_PKGS) $(TEST_PKGS))
-	$(AS_USER) $(MAKE) $(JOBS) all
+	@$(AS_USER) $(MAKE) --no-print-directory $(JOBS) all
 	@B=$(B) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/demo.py build/demo.txt
 
 lab: ## a shell in a sandbox of the lab (root)
 	$(call ensure,$(BUILD_PKGS) $(RUN_PKGS) $(TEST_PKGS))
-	$(AS_USER) $(MAKE) $(JOBS) all
+	@$(AS_USER) $(MAKE) --no-print-directory $(JOBS) all
 	@B=$(B) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/lab_shell.py
 
 bench: ## measure against what one would otherwise run, or only ONLY=row,... (root)
 	$(call ensure,$(BUILD_PKGS) $(RUN_PKGS) $(TEST_PKGS) $(BENCH_PKGS))
-	$(AS_USER) $(MAKE) $(JOBS) all benches
+	@$(AS_USER) $(MAKE) --no-print-directory $(JOBS) all benches
 	@B=$(B) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/bench/run.py build/bench.json $(subst $(comma), ,$(ONLY))
 
 # ---- installation ----
@@ -146,7 +149,7 @@ uninstall: ## what install put there; configuration and state stay
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' Makefile
-	@echo "variables: B=tree SAN=address,undefined WERROR=1 PREFIX=$(PREFIX) TESTS=tests/test_x.py"
+	@echo "variables: V=1 B=tree SAN=address,undefined WERROR=1 PREFIX=$(PREFIX) TESTS=tests/test_x.py"
 
 clean: ## remove build/
 	rm -rf build

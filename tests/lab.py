@@ -28,6 +28,7 @@ from labworld import GATEWAY, ROUTER, Internet, World
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(ROOT, os.environ.get("B", "build/out"))
 DAEMONS = ("cordon-netd", "cordon-inspect", "cordon-dns", "cordon-gitproxy", "cordon-keeper")
+DIED = re.compile(r"event=part_ended|Assertion")
 SANITIZER = re.compile(r"(ERROR|WARNING): \w+Sanitizer|runtime error:")
 
 CONFIG = {
@@ -152,6 +153,7 @@ class Lab:
         self.prefix = f"{PREFIX}{os.getpid()}{n}"
         self._stack = contextlib.ExitStack()
         self.up_called = False
+        self.signalled = False		# by us: then a daemon may have died
         self.sandboxes = {}
         with self._closing_on_error():
             sweep()
@@ -287,6 +289,7 @@ class Lab:
 
     def signal(self, daemon, number=signal.SIGKILL):
         """Send a signal to every process of that name; their pids."""
+        self.signalled = True
         pids = self.pids(daemon)
         if not pids:
             raise LabError(f"{daemon} does not run")
@@ -302,11 +305,11 @@ class Lab:
             os.kill(pid, signal.SIGCONT)
 
     def problems(self):
-        """What the daemons' logs hold that no test may pass with: sanitizer reports, crashes."""
+        """What the daemons' logs hold that no test may pass with: sanitizer reports, deaths."""
         found = []
         for name in sorted(glob.glob(f"{self.log_dir}/*.log")):
             text = open(name, errors="replace").read()
-            if SANITIZER.search(text) or "Assertion" in text:
+            if SANITIZER.search(text) or (not self.signalled and DIED.search(text)):
                 found.append(f"--- {os.path.basename(name)}\n{text[-20000:]}")
         return found
 
