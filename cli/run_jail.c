@@ -1,0 +1,255 @@
+/*
+ * run_jail.c - the process side of `cordon run`: bubblewrap, and what it is given
+ *
+ * Theory of operation: this runs in the child, inside the new network namespace. Files and filter are made
+ * while it is still root; then it becomes the user, and as the user (so that nothing the user could not
+ * reach is opened for them) works out the mounts and becomes bubblewrap, which makes the user, mount, pid,
+ * ipc and uts namespaces. The network namespace belongs to the host's user namespace, so no root inside
+ * has any right over it. INT, QUIT, TERM and HUP are ignored in bubblewrap, else Ctrl-C would end it and
+ * with it the command at once; `env` gives the command their defaults back.
+ */
+#include "cli/run_jail.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "cli/run_files.h"
+#include "cli/run_mounts.h"
+#include "cli/run_seccomp.h"
+
+enum { ARGS_MAX = 4096 };
+
+struct argument_list {
+	char *v[ARGS_MAX];
+	size_t n;
+	bool failed;
+};
+
+static void arg(struct argument_list *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static void arg(struct argument_list *a, const char *fmt, ...)
+{
+	va_list ap;
+	char *text = NULL;
+
+	va_start(ap, fmt);
+	if (a->n + 1 >= ARGS_MAX || vasprintf(&text, fmt, ap) < 0)
+		a->failed = true;
+	else
+		a->v[a->n++] = text;
+	va_end(ap);
+}
+
+static void arg3(struct argument_list *a, const char *what, const char *from, const char *to)
+{
+	arg(a, "%s", what);
+	arg(a, "%s", from);
+	arg(a, "%s", to);
+}
+
+static const char *bwrap_path(void)
+{
+	static const char *const paths[] = { "/usr/bin/bwrap", "/usr/local/bin/bwrap", "/bin/bwrap" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		if (!access(paths[i], X_OK))
+			return paths[i];
+	return NULL;
+}
+
+int jail_prepare(struct jail *j)
+{
+	char ours[64];
+	int r;
+
+	if (!bwrap_path())
+		return cli_fail("run: bubblewrap is missing: apt install bubblewrap");
+	for (int i = 0; i < JAIL_FILES; i++)
+		j->file_fd[i] = -1;
+	r = run_files_make(j);
+	if (r)
+		return r;
+	j->seccomp_fd = run_seccomp_filter();
+	if (j->seccomp_fd < 0)
+		return cli_fail("run: the system call filter: %s: libseccomp 2.5 is needed",
+				strerror(-j->seccomp_fd));
+	snprintf(ours, sizeof(ours), "/proc/%d/net/unix", j->parent);
+	j->socket_table[0] = fopen(ours, "re");
+	j->socket_table[1] = fopen("/proc/1/net/unix", "re");
+	return j->socket_table[0] ? EXIT_DONE : cli_fail("run: %s: %s: is /proc mounted?", ours, strerror(errno));
+}
+
+static void add_namespaces(struct argument_list *a, const struct jail *j)
+{
+	static const char *const fixed[] = { "--unshare-user", "--disable-userns", "--unshare-pid", "--unshare-ipc",
+					     "--unshare-uts",  "--die-with-parent", "--cap-drop", "ALL" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
+		arg(a, "%s", fixed[i]);
+	if (!j->terminal)
+		arg(a, "--new-session");
+	if (j->info_fd >= 0) {
+		arg(a, "--info-fd");
+		arg(a, "%d", j->info_fd);
+	}
+	arg(a, "--seccomp");
+	arg(a, "%d", j->seccomp_fd);
+}
+
+static void add_mount(struct argument_list *a, const struct mount *m)
+{
+	switch (m->kind) {
+	case MOUNT_READ_WRITE:
+		arg3(a, "--bind", m->path, m->path);
+		break;
+	case MOUNT_EMPTY:
+		arg(a, "--tmpfs");
+		arg(a, "%s", m->path);
+		break;
+	case MOUNT_NOTHING:
+		arg3(a, "--ro-bind", "/dev/null", m->path);
+		break;
+	}
+}
+
+static void add_files(struct argument_list *a, const struct jail *j)
+{
+	for (int i = 0; i < JAIL_FILES; i++) {
+		if (!j->file_path[i][0])
+			continue;
+		arg(a, "--perms");
+		arg(a, "0444");
+		arg(a, "--ro-bind-data");
+		arg(a, "%d", j->file_fd[i]);
+		arg(a, "%s", j->file_path[i]);
+	}
+}
+
+static int add_mounts(struct argument_list *a, const struct jail *j)
+{
+	struct mounts m = { .n = 0 };
+	int r = run_mounts_plan(j, &m);
+
+	if (r)
+		return r;
+	arg3(a, "--ro-bind", "/", "/");
+	arg(a, "--dev");
+	arg(a, "/dev");
+	arg(a, "--proc");
+	arg(a, "/proc");
+	for (size_t i = 0; i < m.n; i++)
+		add_mount(a, &m.m[i]);
+	add_files(a, j);
+	arg(a, "--chdir");
+	arg(a, "%s", j->cwd);
+	return EXIT_DONE;
+}
+
+static void set_env(struct argument_list *a, const char *name, const char *value)
+{
+	if (value && *value)
+		arg3(a, "--setenv", name, value);
+}
+
+/* Nothing of the caller's environment but what programs need to talk to a person; no agent, no socket. */
+static void add_environment(struct argument_list *a, const struct jail *j)
+{
+	static const char *const kept[] = { "TERM", "COLORTERM", "NO_COLOR", "LANG", "LANGUAGE", "LC_ALL",
+					    "LC_CTYPE", "TZ" };
+	static const char *const bundle[] = { "SSL_CERT_FILE", "GIT_SSL_CAINFO", "CURL_CA_BUNDLE",
+					      "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS" };
+	const char *path = getenv("PATH");
+
+	arg(a, "--clearenv");
+	set_env(a, "PATH", path && *path ? path : "/usr/local/bin:/usr/bin:/bin");
+	set_env(a, "HOME", j->user->home);
+	set_env(a, "USER", j->user->name);
+	set_env(a, "LOGNAME", j->user->name);
+	set_env(a, "SHELL", j->user->shell);
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+		set_env(a, kept[i], getenv(kept[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(bundle); i++)
+		set_env(a, bundle[i], j->file_path[JAIL_CA_BUNDLE]);
+}
+
+static void add_command(struct argument_list *a, const struct jail *j)
+{
+	arg(a, "--");
+	arg(a, "/usr/bin/env");
+	arg(a, "--default-signal=HUP,INT,QUIT,TERM");
+	arg(a, "--");
+	for (char *const *w = j->words; *w; w++)
+		arg(a, "%s", *w);
+}
+
+/* bubblewrap closes what it was told to use; everything else must not even get there. */
+static int keep_descriptors(const struct jail *j)
+{
+	const int kept[] = { j->info_fd, j->seccomp_fd, j->file_fd[0], j->file_fd[1], j->file_fd[2] };
+
+	if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+		return -errno;
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+		if (kept[i] >= 0 && fcntl(kept[i], F_SETFD, 0) < 0)
+			return -errno;
+	return 0;
+}
+
+/* Signals for bubblewrap: nothing blocked, and what a terminal sends does not end it. */
+static void set_signals(void)
+{
+	static const int ignored[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
+	sigset_t none;
+
+	for (size_t i = 0; i < ARRAY_SIZE(ignored); i++)
+		signal(ignored[i], SIG_IGN);
+	signal(SIGPIPE, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static int become_user(const struct jail *j)
+{
+	int r = run_user_become(j->user);
+
+	if (r < 0)
+		return cli_fail("run: cannot become user %s: %s", j->user->name, strerror(-r));
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return cli_fail("run: prctl: %s", strerror(errno));
+	if (getppid() != j->parent)
+		return EXIT_REFUSED;		/* nobody is left to clean up after us */
+	if (chdir(j->cwd) < 0)
+		return cli_fail("run: working directory %s: %s for user %s: start in one that user can reach",
+				j->cwd, strerror(errno), j->user->name);
+	return EXIT_DONE;
+}
+
+int jail_exec(struct jail *j)
+{
+	static struct argument_list a;
+	int r = become_user(j);
+
+	if (r)
+		return r;
+	arg(&a, "bwrap");
+	add_namespaces(&a, j);
+	r = add_mounts(&a, j);
+	if (r)
+		return r;
+	add_environment(&a, j);
+	add_command(&a, j);
+	if (a.failed)
+		return cli_fail("run: the command is too long: at most %d words", ARGS_MAX / 2);
+	r = keep_descriptors(j);
+	if (r < 0)
+		return cli_fail("run: descriptors: %s", strerror(-r));
+	set_signals();
+	execv(bwrap_path(), a.v);
+	return cli_fail("run: %s: %s", bwrap_path(), strerror(errno));
+}
