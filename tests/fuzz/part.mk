@@ -16,3 +16,5 @@ endef
 
 $(eval $(call fuzzer,ipc,base/ipc.c base/msg.c,))
 $(eval $(call fuzzer,bytes_escape,base/bytes.c,))
+$(eval $(call fuzzer,dns_query,dns/message.c policy/name.c policy/known.c base/bytes.c base/addr.c,$(POLICY_LIB)))
+$(eval $(call fuzzer,dns_answer,dns/upstream_answer.c dns/message.c policy/name.c policy/known.c base/bytes.c base/addr.c,$(POLICY_LIB)))
