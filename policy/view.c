@@ -404,9 +404,9 @@ int view_feed(struct view *v)
 		return 0;
 	if (!r) {
 		r = dispatch(v, &in);
-		ipc_in_done(&in);
 		if (r < 0)
 			log_line(LOG_ERR, "event=netd_message_refused type=%u errno=%d", in.head.type, -r);
+		ipc_in_done(&in);
 	}
 	if (r < 0)
 		disconnect(v);
