@@ -19,11 +19,8 @@
 /* Rows of one rule: one for each protocol. */
 static void print_rule(FILE *to, const struct rule *r)
 {
-	char host[NAME_PATTERN_TEXT];
-
-	name_pattern_format(&r->pattern, host);
 	for (size_t i = 0, j; i < r->n_grants; i = j) {
-		fprintf(to, "      - {host: \"%s\", ports: [", host);
+		fprintf(to, "      - {host: \"%s\", ports: [", rule_host(r));
 		for (j = i; j < r->n_grants && r->protocols[j] == r->protocols[i]; j++)
 			fprintf(to, "%s%u", j > i ? ", " : "", r->grants[j].port);
 		fprintf(to, "], protocol: %s%s%s}\n", protocol_text(r->protocols[i]),
@@ -33,7 +30,6 @@ static void print_rule(FILE *to, const struct rule *r)
 
 static void print_rules(FILE *to, const struct policy *p, enum verdict v)
 {
-	char host[NAME_PATTERN_TEXT];
 	size_t n = 0;
 
 	for (size_t i = 0; i < p->n_rules; i++)
@@ -44,11 +40,10 @@ static void print_rules(FILE *to, const struct policy *p, enum verdict v)
 
 		if (r->verdict != v || r->git)
 			continue;
-		name_pattern_format(&r->pattern, host);
 		if (v == RULE_ALLOW)
 			print_rule(to, r);
 		else
-			fprintf(to, "      - {host: \"%s\"}\n", host);
+			fprintf(to, "      - {host: \"%s\"}\n", rule_host(r));
 	}
 }
 

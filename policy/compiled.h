@@ -16,13 +16,14 @@
 enum verdict { RULE_DENY = 0, RULE_ALLOW };
 enum protocol { PROTOCOL_NONE = 0, PROTOCOL_SSH, PROTOCOL_TCP, PROTOCOL_TLS, PROTOCOL_UDP, PROTOCOLS };
 
-/* All rows of one pattern and verdict. */
+/* All rows of one pattern and verdict. A host may hold a million: no fixed arrays. */
 struct rule {
-	struct name_pattern pattern;
-	enum verdict verdict;
 	char *text;			/* "network.allow: *.files.example" */
-	struct grant grants[POLICY_GRANTS_MAX];	/* sorted by protocol and port */
-	enum protocol protocols[POLICY_GRANTS_MAX];
+	const char *base;		/* "files.example", the end of text */
+	enum pattern_kind kind;
+	enum verdict verdict;
+	struct grant *grants;		/* sorted by protocol and port */
+	enum protocol *protocols;	/* of each grant */
 	size_t n_grants;
 	bool private_ok, resolver;
 	bool git, nested;		/* from git.allowed_hosts */
@@ -57,9 +58,14 @@ struct policy {
 	struct policy_limits limits;
 };
 
+const char *rule_host(const struct rule *r);		/* "*.files.example", as the text has it */
+void rule_free(struct rule *r);
+DEFINE_AUTO(rule, struct rule *, rule_free)
+
 int rule_index_add(struct rule_index *x, const struct rule *r);	/* 0 or -ENOMEM; r must stay */
 /* The rule of exactly this pattern, or NULL. */
-const struct rule *rule_index_get(const struct rule_index *x, enum verdict v, const struct name_pattern *p);
+const struct rule *rule_index_get(const struct rule_index *x, enum verdict v,
+				  const struct name_pattern *p);
 /* The rule of this verdict that a name meets: exact, else the longest suffix (of equal ones, one label). */
 const struct rule *rule_index_match(const struct rule_index *x, enum verdict v, const char *name);
 /* Mark the names above everything that is granted. After the last rule_index_add(). */

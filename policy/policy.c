@@ -22,10 +22,8 @@ struct policy *policy_ref(const struct policy *p)
 
 static void policy_free(struct policy *p)
 {
-	for (size_t i = 0; i < p->n_rules; i++) {
-		free(p->rules[i]->text);
-		free(p->rules[i]);
-	}
+	for (size_t i = 0; i < p->n_rules; i++)
+		rule_free(p->rules[i]);
 	for (size_t i = 0; i < p->n_git_hosts; i++)
 		free(p->git_hosts[i]);
 	rule_index_done(&p->index);
@@ -91,7 +89,7 @@ void policy_decide_name(const struct policy *p, const char *name, struct name_de
 			.n_grants = allow->n_grants,
 			.proxied = rule_is_proxied(allow),
 			.private_ok = allow->private_ok,
-			.wildcard = allow->pattern.kind != PATTERN_EXACT,
+			.wildcard = allow->kind != PATTERN_EXACT,
 		};
 	}
 }

@@ -65,35 +65,41 @@ static enum protocol protocol_of_port(uint64_t port)
 	return PROTOCOL_NONE;
 }
 
-static struct rule *rule_new(struct compile *c, enum verdict v, const struct name_pattern *pattern,
-			     const char *key, const struct node *at)
+/* Put a rule into the policy's list, which frees it. */
+static bool rules_append(struct policy *p, struct rule *r)
 {
-	struct policy *p = c->p;
-	char host[NAME_PATTERN_TEXT];
-	struct rule *r = calloc(1, sizeof(*r));
-
-	if (r && !(p->n_rules & (p->n_rules - 1))) {
+	if (!(p->n_rules & (p->n_rules - 1))) {	/* full at each power of two */
 		size_t cap = p->n_rules ? 2 * p->n_rules : 1;
 		struct rule **more = reallocarray(p->rules, cap, sizeof(*more));
 
-		p->rules = more ? more : p->rules;
-		c->no_memory |= !more;
-	}
-	if (!r || c->no_memory) {
-		free(r);
-		c->no_memory = true;
-		return NULL;
+		if (!more)
+			return false;
+		p->rules = more;
 	}
 	p->rules[p->n_rules++] = r;
+	return true;
+}
+
+static struct rule *rule_new(struct compile *c, enum verdict v, const struct name_pattern *pattern,
+			     const char *key, const struct node *at)
+{
+	char host[NAME_PATTERN_TEXT];
+	AUTO(rule) struct rule *r = calloc(1, sizeof(*r));
+
 	name_pattern_format(pattern, host);
-	r->pattern = *pattern;
+	c->no_memory |= !r || asprintf(&r->text, "%s: %s", key, host) < 0;
+	if (c->no_memory)
+		return NULL;
+	r->base = r->text + strlen(r->text) - strlen(pattern->base);
+	r->kind = pattern->kind;
 	r->verdict = v;
 	r->line = at->line;
 	r->column = at->column;
-	if (asprintf(&r->text, "%s: %s", key, host) < 0)
-		r->text = NULL;
-	c->no_memory |= !r->text || rule_index_add(&p->index, r);
-	return r;
+	if (rules_append(c->p, r))
+		c->no_memory |= rule_index_add(&c->p->index, STEAL(r)) != 0;
+	else
+		c->no_memory = true;
+	return c->no_memory ? NULL : c->p->rules[c->p->n_rules - 1];
 }
 
 /* The rule of a pattern, made when it is the first row of it. NULL: out of memory. */
@@ -124,6 +130,20 @@ static bool port_allowed(struct compile *c, const struct node *at, enum protocol
 	return true;
 }
 
+static void rule_put(struct compile *c, struct rule *r, enum protocol proto, struct grant g)
+{
+	struct grant *grants = reallocarray(r->grants, r->n_grants + 1, sizeof(*grants));
+	enum protocol *protos = reallocarray(r->protocols, r->n_grants + 1, sizeof(*protos));
+
+	r->grants = grants ? grants : r->grants;
+	r->protocols = protos ? protos : r->protocols;
+	c->no_memory |= !grants || !protos;
+	if (!grants || !protos)
+		return;
+	protos[r->n_grants] = proto;
+	grants[r->n_grants++] = g;
+}
+
 static void rule_grant(struct compile *c, struct rule *r, const struct node *at, enum protocol proto,
 		       uint64_t port)
 {
@@ -133,17 +153,15 @@ static void rule_grant(struct compile *c, struct rule *r, const struct node *at,
 		if (r->grants[i].port != port || r->grants[i].proto != protocols[proto].proto)
 			continue;
 		if (r->protocols[i] != proto)
-			fault(c, at, "port %u of %s is already granted as %s (rule on line %zu)", (unsigned)port,
-			      r->pattern.base, protocols[r->protocols[i]].text, r->line);
+			fault(c, at, "port %u of %s is already granted as %s (line %zu)", (unsigned)port,
+			      r->base, protocols[r->protocols[i]].text, r->line);
 		return;
 	}
 	if (r->n_grants >= POLICY_GRANTS_MAX) {
-		fault(c, at, "more than %d ports for %s", POLICY_GRANTS_MAX, r->pattern.base);
+		fault(c, at, "more than %d ports for %s", POLICY_GRANTS_MAX, r->base);
 		return;
 	}
-	r->protocols[r->n_grants] = proto;
-	r->grants[r->n_grants++] = (struct grant){ protocols[proto].proto, (uint16_t)port,
-						   protocols[proto].action };
+	rule_put(c, r, proto, (struct grant){ protocols[proto].proto, (uint16_t)port, protocols[proto].action });
 }
 
 /* One port of a row; without a protocol the port says which. */
@@ -281,9 +299,8 @@ static void git_host_grant(struct compile *c, const struct node *at, const struc
 		return;
 	r->git = true;
 	r->nested = site_lists(site->nested_groups, site->n_nested_groups, name->base, false);
-	r->n_grants = 2;
-	r->grants[0] = (struct grant){ IPPROTO_TCP, 80, GRANT_PROXY };
-	r->grants[1] = (struct grant){ IPPROTO_TCP, 443, GRANT_PROXY };
+	rule_put(c, r, PROTOCOL_NONE, (struct grant){ IPPROTO_TCP, 80, GRANT_PROXY });
+	rule_put(c, r, PROTOCOL_NONE, (struct grant){ IPPROTO_TCP, 443, GRANT_PROXY });
 	if (site->ca_names && !site_lists(site->ca_names, site->n_ca_names, name->base, true))
 		fault(c, at, "%s is not among the names of the CA (ca.names), so its TLS cannot be terminated; "
 			     "run: cordon ca renew --add %s", name->base, name->base);
@@ -396,12 +413,15 @@ static void warn_git_host(struct compile *c, const char *host)
 
 static void warn_allow(struct compile *c, const struct rule *r)
 {
-	const char *resolver = known_resolver(&r->pattern);
-	const char *suffix = r->pattern.kind == PATTERN_ANY ? known_suffix_below(r->pattern.base) : NULL;
+	struct name_pattern pattern = { .kind = r->kind };
+	const char *suffix = r->kind == PATTERN_ANY ? known_suffix_below(r->base) : NULL;
+	const char *resolver;
 	const struct rule *deny = NULL;
 
-	if (r->pattern.kind == PATTERN_EXACT)
-		deny = rule_index_match(&c->p->index, RULE_DENY, r->pattern.base);
+	snprintf(pattern.base, sizeof(pattern.base), "%s", r->base);
+	resolver = known_resolver(&pattern);
+	if (r->kind == PATTERN_EXACT)
+		deny = rule_index_match(&c->p->index, RULE_DENY, r->base);
 	if (deny && !r->git)
 		caution(c, r, "never matches: %s (line %zu) denies it", deny->text, deny->line);
 	if (resolver && !r->resolver)
@@ -442,8 +462,8 @@ static int rule_order(const void *va, const void *vb)
 	const struct rule *a = *(struct rule *const *)va, *b = *(struct rule *const *)vb;
 	int c = (int)b->verdict - (int)a->verdict;
 
-	c = c ? c : strcmp(a->pattern.base, b->pattern.base);
-	return c ? c : (int)a->pattern.kind - (int)b->pattern.kind;
+	c = c ? c : strcmp(a->base, b->base);
+	return c ? c : (int)a->kind - (int)b->kind;
 }
 
 /* Grants by protocol, then port; protocols move with them. Few: insertion sort. */

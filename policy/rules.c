@@ -13,6 +13,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *rule_host(const struct rule *r)
+{
+	return strchr(r->text, ' ') + 1;	/* after "network.allow:" */
+}
+
+void rule_free(struct rule *r)
+{
+	if (!r)
+		return;
+	free(r->text);
+	free(r->grants);
+	free(r->protocols);
+	free(r);
+}
+
 static const char *above(const char *name)
 {
 	const char *dot = strchr(name, '.');
@@ -80,15 +95,16 @@ static struct slot *slot_make(struct rule_index *x, const char *name)
 
 int rule_index_add(struct rule_index *x, const struct rule *r)
 {
-	struct slot *s = slot_make(x, r->pattern.base);
+	struct slot *s = slot_make(x, r->base);
 
 	if (!s)
 		return -ENOMEM;
-	s->rule[r->verdict][r->pattern.kind] = r;
+	s->rule[r->verdict][r->kind] = r;
 	return 0;
 }
 
-const struct rule *rule_index_get(const struct rule_index *x, enum verdict v, const struct name_pattern *p)
+const struct rule *rule_index_get(const struct rule_index *x, enum verdict v,
+				  const struct name_pattern *p)
 {
 	const struct slot *s = slot_find(x, p->base);
 
@@ -118,18 +134,18 @@ static bool rule_is_dead(const struct rule_index *x, const struct rule *r)
 	static const char *const fronts[] = { [PATTERN_EXACT] = "", [PATTERN_ONE] = "*.", [PATTERN_ANY] = "*.*." };
 	char name[POLICY_NAME_MAX + 8];
 
-	snprintf(name, sizeof(name), "%s%s", fronts[r->pattern.kind], r->pattern.base);
+	snprintf(name, sizeof(name), "%s%s", fronts[r->kind], r->base);
 	return rule_index_match(x, RULE_DENY, name) != NULL;
 }
 
 int rule_index_mark_ancestors(struct rule_index *x, struct rule *const *rules, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		const char *name = rules[i]->pattern.base;
+		const char *name = rules[i]->base;
 
 		if (rules[i]->verdict != RULE_ALLOW || rule_is_dead(x, rules[i]))
 			continue;
-		if (rules[i]->pattern.kind == PATTERN_EXACT)
+		if (rules[i]->kind == PATTERN_EXACT)
 			name = above(name);
 		for (; name; name = above(name)) {
 			struct slot *s = slot_make(x, name);
