@@ -45,6 +45,7 @@ struct daemon {
 	struct tcp *tcp;
 	struct watch netd;
 	struct timer reconnect, tick;
+	int ready_fd;			/* until the first snapshot: then who started us is told; -1 */
 	bool away;			/* told once that netd is away */
 };
 
@@ -125,8 +126,11 @@ static void on_netd(struct loop *l, struct watch *w, uint32_t events)
 	(void)events;
 	if (r < 0)
 		netd_lost(d, r);
-	else if (!was_ready && view_ready(d->view))
-		log_line(LOG_NOTE, "event=netd_ready");
+	if (r < 0 || was_ready || !view_ready(d->view))
+		return;
+	log_line(LOG_NOTE, "event=netd_ready");
+	proc_ready(d->ready_fd);		/* not before: without a picture every answer is SERVFAIL */
+	d->ready_fd = -1;
 }
 
 static void on_reconnect(struct loop *l, struct timer *t)
@@ -264,7 +268,7 @@ static int load_config(struct daemon *d, const char *file)
 	return r;
 }
 
-static int serve(struct daemon *d, int ready_fd)
+static int serve(struct daemon *d)
 {
 	int r = start(d);
 
@@ -274,7 +278,6 @@ static int serve(struct daemon *d, int ready_fd)
 	d->tick.fn = on_tick;
 	on_reconnect(d->loop, &d->reconnect);
 	on_tick(d->loop, &d->tick);
-	proc_ready(ready_fd);
 	r = loop_run(d->loop);
 	report_daemon(d->audit, "stop");
 	return r < 0;
@@ -308,15 +311,15 @@ int main(int argc, char **argv)
 		{ 0 },
 	};
 	const char *config = NULL;
-	struct daemon d = { 0 };
-	int ready_fd = -1, c, r;
+	struct daemon d = { .ready_fd = -1 };
+	int c, r;
 
 	log_init("dns");
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (c == 'c')
 			config = optarg;
 		else if (c == 'r')
-			ready_fd = atoi(optarg);
+			d.ready_fd = atoi(optarg);
 		else
 			return usage();
 	}
@@ -326,7 +329,7 @@ int main(int argc, char **argv)
 		host_config_free(d.config);
 		return 2;
 	}
-	r = serve(&d, ready_fd);
+	r = serve(&d);
 	done(&d);
 	return r;
 }
