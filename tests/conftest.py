@@ -81,7 +81,7 @@ def lab(world):
 
 @pytest.fixture
 def audit(lab):
-    lab.audit.mark()
+    lab.settle_audit()
     return lab.audit
 
 

@@ -12,6 +12,8 @@ is swept by the next.
 
 import contextlib
 import glob
+import ipaddress
+import itertools
 import json
 import os
 import re
@@ -70,6 +72,11 @@ def write(path, text, mode=0o644):
     os.chmod(path, mode)
 
 
+def spelled(address):
+    """As the kernel and the audit log spell it."""
+    return str(ipaddress.ip_address(address))
+
+
 class Sandbox(Space):
     """A guest: root inside, one interface. `index` numbers its networks."""
 
@@ -78,8 +85,8 @@ class Sandbox(Space):
         self.dir = f"{lab.dir}/{name}"
         self.interface = f"tap{index}"
         self.mac = f"06:00:0a:01:{index:02x}:02"
-        self.address = (f"10.1.{index}.2", f"fd00:1:0:{index:x}::2")
-        self.gateway = (f"10.1.{index}.1", f"fd00:1:0:{index:x}::1")
+        self.address = (f"10.1.{index}.2", spelled(f"fd00:1:0:{index:x}::2"))
+        self.gateway = (f"10.1.{index}.1", spelled(f"fd00:1:0:{index:x}::1"))
         os.makedirs(f"{self.dir}/home", mode=0o755)
         self.ca_bundle = f"{self.dir}/ca-certificates.crt"
         self.resolv = f"{self.dir}/resolv.conf"
@@ -155,6 +162,7 @@ class Lab:
         self.up_called = False
         self.signalled = False		# by us: then a daemon may have died
         self.sandboxes = {}
+        self._settling = itertools.count(20000)
         with self._closing_on_error():
             sweep()
             self.dir = tempfile.mkdtemp(prefix=f"{self.prefix}-", dir="/tmp")
@@ -227,6 +235,18 @@ class Lab:
     def marker(self, text):
         """A datagram from the gateway to the internet, for Capture.settle()."""
         self._marker.sendto(text, (ROUTER[0], MARKER_PORT))
+
+    def settle_audit(self):
+        """Return when the log has everything that the first sandbox did before this call.
+
+        Refused packets come through the kernel's log in order, so one of our own is the last of them.
+        """
+        port = next(self._settling)
+        with self.sandbox.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.sendto(b"settle", (labworld.SERVICES[0], port))
+        with contextlib.suppress(AssertionError):	# or the log is limited right now
+            self.audit.wait(timeout=1.0, daddr=labworld.SERVICES[0], port=port)
+        self.audit.mark()
 
     def capture(self):
         """What arrives in the internet from now on. Also a context manager."""
