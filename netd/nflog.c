@@ -27,7 +27,7 @@
 #include "netd/registry.h"
 #include "policy/mark.h"
 
-enum { READS_PER_WAKE = 32, COPY_BYTES = 128, FLUSH_CENTISECONDS = 5, QUEUE_THRESHOLD = 16,
+enum { READS_PER_WAKE = 32, COPY_BYTES = 128, FLUSH_CENTISECONDS = 5, QUEUE_THRESHOLD = 1,
        RECEIVE_BUFFER = 4 << 20 };
 
 struct nflog {
@@ -178,6 +178,8 @@ static int join(struct nflog *g)
 	h = nflog_nlmsg_put_header(buf, NFULNL_MSG_CONFIG, AF_UNSPEC, RULESET_NFLOG_GROUP);
 	if (nflog_attr_put_cfg_mode(h, NFULNL_COPY_PACKET, COPY_BYTES) < 0)
 		return -EINVAL;
+	/* Each at once: one that the kernel kept back would come after its sandbox is gone, and name nobody.
+	 * The rules limit the rate per sandbox. */
 	mnl_attr_put_u32(h, NFULA_CFG_TIMEOUT, htonl(FLUSH_CENTISECONDS));
 	mnl_attr_put_u32(h, NFULA_CFG_QTHRESH, htonl(QUEUE_THRESHOLD));
 	return configure(g, h);
