@@ -1,0 +1,243 @@
+/*
+ * git_path.c - what a request target on a git host asks for
+ *
+ * Theory of operation: the raw bytes of the target are cut at '?' and at '/', and the segments must
+ * match one row of the table of endings below; what stands before the ending is the repository. There
+ * is no decoding step: a '%', a backslash, a semicolon or any other byte outside [A-Za-z0-9._/-] is
+ * refused, so there is nothing on which we and the upstream could differ. Spellings that some server
+ * might fold onto another repository ("x.git.git", "x.GIT", "x.") are refused too. One ".git" is
+ * stripped, and that form is the one which is decided on and dialled (the keeper appends ".git").
+ * Invariants: allocates nothing, borrows nothing, outputs are complete copies.
+ * Fuzzed by tests/fuzz/fuzz_git_path.c.
+ */
+#include "gitproxy/git_path.h"
+
+enum { SEGMENTS_MAX = GP_DEPTH_MAX + 16 };	/* LFS paths have a tail of their own */
+
+struct segments {
+	struct rd seg[SEGMENTS_MAX];
+	size_t n;
+};
+
+/* What may stand behind the repository. Rows with a reason are known, and refused by that name. */
+static const struct ending {
+	const char *seg[2];
+	size_t n;
+	enum gp_kind kind;
+	enum git_service service;
+	enum reason reason;
+} endings[] = {
+	{ { "info", "refs" }, 2, GP_INFO_REFS, GIT_SERVICE_NONE, REASON_NONE },
+	{ { "git-upload-pack" }, 1, GP_RPC, GIT_SERVICE_UPLOAD_PACK, REASON_NONE },
+	{ { "git-receive-pack" }, 1, GP_RPC, GIT_SERVICE_RECEIVE_PACK, REASON_NONE },
+	{ { "git-upload-archive" }, 1, GP_NONE, GIT_SERVICE_NONE, REASON_SERVICE_NOT_ALLOWED },
+	{ { "HEAD" }, 1, GP_NONE, GIT_SERVICE_NONE, REASON_DUMB_HTTP_NOT_ALLOWED },
+};
+
+static bool is_alnum(uint8_t c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+static bool only_path_bytes(struct rd r)
+{
+	uint8_t c;
+
+	while (rd_left(&r))
+		if (!rd_u8(&r, &c) || !c || !(is_alnum(c) || strchr("._/-", c)))
+			return false;
+	return true;
+}
+
+static bool ends_nocase(struct rd r, const char *tail)
+{
+	size_t n = strlen(tail);
+	struct rd end;
+
+	return r.n >= n && rd_skip(&r, r.n - n) && rd_take(&r, n, &end) && rd_eq_nocase(end, tail);
+}
+
+/* An owner where there is exactly one level: what GitHub and its like allow. */
+static bool owner_ok(struct rd r)
+{
+	uint8_t c;
+
+	if (!r.n || r.n > GP_OWNER_MAX || r.p[0] == '-')
+		return false;
+	while (rd_left(&r))
+		if (!rd_u8(&r, &c) || !(is_alnum(c) || c == '-'))
+			return false;
+	return true;
+}
+
+/* A repository's name without its .git, or a group's. The bytes were checked before. */
+static bool name_ok(struct rd r)
+{
+	if (!r.n || r.n > GP_NAME_MAX || r.p[r.n - 1] == '.' || ends_nocase(r, ".git"))
+		return false;
+	return true;			/* "." and ".." end with a dot as well */
+}
+
+/* A group of a nested path; none starts with a dot, a dash or an underscore. */
+static bool group_ok(struct rd r)
+{
+	return name_ok(r) && is_alnum(r.p[0]);
+}
+
+static bool split(struct rd path, struct segments *ret)
+{
+	struct rd seg, slash;
+
+	ret->n = 0;
+	if (!rd_take(&path, 1, &slash) || !rd_eq_str(slash, "/"))
+		return false;
+	for (;;) {
+		bool last = !rd_left(&path) || !memchr(path.p, '/', path.n);
+
+		if (last)
+			seg = path;
+		else if (!rd_until(&path, '/', &seg))
+			return false;
+		if (!seg.n || ret->n == SEGMENTS_MAX)
+			return false;
+		ret->seg[ret->n++] = seg;
+		if (last)
+			return true;
+	}
+}
+
+static bool ending_matches(const struct segments *s, const struct ending *e)
+{
+	for (size_t i = 0; i < e->n; i++)
+		if (!rd_eq_str(s->seg[s->n - e->n + i], e->seg[i]))
+			return false;
+	return true;
+}
+
+/* The row whose ending stands behind a path of a permitted depth, and that depth. */
+static const struct ending *ending_of(const struct segments *s, bool nested, size_t *ret_depth)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(endings); i++) {
+		const struct ending *e = &endings[i];
+
+		if (s->n < e->n + 2 || !ending_matches(s, e))
+			continue;
+		*ret_depth = s->n - e->n;
+		if (*ret_depth == 2 || (nested && *ret_depth <= GP_DEPTH_MAX))
+			return e;
+	}
+	return NULL;
+}
+
+/* info/lfs/... behind a repository: known, never served, whatever follows. */
+static bool is_lfs(const struct segments *s, bool nested, size_t *ret_depth)
+{
+	for (size_t i = 2; i + 2 < s->n && i <= (nested ? GP_DEPTH_MAX : 2); i++) {
+		if (!rd_eq_str(s->seg[i], "info") || !rd_eq_str(s->seg[i + 1], "lfs"))
+			continue;
+		*ret_depth = i;
+		return true;
+	}
+	return false;
+}
+
+/* One .git off the end of a name, if it is there. */
+static struct rd without_git(struct rd name)
+{
+	struct rd head;
+
+	if (name.n > 4 && rd_eq_str(rd_of(name.p + name.n - 4, 4), ".git") &&
+	    rd_take(&name, name.n - 4, &head))
+		return head;
+	return name;
+}
+
+static bool repo_of(const struct segments *s, size_t depth, bool nested, char out[GP_REPO_MAX + 1])
+{
+	struct wr w = wr_of(out, GP_REPO_MAX);
+
+	for (size_t i = 0; i < depth; i++) {
+		bool last = i + 1 == depth;
+		struct rd name = last ? without_git(s->seg[i]) : s->seg[i];
+
+		if (!(last ? name_ok(name) : nested ? group_ok(name) : owner_ok(name)))
+			return false;
+		wr_rd_all(&w, name);
+		if (!last)
+			wr_str(&w, "/");
+	}
+	out[wr_ok(&w) ? w.n : 0] = '\0';
+	return wr_ok(&w);
+}
+
+/* info/refs has exactly one parameter; everything else has none. */
+static enum reason query_reason(bool has_query, struct rd query, struct gp_path *io)
+{
+	if (io->kind != GP_INFO_REFS)
+		return has_query ? REASON_NOT_GIT : REASON_NONE;
+	if (!has_query)
+		return REASON_DUMB_HTTP_NOT_ALLOWED;
+	if (rd_eq_str(query, "service=git-upload-pack"))
+		io->service = GIT_SERVICE_UPLOAD_PACK;
+	else if (rd_eq_str(query, "service=git-receive-pack"))
+		io->service = GIT_SERVICE_RECEIVE_PACK;
+	else
+		return REASON_SERVICE_NOT_ALLOWED;
+	return REASON_NONE;
+}
+
+static enum reason classify(struct rd target, bool nested, struct gp_path *io)
+{
+	bool has_query = target.n && memchr(target.p, '?', target.n);
+	struct rd path = target, query = { 0 };
+	const struct ending *e;
+	struct segments s;
+	size_t depth;
+
+	if (has_query) {
+		query = target;
+		if (!rd_until(&query, '?', &path))
+			return REASON_NOT_GIT;
+	}
+	if (!only_path_bytes(path) || !split(path, &s))
+		return REASON_NOT_GIT;
+	e = ending_of(&s, nested, &depth);
+	if (!e && !is_lfs(&s, nested, &depth))
+		return REASON_NOT_GIT;
+	if (!repo_of(&s, depth, nested, io->repo)) {
+		io->repo[0] = '\0';
+		return REASON_NOT_GIT;
+	}
+	if (!e)
+		return REASON_LFS_NOT_ALLOWED;
+	if (e->reason != REASON_NONE)
+		return e->reason;
+	io->kind = e->kind;
+	io->service = e->service;
+	return query_reason(has_query, query, io);
+}
+
+enum parse gp_path_parse(struct rd target, bool nested, struct gp_path *ret, enum reason *ret_reason)
+{
+	*ret = (struct gp_path){ 0 };
+	*ret_reason = classify(target, nested, ret);
+	if (*ret_reason == REASON_NONE)
+		return PARSE_OK;
+	ret->kind = GP_NONE;
+	return PARSE_BAD;
+}
+
+bool gp_repo_valid(struct rd repo, bool nested)
+{
+	struct segments s;
+	char again[GP_REPO_MAX + 1], path[GP_REPO_MAX + 2];
+	struct wr w = wr_of(path, sizeof(path));
+
+	wr_str(&w, "/");
+	wr_rd_all(&w, repo);
+	if (!wr_ok(&w) || !only_path_bytes(repo) || !split(wr_rd(&w), &s))
+		return false;
+	if (s.n < 2 || s.n > (nested ? GP_DEPTH_MAX : 2))
+		return false;
+	return repo_of(&s, s.n, nested, again) && rd_eq_str(repo, again);
+}

@@ -1,0 +1,48 @@
+/*
+ * http_head.h - one HTTP/1.1 request head
+ *
+ * Spec: RFC 9112 s2-s6, read strictly: wherever it lets a server choose, or two implementations are
+ * known to differ, the request is refused (threats C4).
+ */
+#ifndef GITPROXY_HTTP_HEAD_H
+#define GITPROXY_HTTP_HEAD_H
+
+#include <stdbool.h>
+
+#include "base/bytes.h"
+
+enum {
+	HTTP_HEAD_MAX = 16384,		/* bytes of a head, its final empty line included */
+	HTTP_TARGET_MAX = 2048,
+	HTTP_FIELDS_MAX = 64
+};
+
+enum http_method { HTTP_OTHER = 0, HTTP_GET, HTTP_HEAD, HTTP_POST };
+enum http_framing { HTTP_NO_BODY = 0, HTTP_LENGTH, HTTP_CHUNKED };
+
+/* The fields we look at; all others are dropped, since the request is rebuilt and never passed on. */
+enum http_field {
+	HTTP_HOST, HTTP_CONTENT_LENGTH, HTTP_TRANSFER_ENCODING, HTTP_CONTENT_TYPE,
+	HTTP_CONTENT_ENCODING, HTTP_GIT_PROTOCOL, HTTP_USER_AGENT, HTTP_EXPECT, HTTP_AUTHORIZATION,
+	HTTP_UPGRADE, HTTP_CONNECTION, HTTP_FIELD_COUNT
+};
+
+struct http_head {			/* slices borrow from the input */
+	enum http_method method;
+	struct rd method_text, target;	/* target is origin-form: begins with a slash */
+	struct rd field[HTTP_FIELD_COUNT];	/* trimmed; .p is NULL when the field is absent */
+	enum http_framing framing;
+	uint64_t length;		/* HTTP_LENGTH */
+	bool close;			/* Connection: close */
+	bool expect_continue;
+};
+
+static inline bool http_has(const struct http_head *h, enum http_field f) { return h->field[f].p; }
+
+/*
+ * The head at the start of `in`. PARSE_OK: *ret_used bytes were the head. PARSE_MORE: what is there may
+ * still become one (never for HTTP_HEAD_MAX bytes or more). PARSE_BAD: answer 400 and close.
+ */
+enum parse http_head_parse(struct rd in, struct http_head *ret, size_t *ret_used);
+
+#endif
