@@ -1,0 +1,124 @@
+/*
+ * keeper_client.c - the front's side of the conversation with the keeper
+ *
+ * Theory of operation: see keeper_ipc.h. A socket pair is made for each request; the keeper gets one
+ * end. Frames are datagrams, so a short or long one is recognised by its size alone.
+ */
+#include "gitproxy/keeper_client.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <openssl/crypto.h>
+
+#include "gitproxy/deadline.h"
+
+enum { SIGN_MS = 10000 };
+
+/* Ask with `fds`, the keeper's end of a new pair among them at `at`. Returns our end. */
+static int ask(int keeper, enum msg_type type, const void *body, size_t n, int *fds, size_t nfds, size_t at)
+{
+	AUTO(fd) int ours = -1;
+	AUTO(fd) int theirs = -1;
+	int pair[2], r = ipc_pair(pair);
+
+	if (r < 0)
+		return r;
+	ours = pair[0];
+	theirs = pair[1];
+	fds[at] = theirs;
+	r = ipc_send(keeper, type, 0, body, n, fds, nfds);
+	return r < 0 ? r : STEAL_FD(ours);
+}
+
+static int take_cert(struct ipc_in *in, struct keeper_leaf *ret)
+{
+	const struct keeper_cert *c = (const struct keeper_cert *)in->body;
+	int r;
+
+	if (in->head.type != MSG_CERT || in->head.length != sizeof(*c) || !keeper_cert_ok(c))
+		return -EPROTO;
+	if (c->result < 0)
+		return c->result;
+	if (in->fd[0] < 0)
+		return -EPROTO;
+	r = ipc_memfd_read(in->fd[0], KEEPER_KEY_MAX, &ret->key, &ret->key_len);
+	if (r < 0)
+		return r;
+	memcpy(ret->der, c->der, c->der_len);
+	ret->der_len = c->der_len;
+	return 0;
+}
+
+int keeper_sign(int keeper, const char *name, struct keeper_leaf *ret)
+{
+	struct keeper_sign q = { 0 };
+	AUTO(fd) int answer = -1;
+	struct ipc_in in;
+	int fds[1], r;
+
+	*ret = (struct keeper_leaf){ 0 };
+	if (!msg_text_set(q.name, sizeof(q.name), name))
+		return -EINVAL;
+	answer = ask(keeper, MSG_SIGN, &q, sizeof(q), fds, 1, 0);
+	if (answer < 0)
+		return answer;
+	r = deadline_wait(answer, POLLIN, deadline_in(SIGN_MS));
+	if (!r)
+		r = ipc_recv(answer, &in);
+	if (r < 0)
+		return r;
+	r = take_cert(&in, ret);
+	ipc_in_done(&in);
+	return r;
+}
+
+void keeper_leaf_done(struct keeper_leaf *l)
+{
+	if (l->key)
+		OPENSSL_cleanse(l->key, l->key_len);
+	free(l->key);
+	l->key = NULL;
+}
+
+int keeper_open(int keeper, const struct keeper_open *o, int client, int body)
+{
+	int fds[3] = { [KEEPER_CLIENT] = client, [KEEPER_BODY] = body };
+
+	return ask(keeper, MSG_OPEN, o, sizeof(*o), fds, body < 0 ? 2 : 3, KEEPER_ANSWER);
+}
+
+/* The kind, if the size is one that the kind may have. */
+static enum keeper_frame_kind kind_of(const union keeper_in *f, size_t n)
+{
+	if (n < sizeof(f->frame))
+		return KEEPER_NONE;
+	if (f->frame.kind == KEEPER_STATUS && n == sizeof(f->status) && keeper_status_ok(&f->status))
+		return KEEPER_STATUS;
+	if (f->frame.kind == KEEPER_DATA && n > sizeof(f->frame))
+		return KEEPER_DATA;
+	if (f->frame.kind == KEEPER_END && n == sizeof(f->end) && f->end.reason < REASON_COUNT)
+		return KEEPER_END;
+	return KEEPER_NONE;
+}
+
+enum keeper_frame_kind keeper_next(int answer, int client, uint64_t deadline, union keeper_in *f,
+				   size_t *ret_n, int *ret_error)
+{
+	enum keeper_frame_kind kind;
+	ssize_t n;
+
+	*ret_n = 0;
+	*ret_error = deadline_wait_alive(answer, POLLIN, client, deadline);
+	if (*ret_error)
+		return KEEPER_NONE;
+	n = recv(answer, f, sizeof(*f), MSG_DONTWAIT | MSG_TRUNC);
+	*ret_error = n < 0 ? -errno : -EPIPE;
+	if (n <= 0 || (size_t)n > sizeof(*f))
+		return KEEPER_NONE;
+	kind = kind_of(f, (size_t)n);
+	if (kind == KEEPER_DATA)
+		*ret_n = (size_t)n - sizeof(f->frame);
+	return kind;
+}

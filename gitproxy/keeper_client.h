@@ -1,0 +1,36 @@
+/*
+ * keeper_client.h - the front's side of the conversation with the keeper
+ *
+ * Thread-safe: every call brings its own answer socket. `keeper` is the front's end of the pair.
+ */
+#ifndef GITPROXY_KEEPER_CLIENT_H
+#define GITPROXY_KEEPER_CLIENT_H
+
+#include "gitproxy/keeper_ipc.h"
+
+struct keeper_leaf {
+	uint8_t der[KEEPER_DER_MAX]; size_t der_len;
+	char *key; size_t key_len;		/* heap; keeper_leaf_done() wipes it */
+};
+/* 0, -EACCES (the CA may not sign for this name), -ETIMEDOUT, -errno. */
+int keeper_sign(int keeper, const char *name, struct keeper_leaf *ret);
+void keeper_leaf_done(struct keeper_leaf *l);
+
+/* Returns the socket the frames will come on, or -errno. Descriptors are borrowed; body -1: none. */
+int keeper_open(int keeper, const struct keeper_open *o, int client, int body);
+
+/*
+ * The next frame: kind, and its bytes in f (fixed size). Waits until the deadline, and only while the
+ * client's connection lives. *ret_n is the number of data bytes of a DATA frame. KEEPER_NONE: failure,
+ * *ret_error tells which (-ETIMEDOUT, -ECONNRESET: the client is gone, -EPIPE: the keeper is).
+ */
+union keeper_in {
+	struct keeper_frame frame;
+	struct keeper_status status;
+	struct keeper_data data;
+	struct keeper_end end;
+};
+enum keeper_frame_kind keeper_next(int answer, int client, uint64_t deadline, union keeper_in *f,
+				   size_t *ret_n, int *ret_error);
+
+#endif

@@ -1,0 +1,107 @@
+/*
+ * keeper_ipc.c - what the front asks of the keeper, checked
+ *
+ * Theory of operation: both sides fill fixed structs and both check what they get, since the reason for
+ * two processes is that one of them may be taken over. A struct that does not pass ends the request
+ * (an answer) or the whole unit (a request: our own front never sends one).
+ */
+#include "gitproxy/keeper_ipc.h"
+
+static const char *const header_names[KEEPER_HEADER_COUNT] = {
+	[KEEPER_CONTENT_TYPE] = "content-type",
+	[KEEPER_CACHE_CONTROL] = "cache-control",
+	[KEEPER_EXPIRES] = "expires",
+	[KEEPER_PRAGMA] = "pragma",
+};
+
+const char *keeper_header_name(uint32_t id)
+{
+	return id < KEEPER_HEADER_COUNT ? header_names[id] : NULL;
+}
+
+uint32_t keeper_header_of(struct rd name)
+{
+	for (uint32_t i = 1; i < KEEPER_HEADER_COUNT; i++)
+		if (rd_eq_nocase(name, header_names[i]))
+			return i;
+	return 0;
+}
+
+static bool printable(struct rd r)
+{
+	uint8_t c;
+
+	while (rd_left(&r))
+		if (!rd_u8(&r, &c) || c < ' ' || c > '~')
+			return false;
+	return true;
+}
+
+bool keeper_value_set(struct rd value, char out[KEEPER_VALUE])
+{
+	struct wr w = wr_of(out, KEEPER_VALUE - 1);
+
+	out[0] = '\0';
+	if (!printable(value) || !wr_rd_all(&w, value))
+		return false;
+	out[w.n] = '\0';
+	return true;
+}
+
+void keeper_agent_set(struct rd value, char out[KEEPER_AGENT])
+{
+	size_t n = 0;
+	uint8_t c;
+
+	while (n < KEEPER_AGENT - 1 && rd_left(&value) && rd_u8(&value, &c))
+		out[n++] = c >= ' ' && c <= '~' ? (char)c : '_';
+	out[n] = '\0';
+}
+
+/* Terminated, and printable up to there. */
+static bool text_ok(const char *text, size_t n)
+{
+	return msg_text_ok(text, n) && printable(rd_str(text));
+}
+
+static bool host_ok(const char *name)
+{
+	char again[POLICY_NAME_MAX + 1];
+
+	return text_ok(name, MSG_NAME) && name_canonical(rd_str(name), again) && !strcmp(name, again);
+}
+
+bool keeper_sign_ok(const struct keeper_sign *s)
+{
+	return host_ok(s->name);
+}
+
+bool keeper_cert_ok(const struct keeper_cert *c)
+{
+	return c->result < 0 || (!c->result && c->der_len && c->der_len <= KEEPER_DER_MAX);
+}
+
+bool keeper_open_ok(const struct keeper_open *o)
+{
+	bool refs = o->kind == GP_INFO_REFS, rpc = o->kind == GP_RPC;
+
+	if (!refs && !rpc)
+		return false;
+	if (o->service != GIT_SERVICE_UPLOAD_PACK && o->service != GIT_SERVICE_RECEIVE_PACK)
+		return false;
+	if (o->git_protocol > 2 || (refs && o->body_length))
+		return false;
+	return host_ok(o->host) && text_ok(o->repo, sizeof(o->repo)) &&
+	       gp_repo_valid(rd_str(o->repo), true) && text_ok(o->user_agent, sizeof(o->user_agent));
+}
+
+bool keeper_status_ok(const struct keeper_status *s)
+{
+	if (s->kind != KEEPER_STATUS || s->reason >= REASON_COUNT || s->n_headers > KEEPER_HEADERS_MAX)
+		return false;
+	for (uint32_t i = 0; i < s->n_headers; i++)
+		if (!keeper_header_name(s->header[i].id) ||
+		    !text_ok(s->header[i].value, KEEPER_VALUE))
+			return false;
+	return true;
+}

@@ -1,0 +1,86 @@
+/*
+ * keeper_ipc.h - what the front asks of the keeper
+ *
+ * Theory of operation: requests go over the inherited SEQPACKET pair (base/ipc.h) and are never
+ * answered there: each brings a socket of its own for the answer, so that threads of the front need no
+ * dispatcher, and a front that lost interest just closes it.
+ *   SIGN{name}            fds: answer                 answered by CERT on it (fd 0: memfd with the key)
+ *   OPEN{request}         fds: client, answer[, body] answered by frames on it
+ *   DONE{result}          keeper to front, once, on the pair: the keeper serves
+ * An answer to OPEN is SEQPACKET datagrams that begin with a struct keeper_frame: one STATUS; if that
+ * has no reason, any number of DATA and then END. Anything else, and above all an end of file without
+ * END, is a failure: the client's connection is then reset, never ended cleanly.
+ * The keeper never believes who asks: it takes the sandbox from the peer address of the client
+ * descriptor and repeats the policy decision.
+ */
+#ifndef GITPROXY_KEEPER_IPC_H
+#define GITPROXY_KEEPER_IPC_H
+
+#include "base/msg.h"
+#include "gitproxy/git_path.h"
+#include "policy/reason.h"
+
+enum {
+	KEEPER_FD = 3,			/* the pair, in the keeper */
+	KEEPER_AGENT = 128,
+	KEEPER_VALUE = 128,
+	KEEPER_HEADERS_MAX = 8,
+	KEEPER_DATA_MAX = 32768,	/* bytes of a DATA frame */
+	KEEPER_DER_MAX = 4096,
+	KEEPER_KEY_MAX = 1024		/* PKCS#8, DER */
+};
+
+enum { KEEPER_CLIENT = 0, KEEPER_ANSWER = 1, KEEPER_BODY = 2 };	/* descriptors of OPEN */
+
+struct keeper_sign { char name[MSG_NAME]; };
+struct keeper_cert {
+	int32_t result;			/* 0 or -errno; -EACCES: outside the CA's names */
+	uint32_t der_len;
+	uint8_t der[KEEPER_DER_MAX];
+};
+
+struct keeper_open {
+	uint8_t kind;			/* enum gp_kind */
+	uint8_t service;		/* enum git_service */
+	uint8_t git_protocol;		/* 0: no header, 1, 2 */
+	uint8_t pad_[5];
+	uint64_t body_length;		/* of descriptor KEEPER_BODY, a sealed memfd; GP_RPC only */
+	char host[MSG_NAME];		/* canonical */
+	char repo[GP_REPO_MAX + 1];	/* canonical */
+	char user_agent[KEEPER_AGENT];	/* cleaned; may be empty */
+};
+
+enum keeper_frame_kind { KEEPER_NONE = 0, KEEPER_STATUS, KEEPER_DATA, KEEPER_END };
+struct keeper_frame { uint32_t kind; };
+
+/* Upstream's response headers that are passed on, in upstream's order. */
+enum keeper_header_id { KEEPER_CONTENT_TYPE = 1, KEEPER_CACHE_CONTROL, KEEPER_EXPIRES, KEEPER_PRAGMA,
+			KEEPER_HEADER_COUNT };
+struct keeper_header { uint32_t id; char value[KEEPER_VALUE]; };
+
+struct keeper_status {
+	uint32_t kind;			/* KEEPER_STATUS */
+	uint32_t reason;		/* enum reason; REASON_NONE: a 200 follows */
+	uint32_t upstream_status;	/* for the audit; 0: none */
+	uint32_t n_headers;
+	uint64_t length;		/* UINT64_MAX: unknown */
+	struct keeper_header header[KEEPER_HEADERS_MAX];
+};
+struct keeper_end { uint32_t kind; uint32_t reason; };	/* REASON_NONE: upstream's answer is complete */
+struct keeper_data { uint32_t kind; uint8_t data[KEEPER_DATA_MAX]; };
+
+/* What a receiver checks before it believes a struct: text, enums, lengths, combinations. */
+bool keeper_sign_ok(const struct keeper_sign *s);
+bool keeper_cert_ok(const struct keeper_cert *c);
+bool keeper_open_ok(const struct keeper_open *o);
+bool keeper_status_ok(const struct keeper_status *s);
+
+/* Names of the response headers, lower case; NULL for an unknown id. And back: 0 for an unknown name. */
+const char *keeper_header_name(uint32_t id);
+uint32_t keeper_header_of(struct rd name);
+/* A header value that may be passed on: printable ASCII, fits. */
+bool keeper_value_set(struct rd value, char out[KEEPER_VALUE]);
+/* A user agent made harmless: unusual bytes become '_', cut to size. */
+void keeper_agent_set(struct rd value, char out[KEEPER_AGENT]);
+
+#endif
