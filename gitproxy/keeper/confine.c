@@ -1,0 +1,80 @@
+/*
+ * confine.c - the system calls that the keeper may make
+ *
+ * Theory of operation: an allow list. The keeper dials upstreams, so sockets of the internet families
+ * are its business; openat(2) stays, since c-ares reads resolv.conf for each channel and OpenSSL may
+ * read trusted certificates by their hash (as an account that owns nothing but the CA's own folder).
+ * It starts no program and changes no file.
+ */
+#include "gitproxy/keeper/confine.h"
+
+#include <seccomp.h>
+
+#include "base/proc.h"
+
+static const struct proc_syscall table[] = {
+	{ SCMP_SYS(socket), "upstreams, resolvers, netd again" },
+	{ SCMP_SYS(connect), "upstreams, resolvers, netd again" },
+	{ SCMP_SYS(bind), "c-ares" },
+	{ SCMP_SYS(socketpair), "libcurl's wake-up" },
+	{ SCMP_SYS(pipe2), "libcurl's wake-up, newer versions" },
+	{ SCMP_SYS(eventfd2), "libcurl's wake-up, newer versions" },
+	{ SCMP_SYS(getpeername), "who a client is" },
+	{ SCMP_SYS(getsockname), "libcurl: addresses of a connection" },
+	{ SCMP_SYS(getsockopt), "result of connect" },
+	{ SCMP_SYS(setsockopt), "no delay, keep-alive" },
+	{ SCMP_SYS(shutdown), "connections" },
+	{ SCMP_SYS(recvfrom), "upstreams, resolvers" },
+	{ SCMP_SYS(sendto), "upstreams, resolvers" },
+	{ SCMP_SYS(recvmsg), "netd, the front" },
+	{ SCMP_SYS(sendmsg), "netd, the front" },
+	{ SCMP_SYS(poll), "deadlines" },
+	{ SCMP_SYS(ppoll), "deadlines" },
+	{ SCMP_SYS(read), "TLS records, files" },
+	{ SCMP_SYS(readv), "C library streams" },
+	{ SCMP_SYS(pread64), "bodies" },
+	{ SCMP_SYS(lseek), "memory files, C library streams" },
+	{ SCMP_SYS(write), "TLS records, audit and log lines, keys of leaves" },
+	{ SCMP_SYS(writev), "libcurl, newer versions" },
+	{ SCMP_SYS(close), "all of these" },
+	{ SCMP_SYS(fcntl), "non-blocking, seals" },
+	{ SCMP_SYS(ioctl), "non-blocking (c-ares), C library streams" },
+	{ SCMP_SYS(memfd_create), "keys of leaves" },
+	{ SCMP_SYS(openat), "resolv.conf, trusted certificates" },
+	{ SCMP_SYS(fstat), "files" },
+	{ SCMP_SYS(stat), "trusted certificates" },
+	{ SCMP_SYS(newfstatat), "files" },
+	{ SCMP_SYS(uname), "c-ares: the host's domain" },
+	{ SCMP_SYS(mmap), "memory, thread stacks" },
+	{ SCMP_SYS(munmap), "memory" },
+	{ SCMP_SYS(mprotect), "thread stacks" },
+	{ SCMP_SYS(mremap), "memory" },
+	{ SCMP_SYS(madvise), "stacks of ended threads" },
+	{ SCMP_SYS(brk), "memory" },
+	{ SCMP_SYS(clone), "threads" },
+	{ SCMP_SYS(clone3), "threads" },
+	{ SCMP_SYS(set_robust_list), "threads" },
+	{ SCMP_SYS(rseq), "threads" },
+	{ SCMP_SYS(futex), "locks" },
+	{ SCMP_SYS(sched_yield), "locks" },
+	{ SCMP_SYS(sched_getaffinity), "malloc: how many arenas" },
+	{ SCMP_SYS(rt_sigaction), "libcurl: SIGPIPE" },
+	{ SCMP_SYS(rt_sigprocmask), "threads start with signals blocked" },
+	{ SCMP_SYS(rt_sigreturn), "signals" },
+	{ SCMP_SYS(restart_syscall), "after SIGSTOP" },
+	{ SCMP_SYS(clock_gettime), "where the vDSO does not do it" },
+	{ SCMP_SYS(gettimeofday), "where the vDSO does not do it" },
+	{ SCMP_SYS(clock_nanosleep), "pause before netd is tried again" },
+	{ SCMP_SYS(getrandom), "TLS, keys" },
+	{ SCMP_SYS(getpid), "TLS: has the process forked" },
+	{ SCMP_SYS(gettid), "log, abort" },
+	{ SCMP_SYS(tgkill), "abort" },
+	{ SCMP_SYS(exit), "threads" },
+	{ SCMP_SYS(exit_group), "the end" },
+	{ -1, NULL },
+};
+
+int keeper_confine(void)
+{
+	return proc_seccomp(table);
+}

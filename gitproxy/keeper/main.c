@@ -1,0 +1,164 @@
+/*
+ * main.c - cordon-keeper: holds the CA's key, makes every upstream connection
+ *
+ * Theory of operation: started as root by cordon-gitproxy with the pair to the front as descriptor
+ * KEEPER_FD. Opens what needs rights (CA, audit file, trusted certificates, the host's resolver
+ * configuration), becomes cordon-keeper without capabilities under a seccomp allow list, connects to
+ * netd, and serves. It lives as long as the pair: when the front dies, the kernel closes the other end
+ * and the keeper exits (a parent-death signal would not do: the kernel checks permission to send it,
+ * and front and keeper are different users).
+ * Invariants: no descriptor of the CA's files stays open; the private key is in locked memory.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <openssl/crypto.h>
+
+#include "base/log.h"
+#include "gitproxy/keeper/confine.h"
+#include "gitproxy/keeper/serve.h"
+
+enum { SECURE_HEAP = 1 << 20, SECURE_MIN = 32, TICK_MS = 1000, VIEW_WAIT_MS = 3000, PATH_BYTES = 4096 };
+
+struct keeper {
+	struct host_config *config;
+	struct ca *ca;
+	struct upstream *upstream;
+	struct audit *audit;
+	struct view *view;
+	struct serve *serve;
+};
+
+static int load_config(const char *file, struct host_config **ret)
+{
+	AUTO(diag) struct diag *d = NULL;
+	int r = diag_new(&d);
+
+	if (!r)
+		r = host_config_load(file, d, ret);
+	if (r < 0 && d)
+		diag_print(d, stderr);
+	return r;
+}
+
+static int open_ca(struct keeper *k)
+{
+	const struct host_config *c = k->config;
+	uid_t uid = proc_role_uid(ROLE_KEEPER);
+	char dir[PATH_BYTES], public_path[PATH_BYTES];
+	int r;
+
+	if (snprintf(dir, sizeof(dir), "%s/ca", c->state_dir) >= (int)sizeof(dir) ||
+	    snprintf(public_path, sizeof(public_path), "%s/ca.pem", c->state_dir) >= (int)sizeof(public_path))
+		return -ENAMETOOLONG;
+	r = proc_mkdir(c->state_dir, 0711, 0, 0);
+	if (!r)
+		r = proc_mkdir(dir, 0700, uid, proc_group());
+	if (!r)
+		r = ca_open(dir, public_path, (const char *const *)c->ca_names, c->n_ca_names, uid,
+			    proc_group(), &k->ca);
+	if (r < 0)
+		log_line(LOG_ERR, "event=ca_failed dir=%s error=%s", dir, strerror(-r));
+	else if (ca_uncovered(k->ca))
+		log_line(LOG_WARN, "event=ca_older_than_configuration uncovered=%zu "
+			 "fix=\"cordon ca renew\"", ca_uncovered(k->ca));
+	return r;
+}
+
+/* Everything that needs root. */
+static int open_all(struct keeper *k)
+{
+	const struct host_config *c = k->config;
+	int r = open_ca(k);
+
+	if (!r)
+		r = upstream_new(c, &k->upstream);
+	if (!r)
+		r = audit_open(c->log_dir, "keeper", proc_role_uid(ROLE_KEEPER), proc_group(), &k->audit);
+	return r;
+}
+
+static int serve_open(struct keeper *k)
+{
+	int r = view_new(k->config, ROLE_KEEPER, NULL, NULL, &k->view);
+
+	if (!r)
+		r = serve_new(k->ca, k->upstream, k->view, k->audit, &k->serve);
+	if (!r)
+		r = view_start_thread(k->view);
+	return r;
+}
+
+static int keeper_loop(struct keeper *k)
+{
+	for (;;) {
+		struct pollfd p = { .fd = KEEPER_FD, .events = POLLIN };
+		int r = poll(&p, 1, TICK_MS);
+
+		if (r < 0 && errno != EINTR)
+			return -errno;
+		upstream_tick(k->upstream);
+		audit_tick(k->audit, false);
+		if (r > 0 && (r = serve_request(k->serve, KEEPER_FD)) < 0)
+			return r;
+	}
+}
+
+static int keeper_run(struct keeper *k)
+{
+	struct msg_done done = { 0 };
+	int r = open_all(k);
+
+	if (!r)
+		r = proc_drop(ROLE_KEEPER, 0);
+	if (!r)
+		r = keeper_confine();
+	if (!r)
+		r = serve_open(k);
+	if (r < 0)
+		return r;
+	if (view_wait_ready(k->view, VIEW_WAIT_MS) < 0)
+		log_line(LOG_WARN, "event=waiting_for_netd");
+	r = ipc_send(KEEPER_FD, MSG_DONE, 0, &done, sizeof(done), NULL, 0);
+	if (!r)
+		r = keeper_loop(k);
+	audit_tick(k->audit, true);
+	return r;
+}
+
+static void raise_limits(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l))
+		return;
+	l.rlim_cur = l.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &l);
+}
+
+int main(int argc, char **argv)
+{
+	struct keeper k = { 0 };
+	int r;
+
+	log_init("keeper");
+	if (argc != 3 || strcmp(argv[1], "--config")) {
+		fprintf(stderr, "usage: cordon-keeper --config FILE (started by cordon-gitproxy)\n");
+		return 2;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGINT, SIG_IGN);		/* ends with the front, after its last lines */
+	signal(SIGTERM, SIG_IGN);
+	raise_limits();
+	CRYPTO_secure_malloc_init(SECURE_HEAP, SECURE_MIN);
+	if (load_config(argv[2], &k.config) < 0)
+		return 2;
+	r = keeper_run(&k);
+	if (r == -ECONNRESET)			/* the front is gone: the ordinary end */
+		_exit(0);
+	log_line(LOG_ERR, "event=keeper_failed error=%s", strerror(-r));
+	_exit(1);				/* other threads may still be at work */
+}

@@ -1,0 +1,284 @@
+/*
+ * serve.c - the keeper's side of the conversation with the front
+ *
+ * Theory of operation: each request is checked as a struct, then gets a thread of its own that answers
+ * on the socket which came with it. The front is treated as taken over: for OPEN the sandbox is found by
+ * the peer address of the client's connection, which the kernel verified, and the policy decides again,
+ * on the same canonical names that are dialled; SIGN is bounded by the CA's constraints.
+ * Limits: SERVE_JOBS_MAX threads, and per sandbox twice its git_transfers (the front keeps the exact
+ * limit; ours only has to hold when the front does not).
+ */
+#include "gitproxy/keeper/serve.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "gitproxy/deadline.h"
+
+enum { ANSWER_MS = 10000, JOB_STACK = 1 << 20 };
+
+struct serve {
+	struct ca *ca;
+	struct upstream *upstream;
+	struct view *view;
+	struct audit *audit;
+	pthread_mutex_t lock;
+	unsigned jobs;
+	uint16_t per_sandbox[UINT16_MAX + 1];
+};
+
+struct job {
+	struct serve *serve;
+	struct ipc_in in;
+	uint64_t started;
+};
+
+int serve_new(struct ca *ca, struct upstream *u, struct view *v, struct audit *a, struct serve **ret)
+{
+	struct serve *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return -ENOMEM;
+	s->ca = ca;
+	s->upstream = u;
+	s->view = v;
+	s->audit = a;
+	pthread_mutex_init(&s->lock, NULL);
+	*ret = s;
+	return 0;
+}
+
+/* ---- SIGN ---- */
+
+static void run_sign(struct job *j)
+{
+	const struct keeper_sign *q = (const struct keeper_sign *)j->in.body;
+	struct keeper_cert c = { 0 };
+	AUTO(fd) int key = -1;
+	struct ca_leaf leaf;
+
+	c.result = ca_sign(j->serve->ca, q->name, &leaf);
+	if (!c.result && leaf.der_len > sizeof(c.der))
+		c.result = -EMSGSIZE;
+	if (!c.result) {
+		memcpy(c.der, leaf.der, leaf.der_len);
+		c.der_len = (uint32_t)leaf.der_len;
+		key = ipc_memfd("leaf-key", leaf.key, leaf.key_len);
+		c.result = key < 0 ? key : 0;
+	}
+	ca_leaf_done(&leaf);
+	if (!deadline_wait(j->in.fd[0], POLLOUT, deadline_in(ANSWER_MS)))
+		ipc_send(j->in.fd[0], MSG_CERT, 0, &c, sizeof(c), &key, c.result ? 0 : 1);
+}
+
+/* ---- OPEN ---- */
+
+static bool sandbox_of(struct serve *s, int client, struct view_sandbox *ret)
+{
+	struct sockaddr_storage ss;
+	socklen_t n = sizeof(ss);
+	struct addr a;
+	uint16_t port;
+
+	return !getpeername(client, (struct sockaddr *)&ss, &n) && addr_from_sockaddr(&ss, &a, &port) &&
+	       view_sandbox_of(s->view, &a, ret);
+}
+
+/* The body is a plain file of the announced length: reading it cannot block. */
+static bool body_ok(const struct keeper_open *o, int body)
+{
+	struct stat st;
+
+	if (o->kind != GP_RPC)
+		return body < 0;
+	return body >= 0 && !fstat(body, &st) && S_ISREG(st.st_mode) &&
+	       (uint64_t)st.st_size == o->body_length;
+}
+
+static bool enter(struct serve *s, const struct view_sandbox *sb)
+{
+	uint32_t limit = 2 * policy_limits(sb->policy)->git_transfers;
+	bool ok;
+
+	pthread_mutex_lock(&s->lock);
+	ok = s->per_sandbox[sb->id] < limit;
+	s->per_sandbox[sb->id] += ok;
+	pthread_mutex_unlock(&s->lock);
+	return ok;
+}
+
+static void leave(struct serve *s, const struct view_sandbox *sb)
+{
+	pthread_mutex_lock(&s->lock);
+	s->per_sandbox[sb->id]--;
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* What did not work upstream, or what the front should not have asked. Success is the front's to log. */
+static void audit_outcome(const struct job *j, const struct view_sandbox *sb,
+			  const struct repo_decision *d, const struct upstream_outcome *out)
+{
+	const struct keeper_open *o = (const struct keeper_open *)j->in.body;
+	struct audit_head h = { .event = "upstream", .sandbox = sb->name,
+				.profile = policy_name(sb->policy), .decision = d->allowed ? "" : "deny",
+				.reason = reason_text(out->reason), .rule = d->rule,
+				.policy = policy_sha256(sb->policy) };
+	char key[MSG_LABEL + MSG_NAME + GP_REPO_MAX + 64];
+	struct audit_line l;
+
+	audit_begin(&l, &h);
+	audit_rd(&l, "host", rd_str(o->host));
+	audit_rd(&l, "repo", rd_str(o->repo));
+	audit_u64(&l, "status", out->status);
+	audit_u64(&l, "bytes_down", out->down);
+	audit_u64(&l, "ms", deadline_now() - j->started);
+	audit_rd(&l, "outcome", rd_str(out->detail));
+	snprintf(key, sizeof(key), "%s|%s|%s|%s", sb->name, o->host, o->repo, h.reason);
+	audit_aggregate(j->serve->audit, key, &l);
+}
+
+static void refuse(const struct job *j, enum reason reason)
+{
+	struct keeper_status st = { .kind = KEEPER_STATUS, .reason = reason };
+
+	upstream_send(j->in.fd[KEEPER_ANSWER], &st, sizeof(st), NULL, 0, deadline_in(ANSWER_MS));
+}
+
+static bool private_ok(const struct view_sandbox *sb, const char *host)
+{
+	struct name_decision d;
+
+	policy_decide_name(sb->policy, host, &d);
+	return d.allowed && d.private_ok;
+}
+
+static void open_for(struct job *j, const struct view_sandbox *sb)
+{
+	const struct keeper_open *o = (const struct keeper_open *)j->in.body;
+	struct upstream_request rq = { .sandbox = sb->id, .open = o, .body = j->in.fd[KEEPER_BODY],
+				       .answer = j->in.fd[KEEPER_ANSWER],
+				       .private_ok = private_ok(sb, o->host) };
+	struct upstream_outcome out = { 0 };
+	struct repo_decision d;
+
+	policy_decide_repo(sb->policy, o->host, o->repo, (enum git_service)o->service, &d);
+	if (!policy_git_nested(sb->policy, o->host) && !gp_repo_valid(rd_str(o->repo), false))
+		d = (struct repo_decision){ .reason = REASON_NOT_GIT, .rule = "default" };
+	if (!d.allowed || !body_ok(o, rq.body)) {
+		out.reason = d.allowed ? REASON_INTERNAL_ERROR : d.reason;
+		refuse(j, out.reason);
+	} else {
+		upstream_run(j->serve->upstream, &rq, &out);
+	}
+	if (out.reason != REASON_NONE && !out.gone)
+		audit_outcome(j, sb, &d, &out);
+}
+
+static void run_open(struct job *j)
+{
+	struct view_sandbox sb;
+
+	if (!sandbox_of(j->serve, j->in.fd[KEEPER_CLIENT], &sb)) {
+		refuse(j, REASON_INTERNAL_ERROR);
+		return;
+	}
+	close(j->in.fd[KEEPER_CLIENT]);			/* it has told who asks; nothing is read from it */
+	j->in.fd[KEEPER_CLIENT] = -1;
+	if (enter(j->serve, &sb)) {
+		open_for(j, &sb);
+		leave(j->serve, &sb);
+	} else {
+		refuse(j, REASON_TOO_MANY_CONNECTIONS);
+	}
+	view_sandbox_done(&sb);
+}
+
+/* ---- requests ---- */
+
+static void job_free(struct job *j)
+{
+	ipc_in_done(&j->in);
+	free(j);
+}
+DEFINE_AUTO(job, struct job *, job_free)
+
+static void *job_main(void *arg)
+{
+	AUTO(job) struct job *j = arg;
+	struct serve *s = j->serve;
+
+	if (j->in.head.type == MSG_SIGN)
+		run_sign(j);
+	else
+		run_open(j);
+	pthread_mutex_lock(&s->lock);
+	s->jobs--;
+	pthread_mutex_unlock(&s->lock);
+	return NULL;
+}
+
+static bool request_ok(const struct ipc_in *in)
+{
+	if (in->head.type == MSG_SIGN)
+		return in->head.length == sizeof(struct keeper_sign) && in->fd[0] >= 0 && in->fd[1] < 0 &&
+		       keeper_sign_ok((const struct keeper_sign *)in->body);
+	if (in->head.type == MSG_OPEN)
+		return in->head.length == sizeof(struct keeper_open) &&
+		       in->fd[KEEPER_CLIENT] >= 0 && in->fd[KEEPER_ANSWER] >= 0 &&
+		       keeper_open_ok((const struct keeper_open *)in->body);
+	return false;
+}
+
+/* Too many: the answer's socket is closed unanswered, which the front takes for a failure. */
+static bool job_admit(struct serve *s)
+{
+	bool ok;
+
+	pthread_mutex_lock(&s->lock);
+	ok = s->jobs < SERVE_JOBS_MAX;
+	s->jobs += ok;
+	pthread_mutex_unlock(&s->lock);
+	return ok;
+}
+
+static int job_start(struct job *j /* takes */)
+{
+	struct serve *s = j->serve;
+	pthread_attr_t attr;
+	pthread_t id;
+	int r;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, JOB_STACK);
+	r = pthread_create(&id, &attr, job_main, j);
+	pthread_attr_destroy(&attr);
+	if (!r)
+		return 0;
+	pthread_mutex_lock(&s->lock);
+	s->jobs--;
+	pthread_mutex_unlock(&s->lock);
+	job_free(j);
+	return 0;				/* this request fails; the keeper goes on */
+}
+
+int serve_request(struct serve *s, int front)
+{
+	AUTO(job) struct job *j = calloc(1, sizeof(*j));
+	int r;
+
+	if (!j)
+		return -ENOMEM;
+	r = ipc_recv(front, &j->in);
+	if (r < 0)
+		return r;
+	j->serve = s;
+	j->started = deadline_now();
+	if (!request_ok(&j->in))
+		return -EPROTO;
+	return job_admit(s) ? job_start(STEAL(j)) : 0;
+}

@@ -1,0 +1,23 @@
+/*
+ * serve.h - the keeper's side of the conversation with the front
+ */
+#ifndef GITPROXY_KEEPER_SERVE_H
+#define GITPROXY_KEEPER_SERVE_H
+
+#include "base/audit.h"
+#include "gitproxy/keeper/ca.h"
+#include "gitproxy/keeper/upstream.h"
+#include "policy/view.h"
+
+enum { SERVE_JOBS_MAX = 512 };
+
+struct serve;
+/* All are borrowed and must outlive it. 0 or -ENOMEM. */
+int serve_new(struct ca *ca, struct upstream *u, struct view *v, struct audit *a, struct serve **ret);
+/*
+ * Read one request from the front and start a thread for it. 0, or -errno: the conversation is over
+ * (-ECONNRESET: the front is gone; -EPROTO: it sent what our front never sends).
+ */
+int serve_request(struct serve *s, int front);
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * upstream.h - requests to the real git server
+ */
+#ifndef GITPROXY_KEEPER_UPSTREAM_H
+#define GITPROXY_KEEPER_UPSTREAM_H
+
+#include "gitproxy/keeper_ipc.h"
+#include "policy/host_config.h"
+
+struct upstream;
+
+/* Before rights are dropped: reads the trusted certificates and the host's resolver. 0 or -errno. */
+int upstream_new(const struct host_config *c, struct upstream **ret);
+void upstream_free(struct upstream *u);
+DEFINE_AUTO(upstream, struct upstream *, upstream_free)
+
+struct upstream_request {
+	uint16_t sandbox;		/* connections are reused only within one sandbox and host */
+	bool private_ok;		/* the policy lets this name have a private address */
+	const struct keeper_open *open;
+	int body;			/* regular file of open->body_length bytes, or -1; borrowed */
+	int answer;			/* frames go here; borrowed */
+};
+struct upstream_outcome {
+	enum reason reason;		/* REASON_NONE: complete answer delivered */
+	unsigned status;		/* upstream's; 0: none */
+	bool gone;			/* the front stopped listening: upstream is not to blame */
+	uint64_t down;			/* body bytes delivered */
+	char detail[160];		/* for the log; may hold peer bytes */
+};
+/*
+ * Perform one request and answer it with STATUS, DATA, END. Blocks; bounded by the configured times.
+ * When the front closes its end the transfer stops. Thread-safe.
+ */
+void upstream_run(struct upstream *u, const struct upstream_request *rq, struct upstream_outcome *ret);
+/* Close connections that rested too long; about once a second. */
+void upstream_tick(struct upstream *u);
+
+/* Send one frame: kind and up to KEEPER_DATA_MAX bytes. 0, -ETIMEDOUT, -EPIPE, -errno. */
+int upstream_send(int answer, const void *head, size_t head_n, const void *data, size_t n,
+		  uint64_t deadline);
+
+#endif
