@@ -1,0 +1,89 @@
+/*
+ * confine.c - the system calls that the front may make
+ *
+ * Theory of operation: two filters, of which the kernel takes the stricter answer. The first allows
+ * socket(2) for AF_UNIX alone, so that connect(2) reaches netd and nothing else; the second is the allow
+ * list of base/proc.h. No file can be opened: everything was opened before.
+ */
+#include "gitproxy/confine.h"
+
+#include <errno.h>
+#include <seccomp.h>
+#include <sys/socket.h>
+
+#include "base/proc.h"
+
+static const struct proc_syscall table[] = {
+	{ SCMP_SYS(accept4), "clients" },
+	{ SCMP_SYS(getpeername), "who a client is" },
+	{ SCMP_SYS(getsockname), "where it meant to go" },
+	{ SCMP_SYS(getsockopt), "credentials of netd's socket" },
+	{ SCMP_SYS(setsockopt), "reset instead of end" },
+	{ SCMP_SYS(shutdown), "revocation, and the end of an answer" },
+	{ SCMP_SYS(recvfrom), "clients, frames of the keeper" },
+	{ SCMP_SYS(sendto), "clients, readiness" },
+	{ SCMP_SYS(recvmsg), "netd, answers with descriptors" },
+	{ SCMP_SYS(sendmsg), "netd, requests with descriptors" },
+	{ SCMP_SYS(socketpair), "an answer's own socket" },
+	{ SCMP_SYS(socket), "netd again (AF_UNIX alone, by the other filter)" },
+	{ SCMP_SYS(connect), "netd again" },
+	{ SCMP_SYS(poll), "deadlines" },
+	{ SCMP_SYS(ppoll), "deadlines" },
+	{ SCMP_SYS(read), "TLS records, profiles in memory files" },
+	{ SCMP_SYS(pread64), "memory files" },
+	{ SCMP_SYS(lseek), "memory files" },
+	{ SCMP_SYS(write), "TLS records, audit and log lines, bodies" },
+	{ SCMP_SYS(close), "all of these" },
+	{ SCMP_SYS(fcntl), "seals of memory files" },
+	{ SCMP_SYS(memfd_create), "bodies" },
+	{ SCMP_SYS(fstat), "memory files" },
+	{ SCMP_SYS(newfstatat), "fstat, as newer C libraries call it" },
+	{ SCMP_SYS(mmap), "memory, thread stacks" },
+	{ SCMP_SYS(munmap), "memory" },
+	{ SCMP_SYS(mprotect), "thread stacks" },
+	{ SCMP_SYS(mremap), "memory" },
+	{ SCMP_SYS(madvise), "stacks of ended threads" },
+	{ SCMP_SYS(brk), "memory" },
+	{ SCMP_SYS(clone), "threads" },
+	{ SCMP_SYS(clone3), "threads" },
+	{ SCMP_SYS(set_robust_list), "threads" },
+	{ SCMP_SYS(rseq), "threads" },
+	{ SCMP_SYS(futex), "locks" },
+	{ SCMP_SYS(sched_yield), "locks" },
+	{ SCMP_SYS(sched_getaffinity), "malloc: how many arenas" },
+	{ SCMP_SYS(rt_sigprocmask), "threads start with signals blocked" },
+	{ SCMP_SYS(rt_sigreturn), "signals" },
+	{ SCMP_SYS(restart_syscall), "after SIGSTOP" },
+	{ SCMP_SYS(clock_gettime), "where the vDSO does not do it" },
+	{ SCMP_SYS(gettimeofday), "where the vDSO does not do it" },
+	{ SCMP_SYS(clock_nanosleep), "pause before netd is tried again" },
+	{ SCMP_SYS(getrandom), "TLS" },
+	{ SCMP_SYS(getpid), "TLS: has the process forked" },
+	{ SCMP_SYS(gettid), "log, abort" },
+	{ SCMP_SYS(tgkill), "abort" },
+	{ SCMP_SYS(exit), "threads" },
+	{ SCMP_SYS(exit_group), "the end" },
+	{ -1, NULL },
+};
+
+static int unix_sockets_only(void)
+{
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
+	int r;
+
+	if (!ctx)
+		return -ENOMEM;
+	r = seccomp_rule_add(ctx, SCMP_ACT_KILL_PROCESS, SCMP_SYS(socket), 1,
+			     SCMP_A0(SCMP_CMP_NE, AF_UNIX));
+	if (!r)
+		r = seccomp_load(ctx);
+	seccomp_release(ctx);
+	return r;
+}
+
+int front_confine(void)
+{
+	int r = unix_sockets_only();
+
+	return r < 0 ? r : proc_seccomp(table);
+}

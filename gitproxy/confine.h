@@ -1,0 +1,9 @@
+/*
+ * confine.h - the system calls that the front may make
+ */
+#ifndef GITPROXY_CONFINE_H
+#define GITPROXY_CONFINE_H
+
+int front_confine(void);	/* for every thread, existing and to come. 0 or -errno */
+
+#endif

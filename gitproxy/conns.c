@@ -1,0 +1,114 @@
+/*
+ * conns.c - the connections there are: limits, and revocation
+ *
+ * Theory of operation: a fixed table under one lock. A descriptor is in the table exactly while its
+ * thread runs, so shutdown() never meets a number that was reused. Counts per sandbox are an array
+ * over all ids: no search, no allocation.
+ */
+#include "gitproxy/conns.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+
+struct slot { int fd; uint16_t sandbox; };	/* fd -1: free */
+
+struct conns {
+	pthread_mutex_t lock;
+	pthread_cond_t ended;			/* some transfer has */
+	struct slot slot[CONNS_MAX];
+	uint16_t open[UINT16_MAX + 1], transfers[UINT16_MAX + 1];
+};
+
+int conns_new(struct conns **ret)
+{
+	struct conns *c = calloc(1, sizeof(*c));
+	pthread_condattr_t attr;
+
+	if (!c)
+		return -ENOMEM;
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&c->ended, &attr);
+	pthread_condattr_destroy(&attr);
+	for (size_t i = 0; i < CONNS_MAX; i++)
+		c->slot[i].fd = -1;
+	*ret = c;
+	return 0;
+}
+
+void conns_free(struct conns *c)
+{
+	if (!c)
+		return;
+	pthread_cond_destroy(&c->ended);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}
+
+int conns_enter(struct conns *c, uint16_t sandbox, int fd, uint32_t limit)
+{
+	int ticket = -EMFILE;
+
+	pthread_mutex_lock(&c->lock);
+	for (int i = 0; i < CONNS_MAX && ticket < 0 && c->open[sandbox] < limit; i++) {
+		if (c->slot[i].fd >= 0)
+			continue;
+		c->slot[i] = (struct slot){ fd, sandbox };
+		c->open[sandbox]++;
+		ticket = i;
+	}
+	pthread_mutex_unlock(&c->lock);
+	return ticket;
+}
+
+void conns_leave(struct conns *c, int ticket)
+{
+	pthread_mutex_lock(&c->lock);
+	c->open[c->slot[ticket].sandbox]--;
+	c->slot[ticket].fd = -1;
+	pthread_mutex_unlock(&c->lock);
+}
+
+unsigned conns_close(struct conns *c, uint16_t sandbox)
+{
+	unsigned n = 0;
+
+	pthread_mutex_lock(&c->lock);
+	for (size_t i = 0; i < CONNS_MAX; i++) {
+		if (c->slot[i].fd < 0 || c->slot[i].sandbox != sandbox)
+			continue;
+		shutdown(c->slot[i].fd, SHUT_RDWR);
+		n++;
+	}
+	pthread_mutex_unlock(&c->lock);
+	return n;
+}
+
+bool conns_transfer_begin(struct conns *c, uint16_t sandbox, uint32_t limit, unsigned wait_ms)
+{
+	struct timespec until;
+	bool ok;
+	int r = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += wait_ms / 1000;
+	pthread_mutex_lock(&c->lock);
+	while (c->transfers[sandbox] >= limit && !r)
+		r = pthread_cond_timedwait(&c->ended, &c->lock, &until);
+	ok = c->transfers[sandbox] < limit;
+	c->transfers[sandbox] += ok;
+	pthread_mutex_unlock(&c->lock);
+	return ok;
+}
+
+void conns_transfer_end(struct conns *c, uint16_t sandbox)
+{
+	pthread_mutex_lock(&c->lock);
+	c->transfers[sandbox]--;
+	pthread_cond_broadcast(&c->ended);
+	pthread_mutex_unlock(&c->lock);
+}

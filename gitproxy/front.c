@@ -1,0 +1,221 @@
+/*
+ * front.c - the process that sandboxes talk to
+ *
+ * Theory of operation: the main thread accepts; each connection gets a thread that blocks, within
+ * deadlines, and the limits of its sandbox. The main thread also watches the pair to the keeper: when
+ * the keeper dies, so does this process, and the unit is started anew. netd's revocations arrive on
+ * the view's thread, which shuts the sandbox's connections down before it answers.
+ * Limits: CONNS_MAX connections in all, limits.connections of the profile per sandbox.
+ */
+#include "gitproxy/front.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+
+#include "base/log.h"
+#include "gitproxy/confine.h"
+#include "gitproxy/deadline.h"
+#include "gitproxy/session.h"
+
+enum { TICK_MS = 1000, THREAD_STACK = 1 << 19, ACCEPTS_PER_TURN = 64, READY_MS = 10000, VIEW_MS = 3000 };
+
+struct front {
+	struct env env;
+	struct view *view;
+	const struct front_spec *spec;
+	int signals;
+};
+
+struct visitor {
+	const struct env *env;
+	int fd;
+	int ticket;
+	struct addr peer;
+};
+
+static void *visitor_main(void *arg)
+{
+	struct visitor *v = arg;
+
+	session_run(v->env, v->fd, &v->peer);
+	conns_leave(v->env->conns, v->ticket);		/* before the number can be used again */
+	close(v->fd);
+	free(v);
+	return NULL;
+}
+
+static int start_thread(struct visitor *v)
+{
+	pthread_attr_t attr;
+	pthread_t id;
+	int r;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, THREAD_STACK);
+	r = pthread_create(&id, &attr, visitor_main, v);
+	pthread_attr_destroy(&attr);
+	return -r;
+}
+
+static void reject(const struct front *f, int fd, const struct addr *peer, const struct view_sandbox *sb,
+		   enum reason reason)
+{
+	struct session s = { .env = &f->env, .stream = { .fd = fd }, .peer = *peer };
+	struct sockaddr_storage ss;
+	socklen_t n = sizeof(ss);
+
+	if (!getsockname(fd, (struct sockaddr *)&ss, &n))
+		addr_from_sockaddr(&ss, &s.destination, &s.port);
+	session_audit(&s, sb, reason, NULL);
+	stream_close(&s.stream, false);
+}
+
+/* A registered sandbox with a connection to spare gets a thread. */
+static void admit(const struct front *f, int fd, const struct addr *peer, const struct view_sandbox *sb)
+{
+	struct visitor *v = calloc(1, sizeof(*v));
+	int ticket = conns_enter(f->env.conns, sb->id, fd, policy_limits(sb->policy)->connections);
+
+	if (v && ticket >= 0) {
+		*v = (struct visitor){ .env = &f->env, .fd = fd, .ticket = ticket, .peer = *peer };
+		if (!start_thread(v))
+			return;
+	}
+	free(v);
+	reject(f, fd, peer, sb, REASON_TOO_MANY_CONNECTIONS);
+	if (ticket >= 0)
+		conns_leave(f->env.conns, ticket);
+	close(fd);
+}
+
+static void greet(const struct front *f, int fd, const struct sockaddr_storage *ss)
+{
+	struct addr peer = { 0 };
+	struct view_sandbox sb;
+	uint16_t port;
+
+	if (!addr_from_sockaddr(ss, &peer, &port) || !view_sandbox_of(f->env.view, &peer, &sb)) {
+		reject(f, fd, &peer, NULL, REASON_INTERFACE_UNREGISTERED);
+		close(fd);
+		return;
+	}
+	admit(f, fd, &peer, &sb);
+	view_sandbox_done(&sb);
+}
+
+static void accept_some(const struct front *f, int listener)
+{
+	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+		struct sockaddr_storage ss;
+		socklen_t n = sizeof(ss);
+		int fd = accept4(listener, (struct sockaddr *)&ss, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd < 0)
+			return;
+		greet(f, fd, &ss);
+	}
+}
+
+/* Datagrams of netd that the view does not know. */
+static int on_extra(void *owner, const struct ipc_in *in)
+{
+	struct front *f = owner;
+	const struct msg_close *c = msg_body(in, MSG_CLOSE);
+	struct msg_done done = { 0 };
+
+	if (in->head.type != MSG_CLOSE || !c)
+		return -EPROTO;
+	conns_close(f->env.conns, c->sandbox);
+	return view_send(f->view, MSG_DONE, in->head.sequence, &done);
+}
+
+/* The keeper says once that it serves. */
+static int wait_keeper(int keeper)
+{
+	struct ipc_in in;
+	int r = deadline_wait(keeper, POLLIN, deadline_in(READY_MS));
+
+	if (!r)
+		r = ipc_recv(keeper, &in);
+	if (r < 0)
+		return r;
+	r = in.head.type == MSG_DONE ? 0 : -EPROTO;
+	ipc_in_done(&in);
+	return r;
+}
+
+static int front_loop(const struct front *f)
+{
+	struct pollfd p[] = {
+		{ .fd = f->spec->listener[0], .events = POLLIN },
+		{ .fd = f->spec->listener[1], .events = POLLIN },
+		{ .fd = f->spec->keeper, .events = POLLIN },	/* it never speaks again: this is its end */
+		{ .fd = f->signals, .events = POLLIN },
+	};
+
+	for (;;) {
+		if (poll(p, ARRAY_SIZE(p), TICK_MS) < 0 && errno != EINTR)
+			return -errno;
+		audit_tick(f->env.audit, false);
+		if (p[3].revents)
+			return 0;
+		if (p[2].revents)
+			return -EPIPE;
+		for (int i = 0; i < FRONT_LISTENERS; i++)
+			if (p[i].revents)
+				accept_some(f, f->spec->listener[i]);
+	}
+}
+
+static int front_open(struct front *f)
+{
+	const struct front_spec *spec = f->spec;
+	sigset_t set;
+	int r;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	f->signals = signalfd(-1, &set, SFD_CLOEXEC);
+	if (f->signals < 0)
+		return -errno;
+	f->env = (struct env){ .config = spec->config, .audit = spec->audit, .keeper = spec->keeper };
+	r = conns_new(&f->env.conns);
+	if (!r)
+		r = tls_new(spec->keeper, &f->env.tls);
+	if (!r)
+		r = view_new(spec->config, ROLE_GITPROXY, on_extra, f, &f->view);
+	f->env.view = f->view;
+	return r;
+}
+
+int front_run(const struct front_spec *spec)
+{
+	static struct front f;			/* threads use it until the process ends */
+	int r;
+
+	f.spec = spec;
+	r = front_open(&f);
+	if (!r)
+		r = front_confine();
+	if (!r)
+		r = view_start_thread(f.view);
+	if (!r)
+		r = wait_keeper(spec->keeper);
+	if (r < 0)
+		return r;
+	if (view_wait_ready(f.view, VIEW_MS) < 0)
+		log_line(LOG_WARN, "event=waiting_for_netd");
+	proc_ready(spec->ready_fd);
+	r = front_loop(&f);
+	audit_tick(f.env.audit, true);
+	return r;
+}

@@ -1,0 +1,199 @@
+/*
+ * main.c - cordon-gitproxy: the parent, which becomes the front
+ *
+ * Theory of operation: starts as root. Opens the listeners (transparent: on addresses of the synthetic
+ * pool that no interface has, where only the steering delivers) and the audit file, starts cordon-keeper
+ * with one end of a socket pair, becomes cordon-gitproxy without any capability, and serves. Until rights
+ * are dropped it reads nothing from a network. The two processes die together: each watches its end of
+ * the pair, which the kernel closes however the other one ends. The supervisor outside restarts the unit.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <netinet/in.h>
+
+#include "base/ipc.h"
+#include "base/log.h"
+#include "base/proc.h"
+#include "gitproxy/front.h"
+#include "gitproxy/keeper_ipc.h"
+
+enum { BACKLOG = 512, PATH_BYTES = 4096 };
+
+struct options {
+	const char *config;
+	int ready_fd;
+};
+
+static const char usage[] = "usage: cordon-gitproxy --config FILE [--ready-fd N]\n";
+
+static bool number(const char *text, int *ret)
+{
+	char *end;
+	long v = strtol(text, &end, 10);
+
+	*ret = (int)v;
+	return *text && !*end && v >= 0 && v < 1 << 20;
+}
+
+static bool options_parse(int argc, char **argv, struct options *ret)
+{
+	static const struct option known[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "ready-fd", required_argument, NULL, 'r' },
+		{ 0 },
+	};
+	int c;
+
+	*ret = (struct options){ .ready_fd = -1 };
+	while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
+		if (c == 'c')
+			ret->config = optarg;
+		else if (c != 'r' || !number(optarg, &ret->ready_fd))
+			return false;
+	}
+	return ret->config && optind == argc;
+}
+
+static int load_config(const char *file, struct host_config **ret)
+{
+	AUTO(diag) struct diag *d = NULL;
+	int r = diag_new(&d);
+
+	if (!r)
+		r = host_config_load(file, d, ret);
+	if (r < 0 && d)
+		diag_print(d, stderr);
+	return r;
+}
+
+/* Connecting to netd again must not need openat(2), which ipc_connect() uses for long paths. */
+static int check_paths(const struct host_config *c)
+{
+	struct sockaddr_un sun;
+
+	if (strlen(c->run_dir) + strlen("/parts/netd.sock") < sizeof(sun.sun_path))
+		return 0;
+	log_line(LOG_ERR, "event=path_too_long directory=%s fix=\"choose a shorter directories.run\"",
+		 c->run_dir);
+	return -ENAMETOOLONG;
+}
+
+static int listen_on(const struct addr *a, int *ret_fd)
+{
+	int level = a->family == 6 ? IPPROTO_IPV6 : IPPROTO_IP;
+	int name = a->family == 6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, on = 1;
+	struct sockaddr_storage ss;
+	socklen_t n = addr_to_sockaddr(a, PORT_PROXY, &ss);
+	AUTO(fd) int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0 || setsockopt(fd, level, name, &on, sizeof(on)) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
+		return -errno;
+	if (a->family == 6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
+		return -errno;
+	if (bind(fd, (struct sockaddr *)&ss, n) < 0 || listen(fd, BACKLOG) < 0)
+		return -errno;
+	*ret_fd = STEAL_FD(fd);
+	return 0;
+}
+
+static int open_listeners(const struct host_config *c, struct front_spec *spec)
+{
+	struct addr a[FRONT_LISTENERS] = { pool_addr4(&c->pool, POOL_PROXY),
+					   pool_addr6(&c->pool, POOL_PROXY) };
+	char text[ADDR_TEXT_MAX];
+	int r;
+
+	for (int i = 0; i < FRONT_LISTENERS; i++) {
+		r = listen_on(&a[i], &spec->listener[i]);
+		if (!r)
+			continue;
+		addr_format(&a[i], text);
+		log_line(LOG_ERR, "event=listen_failed address=%s port=%d error=%s", text, PORT_PROXY,
+			 strerror(-r));
+		return r;
+	}
+	return 0;
+}
+
+/* Our end of the pair in spec->keeper; the keeper is started as root and drops by itself. */
+static int start_keeper(const char *config, struct front_spec *spec)
+{
+	AUTO(fd) int ours = -1;
+	AUTO(fd) int theirs = -1;
+	AUTO(fd) int pidfd = -1;
+	char path[PATH_BYTES];
+	const char *argv[] = { "cordon-keeper", "--config", config, NULL };
+	int pair[2], r = proc_program("cordon-keeper", path, sizeof(path));
+	pid_t pid;
+
+	if (!r)
+		r = ipc_pair(pair);
+	if (r < 0)
+		return r;
+	ours = pair[0];
+	theirs = pair[1];
+	r = proc_spawn(&(struct proc_spec){ .path = path, .argv = argv,
+					    .fds = &(struct proc_fd){ theirs, KEEPER_FD }, .nfds = 1,
+					    .die_with_parent = true },
+		       &pid, &pidfd);
+	if (r < 0)
+		return r;
+	spec->keeper = STEAL_FD(ours);
+	return 0;
+}
+
+static void raise_limits(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l))
+		return;
+	l.rlim_cur = l.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &l);
+}
+
+static int run(const struct options *o, const struct host_config *c)
+{
+	struct front_spec spec = { .config = c, .listener = { -1, -1 }, .keeper = -1,
+				   .ready_fd = o->ready_fd };
+	int r = check_paths(c);
+
+	if (!r)
+		r = open_listeners(c, &spec);
+	if (!r)
+		r = audit_open(c->log_dir, "gitproxy", proc_role_uid(ROLE_GITPROXY), proc_group(),
+			       &spec.audit);
+	if (!r)
+		r = start_keeper(o->config, &spec);
+	if (!r)
+		r = proc_drop(ROLE_GITPROXY, 0);
+	return r < 0 ? r : front_run(&spec);
+}
+
+int main(int argc, char **argv)
+{
+	AUTO(host_config) struct host_config *c = NULL;
+	struct options o;
+	int r;
+
+	log_init("gitproxy");
+	if (!options_parse(argc, argv, &o)) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	raise_limits();
+	if (load_config(o.config, &c) < 0)
+		return 2;
+	r = run(&o, c);
+	if (r < 0)
+		log_line(LOG_ERR, "event=gitproxy_failed error=%s", strerror(-r));
+	_exit(r < 0);				/* threads of connections may still be at work */
+}

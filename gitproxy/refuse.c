@@ -1,0 +1,75 @@
+/*
+ * refuse.c - how a refusal is said over HTTP and to git
+ *
+ * Theory of operation: two lines at most, the stable word and its sentence, neither of which depends on
+ * anything upstream; so a refusal cannot reveal whether a repository exists. 401 is never used: git
+ * would ask for a password, or erase a stored one. git shows a text/plain body of a failed GET info/refs
+ * and nothing of a failed POST, hence the packet form for the latter.
+ */
+#include "gitproxy/refuse.h"
+
+#include <stdio.h>
+
+static const struct { enum reason reason; unsigned status; } statuses[] = {
+	{ REASON_REQUEST_MALFORMED, 400 },
+	{ REASON_BODY_TOO_LARGE, 413 },
+	{ REASON_RATE_LIMITED, 429 },
+	{ REASON_TOO_MANY_CONNECTIONS, 429 },
+	{ REASON_LFS_NOT_ALLOWED, 501 },
+	{ REASON_UPSTREAM_UNREACHABLE, 502 },
+	{ REASON_UPSTREAM_UNTRUSTED, 502 },
+	{ REASON_DEADLINE_EXCEEDED, 504 },
+	{ REASON_INTERNAL_ERROR, 502 },
+	{ REASON_AUDIT_UNAVAILABLE, 502 },
+};
+
+static const struct { unsigned status; const char *phrase; } phrases[] = {
+	{ 200, "OK" }, { 400, "Bad Request" }, { 403, "Forbidden" }, { 413, "Content Too Large" },
+	{ 415, "Unsupported Media Type" }, { 429, "Too Many Requests" }, { 501, "Not Implemented" },
+	{ 502, "Bad Gateway" }, { 504, "Gateway Timeout" },
+};
+
+unsigned refuse_status(enum reason r)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(statuses); i++)
+		if (statuses[i].reason == r)
+			return statuses[i].status;
+	return 403;
+}
+
+static const char *phrase_of(unsigned status)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(phrases); i++)
+		if (phrases[i].status == status)
+			return phrases[i].phrase;
+	return "Refused";
+}
+
+/* "ERR <text>" as one pkt-line (gitprotocol-common.txt). */
+static void packet(struct wr *w, enum reason r)
+{
+	size_t n = 4 + 4 + strlen(reason_text(r)) + 2 + strlen(reason_sentence(r)) + 1;
+
+	wr_fmt(w, "%04zxERR %s: %s\n", n, reason_text(r), reason_sentence(r));
+}
+
+int refuse_answer(struct stream *s, enum refuse_form form, enum reason r, unsigned status, bool close,
+		  unsigned *ret_status)
+{
+	char body[512], all[1024];
+	struct wr b = wr_of(body, sizeof(body)), w = wr_of(all, sizeof(all));
+
+	*ret_status = form == REFUSE_FETCH_PACKET ? 200 : status ? status : refuse_status(r);
+	if (form == REFUSE_FETCH_PACKET)
+		packet(&b, r);
+	else
+		wr_fmt(&b, "%s\n%s\n", reason_text(r), reason_sentence(r));
+	wr_fmt(&w, "HTTP/1.1 %u %s\r\nX-Cordon-Reason: %s\r\nCache-Control: no-cache\r\n"
+		   "Content-Type: %s\r\nContent-Length: %zu\r\n%s\r\n", *ret_status, phrase_of(*ret_status),
+	       reason_text(r), form == REFUSE_FETCH_PACKET ? "application/x-git-upload-pack-result" :
+							     "text/plain", b.n,
+	       close ? "Connection: close\r\n" : "");
+	if (form != REFUSE_NO_BODY)
+		wr_rd_all(&w, wr_rd(&b));
+	return wr_ok(&w) && wr_ok(&b) ? stream_write(s, w.p, w.n, REFUSE_WRITE_MS) : -1;
+}

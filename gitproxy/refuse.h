@@ -1,0 +1,23 @@
+/*
+ * refuse.h - how a refusal is said over HTTP and to git (contracts: reasons)
+ */
+#ifndef GITPROXY_REFUSE_H
+#define GITPROXY_REFUSE_H
+
+#include "gitproxy/tls.h"
+
+enum { REFUSE_WRITE_MS = 10000 };
+
+/* The HTTP status of a reason: 400, 403, 413, 415, 429, 501, 502, 504. Never 401. */
+unsigned refuse_status(enum reason r);
+
+enum refuse_form {
+	REFUSE_TEXT = 0,	/* status and text/plain; git shows it as "remote: ..." on info/refs */
+	REFUSE_NO_BODY,		/* the same without a body: HEAD */
+	REFUSE_FETCH_PACKET	/* 200 and an ERR packet: the only thing git shows on POST git-upload-pack */
+};
+/* status 0: the reason's own. 0 or -errno; ret_status is what was sent. */
+int refuse_answer(struct stream *s, enum refuse_form form, enum reason r, unsigned status, bool close,
+		  unsigned *ret_status);
+
+#endif

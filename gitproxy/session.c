@@ -1,0 +1,122 @@
+/*
+ * session.c - one connection of a sandbox
+ *
+ * Theory of operation: the steering left the original destination as the socket's own address. That is
+ * a synthetic address, hence a name; no name, no service. Port 443 is TLS under that name's
+ * certificate, port 80 plain HTTP, nothing else is served. Only names that the sandbox's profile lists
+ * as git hosts get as far as a handshake.
+ */
+#include "gitproxy/session.h"
+
+#include <stdio.h>
+
+#include "base/log.h"
+#include "gitproxy/deadline.h"
+#include "gitproxy/request.h"
+
+enum { HANDSHAKE_MS = 10000, PORT_HTTPS = 443, PORT_HTTP = 80 };
+
+void session_audit(const struct session *s, const struct view_sandbox *sb, enum reason reason,
+		   const char *sni)
+{
+	struct audit_head h = { .event = "connection", .sandbox = sb ? sb->name : "",
+				.profile = sb ? policy_name(sb->policy) : "",
+				.decision = "deny", .reason = reason_text(reason), .rule = "default",
+				.policy = sb ? policy_sha256(sb->policy) : "" };
+	char peer[ADDR_TEXT_MAX], to[ADDR_TEXT_MAX], key[512];
+	struct audit_line l;
+
+	addr_format(&s->peer, peer);
+	addr_format(&s->destination, to);
+	audit_begin(&l, &h);
+	audit_str(&l, "saddr", peer);
+	audit_str(&l, "daddr", to);
+	audit_u64(&l, "port", s->port);
+	if (s->name[0])
+		audit_str(&l, "name", s->name);
+	if (sni && sni[0])
+		audit_rd(&l, "sni", rd_str(sni));
+	snprintf(key, sizeof(key), "%s|%s|%u|%s", sb ? sb->name : peer, s->name[0] ? s->name : to, s->port,
+		 h.reason);
+	audit_aggregate(s->env->audit, key, &l);
+}
+
+/* Not a decision of ours, but the administrator will ask. */
+static void log_gave_up(const struct session *s, const struct view_sandbox *sb)
+{
+	struct audit_head h = { .event = "connection", .sandbox = sb->name,
+				.profile = policy_name(sb->policy), .decision = "",
+				.reason = "", .rule = "default", .policy = policy_sha256(sb->policy) };
+	char key[512];
+	struct audit_line l;
+
+	audit_begin(&l, &h);
+	audit_str(&l, "name", s->name);
+	audit_u64(&l, "port", s->port);
+	audit_str(&l, "outcome", "the client ended the TLS handshake; does it trust the CA?");
+	snprintf(key, sizeof(key), "%s|%s|gave_up", sb->name, s->name);
+	audit_aggregate(s->env->audit, key, &l);
+}
+
+/* Where the sandbox meant to go. */
+static bool destination(struct session *s)
+{
+	struct sockaddr_storage ss;
+	socklen_t n = sizeof(ss);
+
+	return !getsockname(s->stream.fd, (struct sockaddr *)&ss, &n) &&
+	       addr_from_sockaddr(&ss, &s->destination, &s->port);
+}
+
+static enum reason admit(struct session *s, const struct view_sandbox *sb)
+{
+	if (!destination(s) || !view_name_of(s->env->view, &s->destination, s->name)) {
+		s->name[0] = '\0';
+		return REASON_ADDRESS_NOT_GRANTED;
+	}
+	if (s->port != PORT_HTTPS && s->port != PORT_HTTP)
+		return REASON_PORT_NOT_GRANTED;
+	return policy_is_git_host(sb->policy, s->name) ? REASON_NONE : REASON_HOST_NOT_ALLOWED;
+}
+
+/* True: HTTP may begin. */
+static bool secure(struct session *s, const struct view_sandbox *sb)
+{
+	char sni[TLS_SNI_MAX];
+	enum reason reason;
+
+	if (s->port == PORT_HTTP)
+		return true;
+	switch (tls_accept(s->env->tls, &s->stream, s->name, deadline_in(HANDSHAKE_MS), sni, &reason)) {
+	case TLS_OK:
+		return true;
+	case TLS_GAVE_UP:
+		log_gave_up(s, sb);
+		return false;
+	case TLS_REFUSED:
+		break;
+	}
+	session_audit(s, sb, reason, sni);
+	return false;
+}
+
+void session_run(const struct env *env, int fd, const struct addr *peer)
+{
+	struct session s = { .env = env, .stream = { .fd = fd }, .peer = *peer };
+	struct view_sandbox sb;
+	enum reason reason;
+	bool clean = false;
+
+	if (!view_sandbox_of(env->view, peer, &sb)) {
+		session_audit(&s, NULL, REASON_INTERFACE_UNREGISTERED, NULL);
+		return;
+	}
+	s.sandbox = sb.id;
+	reason = admit(&s, &sb);
+	if (reason != REASON_NONE)
+		session_audit(&s, &sb, reason, NULL);
+	else if (secure(&s, &sb))
+		clean = request_loop(&s);
+	view_sandbox_done(&sb);
+	stream_close(&s.stream, clean);
+}

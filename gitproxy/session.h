@@ -1,0 +1,40 @@
+/*
+ * session.h - one connection of a sandbox
+ */
+#ifndef GITPROXY_SESSION_H
+#define GITPROXY_SESSION_H
+
+#include "base/audit.h"
+#include "gitproxy/conns.h"
+#include "gitproxy/tls.h"
+#include "policy/view.h"
+
+/* What every connection works with; lives as long as the process. */
+struct env {
+	const struct host_config *config;
+	struct view *view;
+	struct audit *audit;
+	struct conns *conns;
+	struct tls *tls;
+	int keeper;			/* the pair */
+};
+
+/* One connection: who, and which name its destination address stands for. */
+struct session {
+	const struct env *env;
+	struct stream stream;
+	struct addr peer;
+	uint16_t sandbox;		/* who it was when it connected; addresses may change hands */
+	struct addr destination;	/* as the sandbox sees it */
+	uint16_t port;			/* likewise */
+	char name[MSG_NAME];		/* canonical */
+};
+
+/* Serve the connection to its end. `fd` is borrowed, non-blocking; the peer is a registered sandbox. */
+void session_run(const struct env *env, int fd, const struct addr *peer);
+
+/* A refused connection, for the audit; sb NULL: nobody knows whose. */
+void session_audit(const struct session *s, const struct view_sandbox *sb, enum reason reason,
+		   const char *sni);
+
+#endif

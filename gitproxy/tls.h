@@ -1,0 +1,42 @@
+/*
+ * tls.h - a client's connection, TLS or plain, with deadlines
+ *
+ * The name was known before the first byte (it is what the destination address stands for), so the
+ * server name of the hello only has to agree with it.
+ */
+#ifndef GITPROXY_TLS_H
+#define GITPROXY_TLS_H
+
+#include <openssl/ssl.h>
+#include <stdbool.h>
+
+#include "base/bytes.h"
+#include "policy/reason.h"
+
+struct tls;
+int tls_new(int keeper /* borrowed: the pair */, struct tls **ret);	/* 0 or -ENOMEM */
+void tls_free(struct tls *t);
+
+struct stream {
+	int fd;			/* borrowed; non-blocking */
+	SSL *ssl;		/* NULL: plain */
+};
+
+/*
+ * Handshake as `name`. TLS_REFUSED with the reason (sni_missing, sni_mismatch, not_tls, hello_malformed,
+ * hello_timeout, internal_error); TLS_GAVE_UP: the client ended it, usually since it does not trust the
+ * CA. ret_sni: what the client asked for, cut.
+ */
+enum tls_result { TLS_REFUSED = 0, TLS_GAVE_UP, TLS_OK };
+enum { TLS_SNI_MAX = 256 };
+enum tls_result tls_accept(struct tls *t, struct stream *s, const char *name, uint64_t deadline,
+			   char ret_sni[TLS_SNI_MAX], enum reason *ret_reason);
+
+/* Bytes read (1 to n), 0 at the end, -ETIMEDOUT, -errno. */
+ssize_t stream_read(struct stream *s, void *to, size_t n, uint64_t deadline);
+/* All of it: 0, -ETIMEDOUT (no progress for idle_ms), -errno. */
+int stream_write(struct stream *s, const void *p, size_t n, unsigned idle_ms);
+/* End. clean: what was written arrives, then a proper end; else a reset, so that it looks like one. */
+void stream_close(struct stream *s, bool clean);
+
+#endif
