@@ -19,7 +19,7 @@
 
 struct reader {
 	yaml_parser_t parser;
-	const char *file;
+	const char *file, *text;
 	struct diag *d;
 	size_t nodes;
 	unsigned depth;
@@ -76,6 +76,18 @@ static int read_fail(struct reader *r, yaml_mark_t at, const char *what)
 	return -EINVAL;
 }
 
+/* libyaml reads ahead: for a byte that is no character it knows the offset only. */
+static yaml_mark_t mark_of_offset(const struct reader *r, size_t offset)
+{
+	yaml_mark_t at = { .index = offset };
+
+	for (size_t i = 0; i < offset; i++) {
+		at.line += r->text[i] == '\n';
+		at.column = r->text[i] == '\n' ? 0 : at.column + 1;
+	}
+	return at;
+}
+
 static int read_syntax_error(struct reader *r)
 {
 	yaml_parser_t *p = &r->parser;
@@ -87,7 +99,7 @@ static int read_syntax_error(struct reader *r)
 	if (r->scan_failed)
 		return -EINVAL;
 	if (p->error == YAML_READER_ERROR)
-		at = p->mark;		/* where the parser was: the bad byte follows */
+		at = mark_of_offset(r, p->problem_offset);
 	if (p->context)
 		diag_error(r->d, r->file, mark_line(at), mark_column(at), "not valid YAML: %s, %s",
 			   p->context, what);
@@ -362,6 +374,7 @@ int doc_parse(const char *file, const char *text, size_t n, struct diag *d, stru
 	if (n)
 		memcpy(copy, text, n);
 	scan_tabs(&r, copy, n);
+	r.text = copy;
 	if (!yaml_parser_initialize(&r.parser))
 		return -ENOMEM;
 	yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);

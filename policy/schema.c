@@ -123,6 +123,9 @@ static void complain_type(const struct check *c, const struct schema_row *row, s
 	if (nd->kind == NODE_SCALAR && node_is_null(nd))
 		diag_error(c->d, c->file, nd->line, nd->column, "%s has no value; expected %s%s", row->path,
 			   want, row_is_list(row) && nd->key ? " ([] for an empty one)" : "");
+	else if (nd->kind == NODE_SCALAR && !nd->plain && schema_type_plain(row->type))
+		diag_error(c->d, c->file, nd->line, nd->column, "%s: \"%.64s\" is in quotes; write %s without",
+			   row->path, nd->text, want);
 	else if (nd->kind == NODE_SCALAR)
 		diag_error(c->d, c->file, nd->line, nd->column, "%s: \"%.64s\" is not %s", row->path,
 			   nd->text, want);

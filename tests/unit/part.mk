@@ -19,3 +19,9 @@ $(eval $(call unit-test,view,$(VIEW_SRC) policy/address.c base/addr.c base/bytes
 $(eval $(call unit-test,packet,netd/packet.c base/addr.c,))
 $(eval $(call unit-test,registry,netd/registry.c base/addr.c base/msg.c base/ipc.c,))
 $(eval $(call unit-test,names,netd/names.c netd/profiles.c $(POLICY_SRC) base/addr.c base/bytes.c base/msg.c base/ipc.c,$(POLICY_LIB)))
+
+POLICY_TESTED := $(POLICY_SRC) base/addr.c base/bytes.c
+$(eval $(call unit-test,policy_address,policy/address.c base/addr.c,))
+$(eval $(call unit-test,policy_name,policy/name.c policy/known.c base/addr.c base/bytes.c,-lidn2))
+$(eval $(call unit-test,policy,$(POLICY_TESTED),$(POLICY_LIB)))
+$(eval $(call unit-test,policy_errors,$(POLICY_TESTED),$(POLICY_LIB)))

@@ -1,0 +1,341 @@
+/*
+ * test_policy.c - decisions of a compiled profile, and its canonical form
+ */
+#include "tests/unit/check.h"
+
+#include <netinet/in.h>
+
+#include "policy/policy.h"
+#include "tests/unit/policy_fixture.h"
+
+static const char precedence[] = NET
+	"    allow:\n"
+	"      - {host: '**.x.example'}\n"
+	"      - {host: '*.x.example', ports: [8443], protocol: tls}\n"
+	"      - {host: '**.deep.x.example', ports: [22]}\n"
+	"      - {host: 'exact.x.example', ports: [5432], protocol: tcp, private: true}\n"
+	"      - {host: 'denied.x.example'}\n"
+	"      - {host: 'still.blocked.example'}\n"
+	"      - {host: '**.gone.example'}\n"
+	"    deny:\n"
+	"      - {host: 'denied.x.example'}\n"
+	"      - {host: '*.blocked.example'}\n"
+	"      - {host: '**.gone.example'}\n"
+	"      - {host: 'narrow.deep.x.example'}\n";
+
+TEST(precedence)
+{
+	static const struct { const char *name; bool allowed; enum reason reason; const char *rule; uint16_t port; } rows[] = {
+		{ "a.x.example", true, 0, "network.allow: *.x.example", 8443 },
+		{ "a.b.x.example", true, 0, "network.allow: **.x.example", 443 },
+		{ "a.deep.x.example", true, 0, "network.allow: **.deep.x.example", 22 },
+		{ "deep.x.example", true, 0, "network.allow: *.x.example", 8443 },
+		{ "exact.x.example", true, 0, "network.allow: exact.x.example", 5432 },
+		{ "x.example", false, REASON_NAME_NOT_ALLOWED, "default", 0 },
+		{ "evilx.example", false, REASON_NAME_NOT_ALLOWED, "default", 0 },
+		{ "a.x.example.evil.test", false, REASON_NAME_NOT_ALLOWED, "default", 0 },
+		{ "denied.x.example", false, REASON_NAME_DENIED, "network.deny: denied.x.example", 0 },
+		{ "still.blocked.example", false, REASON_NAME_DENIED, "network.deny: *.blocked.example", 0 },
+		{ "a.gone.example", false, REASON_NAME_DENIED, "network.deny: **.gone.example", 0 },
+		{ "narrow.deep.x.example", false, REASON_NAME_DENIED, "network.deny: narrow.deep.x.example", 0 },
+		{ "a.narrow.deep.x.example", true, 0, "network.allow: **.deep.x.example", 22 },
+		{ "", false, REASON_NAME_NOT_ALLOWED, "default", 0 },
+		{ "example", false, REASON_NAME_NOT_ALLOWED, "default", 0 },
+	};
+	AUTO(policy) struct policy *p = fixture_policy(precedence);
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct name_decision d;
+
+		policy_decide_name(p, rows[i].name, &d);
+		CHECK_EQ(rows[i].name, d.allowed, rows[i].allowed);
+		CHECK_EQ(rows[i].name, d.reason, rows[i].reason);
+		CHECK_STR(rows[i].name, d.rule, rows[i].rule);
+		CHECK_EQ(rows[i].name, d.n_grants, rows[i].allowed);
+		if (d.n_grants)
+			CHECK_EQ(rows[i].name, d.grants[0].port, rows[i].port);
+		CHECK_EQ(rows[i].name, d.private_ok, !strcmp(rows[i].name, "exact.x.example"));
+	}
+}
+
+TEST(order_in_the_file_means_nothing)
+{
+	static const char a[] = NET "    allow: [{host: a.example}, {host: '**.b.example', ports: [443, 22]}]\n"
+				    "    deny: [{host: c.example}, {host: d.example}]\n";
+	static const char b[] = NET "    deny: [{host: D.example.}, {host: c.example}, {host: d.example}]\n"
+				    "    allow: [{host: '**.b.example', ports: [22]}, {host: '**.B.example'}, {host: A.Example.}]\n";
+	AUTO(policy) struct policy *pa = fixture_policy(a), *pb = fixture_policy(b);
+
+	CHECK_STR("same policy, same hash", policy_sha256(pa), policy_sha256(pb));
+}
+
+TEST(ancestors)
+{
+	static const struct { const char *name; bool want; } rows[] = {
+		{ "x.example", true }, { "example", true }, { "deep.x.example", false /* granted itself */ },
+		{ "blocked.example", false /* nothing below is granted */ }, { "gone.example", false }, { "other", false },
+		{ "a.exact.x.example", false },
+	};
+	AUTO(policy) struct policy *p = fixture_policy(precedence);
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct name_decision d;
+
+		policy_decide_name(p, rows[i].name, &d);
+		CHECK_EQ(rows[i].name, d.ancestor, rows[i].want);
+	}
+}
+
+static const char ports[] = NET
+	"    allow:\n"
+	"      - {host: a.example}\n"
+	"      - {host: a.example, ports: [22]}\n"
+	"      - {host: a.example, ports: [5353, 22000], protocol: udp}\n"
+	"      - {host: a.example, ports: [8443], protocol: tls}\n"
+	"      - {host: b.example, protocol: ssh}\n"
+	"  git: {enabled: true, allowed_hosts: [github.com]}\n";
+
+TEST(ports)
+{
+	static const struct { const char *name; uint8_t proto; uint16_t port; enum grant_action want; } rows[] = {
+		{ "a.example", IPPROTO_TCP, 443, GRANT_INSPECT }, { "a.example", IPPROTO_UDP, 443, GRANT_NONE },
+		{ "a.example", IPPROTO_TCP, 80, GRANT_NONE }, { "a.example", IPPROTO_TCP, 22, GRANT_FORWARD },
+		{ "a.example", IPPROTO_UDP, 5353, GRANT_FORWARD }, { "a.example", IPPROTO_TCP, 5353, GRANT_NONE },
+		{ "a.example", IPPROTO_UDP, 22000, GRANT_FORWARD }, { "a.example", IPPROTO_TCP, 8443, GRANT_INSPECT },
+		{ "b.example", IPPROTO_TCP, 22, GRANT_FORWARD }, { "b.example", IPPROTO_TCP, 443, GRANT_NONE },
+		{ "github.com", IPPROTO_TCP, 443, GRANT_PROXY }, { "github.com", IPPROTO_TCP, 80, GRANT_PROXY },
+		{ "github.com", IPPROTO_TCP, 22, GRANT_NONE }, { "github.com", IPPROTO_UDP, 443, GRANT_NONE },
+		{ "c.example", IPPROTO_TCP, 443, GRANT_NONE }, { "a.example", 0, 443, GRANT_NONE },
+		{ "a.example", IPPROTO_TCP, 0, GRANT_NONE },
+	};
+	AUTO(policy) struct policy *p = fixture_policy(ports);
+	struct name_decision d;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		CHECK_EQ(rows[i].name, policy_decide_port(p, rows[i].name, rows[i].proto, rows[i].port), rows[i].want);
+	policy_decide_name(p, "github.com", &d);
+	CHECK("a git host needs no real address", d.proxied && !d.wildcard);
+	CHECK_STR("its rule", d.rule, "git.allowed_hosts: github.com");
+	policy_decide_name(p, "a.example", &d);
+	CHECK("a passed host does", !d.proxied);
+	CHECK("no record type is granted", !policy_allows_type(p, "a.example", 16));
+	CHECK("no ECH, no echo", !policy_ech_allowed(p) && !policy_icmp_echo(p));
+}
+
+struct repo_row {
+	const char *host, *repo;
+	int service, want;
+	const char *rule;
+};
+
+static void check_repos(const char *text, const struct repo_row *rows, size_t n)
+{
+	AUTO(policy) struct policy *p = fixture_policy(text);
+
+	for (size_t i = 0; i < n; i++) {
+		struct repo_decision d;
+
+		policy_decide_repo(p, rows[i].host, rows[i].repo, (enum git_service)rows[i].service, &d);
+		CHECK_EQ(rows[i].repo, d.reason, rows[i].want);
+		CHECK_EQ(rows[i].repo, d.allowed, rows[i].want == REASON_NONE);
+		CHECK_STR(rows[i].repo, d.rule, rows[i].rule);
+	}
+}
+
+enum { UP = GIT_SERVICE_UPLOAD_PACK, RECEIVE = GIT_SERVICE_RECEIVE_PACK };
+enum { NO_REPO = REASON_REPOSITORY_NOT_ALLOWED, NO_HOST = REASON_HOST_NOT_ALLOWED };
+
+TEST(repos)
+{
+	static const char text[] = HEAD
+		"  git:\n    enabled: true\n    allowed_hosts: [GitHub.com, git.example]\n"
+		"    allowed_repos: [Acme/Widgets.git, 'open/*', 'lib/x-*', git.example/only/here]\n"
+		"    denied_repos: [open/payroll, 'open/secret-*', '*/private']\n"
+		"  network: {deny: [{host: denied.git.example}]}\n";
+	static const struct repo_row rows[] = {
+		{ "github.com", "acme/widgets", UP, 0, "git.allowed_repos: acme/widgets" },
+		{ "github.com", "ACME/Widgets", UP, 0, "git.allowed_repos: acme/widgets" },
+		{ "git.example", "acme/widgets", UP, 0, "git.allowed_repos: acme/widgets" },
+		{ "github.com", "acme/widgets.wiki", UP, NO_REPO, "default" },
+		{ "github.com", "acme/widgets.git", UP, NO_REPO, "default" },
+		{ "github.com", "acme/widget", UP, NO_REPO, "default" },
+		{ "github.com", "acme/widgets2", UP, NO_REPO, "default" },
+		{ "github.com", "acme/payroll", UP, NO_REPO, "default" },
+		{ "github.com", "open/anything", UP, 0, "git.allowed_repos: open/*" },
+		{ "github.com", "open/any/thing", UP, NO_REPO, "default" },
+		{ "github.com", "open/", UP, NO_REPO, "default" },
+		{ "github.com", "open/..", UP, NO_REPO, "default" },
+		{ "github.com", "open/x.git", UP, NO_REPO, "default" },
+		{ "github.com", "open/%2e", UP, NO_REPO, "default" },
+		{ "github.com", "/open/x", UP, NO_REPO, "default" },
+		{ "github.com", "open", UP, NO_REPO, "default" },
+		{ "github.com", "", UP, NO_REPO, "default" },
+		{ "github.com", "open/payroll", UP, NO_REPO, "git.denied_repos: open/payroll" },
+		{ "github.com", "Open/Payroll", UP, NO_REPO, "git.denied_repos: open/payroll" },
+		{ "github.com", "open/secret-1", UP, NO_REPO, "git.denied_repos: open/secret-*" },
+		{ "github.com", "open/private", UP, NO_REPO, "git.denied_repos: */private" },
+		{ "github.com", "lib/x-1", UP, 0, "git.allowed_repos: lib/x-*" },
+		{ "github.com", "lib/x-", UP, 0, "git.allowed_repos: lib/x-*" },
+		{ "github.com", "lib/x", UP, NO_REPO, "default" },
+		{ "git.example", "only/here", UP, 0, "git.allowed_repos: git.example/only/here" },
+		{ "github.com", "only/here", UP, NO_REPO, "default" },
+		{ "evil.example", "acme/widgets", UP, NO_HOST, "default" },
+		{ "denied.git.example", "acme/widgets", UP, NO_HOST, "default" },
+		{ "github.com", "acme/widgets", RECEIVE, REASON_PUSH_NOT_ALLOWED, "default" },
+		{ "github.com", "acme/payroll", RECEIVE, NO_REPO, "default" },
+		{ "github.com", "acme/widgets", GIT_SERVICE_NONE, REASON_SERVICE_NOT_ALLOWED, "default" },
+	};
+
+	check_repos(text, rows, ARRAY_SIZE(rows));
+}
+
+TEST(repos_of_groups)
+{
+	static const char text[] = HEAD
+		"  git:\n    enabled: true\n    allowed_hosts: [gitlab.com, github.com]\n"
+		"    allowed_repos: ['group/**', 'flat/*', gitlab.com/a/b/c]\n    denied_repos: ['group/sub/*']\n";
+	static const struct repo_row rows[] = {
+		{ "gitlab.com", "group/x", UP, 0, "git.allowed_repos: group/**" },
+		{ "gitlab.com", "group/a/b/c/x", UP, 0, "git.allowed_repos: group/**" },
+		{ "gitlab.com", "group/sub/x", UP, NO_REPO, "git.denied_repos: group/sub/*" },
+		{ "gitlab.com", "group/sub/deeper/x", UP, NO_REPO, "git.denied_repos: group/sub/*" },
+		{ "gitlab.com", "flat/x", UP, 0, "git.allowed_repos: flat/*" },
+		{ "gitlab.com", "flat/x/y", UP, NO_REPO, "default" },
+		{ "gitlab.com", "a/b/c", UP, 0, "git.allowed_repos: gitlab.com/a/b/c" },
+		{ "github.com", "group/x", UP, 0, "git.allowed_repos: group/**" },
+		{ "github.com", "group/a/x", UP, NO_REPO, "default" },
+		{ "github.com", "a/b/c", UP, NO_REPO, "default" },
+	};
+	AUTO(policy) struct policy *p = fixture_policy(text);
+
+	check_repos(text, rows, ARRAY_SIZE(rows));
+	CHECK("gitlab.com has groups", policy_git_nested(p, "gitlab.com"));
+	CHECK("github.com has none", !policy_git_nested(p, "github.com"));
+}
+
+TEST(absent_and_empty_repos)
+{
+	static const struct repo_row all[] = { { "github.com", "any/thing", UP, 0, "git.allowed_hosts: github.com" },
+					       { "github.com", "any/no", UP, NO_REPO, "git.denied_repos: any/no" } };
+	static const struct repo_row none[] = { { "github.com", "any/thing", UP, NO_REPO, "default" } };
+
+	check_repos(HEAD "  git: {enabled: true, allowed_hosts: [github.com], denied_repos: [any/no]}\n", all, 2);
+	check_repos(HEAD "  git: {enabled: true, allowed_hosts: [github.com], allowed_repos: []}\n", none, 1);
+}
+
+TEST(git_hosts)
+{
+	AUTO(policy) struct policy *off = fixture_policy(HEAD "  git: {enabled: false, allowed_hosts: [github.com]}\n");
+	AUTO(policy) struct policy *denied = fixture_policy(
+		HEAD "  git: {enabled: true, allowed_hosts: [github.com, git.x.example]}\n"
+		     "  network: {deny: [{host: github.com}], allow: [{host: '*.x.example'}]}\n");
+	struct name_decision d;
+
+	policy_decide_name(denied, "github.com", &d);
+	CHECK_EQ("deny wins over a git host", d.reason, REASON_NAME_DENIED);
+	CHECK("which is none then", !policy_is_git_host(denied, "github.com"));
+	policy_decide_name(denied, "git.x.example", &d);
+	CHECK("a git host wins over a wildcard", d.proxied && policy_is_git_host(denied, "git.x.example"));
+	CHECK("a wildcard makes no git host", !policy_is_git_host(denied, "a.x.example"));
+	CHECK("not enabled: no git host", !policy_is_git_host(off, "github.com"));
+	CHECK_EQ("and no grant", policy_decide_port(off, "github.com", IPPROTO_TCP, 443), GRANT_NONE);
+}
+
+/* --- canonical form --- */
+
+TEST(canonical_is_a_fixed_point)
+{
+	static const char *const texts[] = {
+		"version: 1\nsandbox: {}\n", precedence, ports,
+		HEAD "  git: {enabled: true, allowed_hosts: [gitlab.com, github.com], allowed_repos: "
+		     "[B/a, a/B.git, 'a/*', GitHub.com/x/y, 'g/**', a/b], denied_repos: ['*/p', a/b]}\n"
+		     "  limits: {request_bytes: 3072, names: 7, connections: 1}\n",
+		HEAD "  git: {enabled: true, allowed_hosts: [github.com], allowed_repos: []}\n",
+		NET "    allow: [{host: dns.google, resolver: true, private: true}, {host: dns.google, ports: [22]"
+		    ", private: true}]\n",
+		NET "    allow: [{host: m\xc3\xbcnchen.example}]\n    quic: reject\n    ech: deny\n    icmp_echo: false\n",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		AUTO(policy) struct policy *p = fixture_policy(texts[i]);
+		size_t n;
+		const char *text = policy_canonical(p, &n);
+		AUTO(policy) struct policy *again = fixture_policy(text);
+
+		CHECK_EQ(text, n, strlen(text));
+		CHECK_STR(texts[i], policy_canonical(again, &n), text);
+		CHECK_STR(texts[i], policy_sha256(again), policy_sha256(p));
+		CHECK_EQ(texts[i], strlen(policy_sha256(p)), 64);
+	}
+}
+
+TEST(canonical_text)
+{
+	static const char want[] =
+		"version: 1\nsandbox:\n  mode: enforce\n  network:\n    default: deny\n    allow:\n"
+		"      - {host: \"a.example\", ports: [22], protocol: ssh}\n"
+		"      - {host: \"a.example\", ports: [443, 8443], protocol: tls}\n"
+		"      - {host: \"a.example\", ports: [5353, 22000], protocol: udp}\n"
+		"      - {host: \"b.example\", ports: [22], protocol: ssh}\n"
+		"    deny: []\n    quic: reject\n    ech: deny\n    icmp_echo: false\n  git:\n    enabled: true\n"
+		"    source: upstream\n    allowed_hosts: [\"github.com\"]\n    denied_repos: []\n    stale: deny\n"
+		"    lfs: false\n  limits:\n    connections: 256\n    new_connections_per_second: 50\n"
+		"    dns_queries_per_second: 200\n    names: 512\n    git_transfers: 8\n    request_bytes: 1MiB\n"
+		"    audit_lines_per_second: 100\n";
+	AUTO(policy) struct policy *p = fixture_policy(ports);
+	size_t n;
+
+	CHECK_STR("all keys, sorted rows", policy_canonical(p, &n), want);
+}
+
+TEST(limits)
+{
+	AUTO(policy) struct policy *p = fixture_policy(HEAD "  limits: {request_bytes: 2MiB, connections: 7}\n");
+	const struct policy_limits *l = policy_limits(p);
+
+	CHECK_EQ("given", l->connections, 7);
+	CHECK_EQ("given in MiB", l->request_bytes, 2 << 20);
+	CHECK_EQ("default", l->names, 512);
+	CHECK_EQ("default", l->dns_queries_per_second, 200);
+	CHECK_EQ("default", l->git_transfers, 8);
+}
+
+TEST(references)
+{
+	struct policy *p = fixture_policy(ports), *also = policy_ref(p);
+
+	policy_unref(p);
+	CHECK_STR("still there", policy_name(also), "p");
+	policy_unref(also);
+	policy_unref(NULL);
+}
+
+/* Thousands of rules, so that a quadratic reader or a linear look-up would be felt. */
+TEST(many_rules)
+{
+	enum { RULES = 5000 };
+	AUTO(mem) char *text = NULL;
+	size_t n;
+	FILE *to = open_memstream(&text, &n);
+	struct name_decision d;
+
+	fputs(NET "    allow:\n", to);
+	for (int i = 0; i < RULES; i++)
+		fprintf(to, "      - {host: 'h%d.example'}\n      - {host: '**.w%d.example'}\n", i, i);
+	fclose(to);
+	AUTO(policy) struct policy *p = fixture_policy(text);
+
+	for (int i = 0; i < RULES; i++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "a.b.c.w%d.example", i);
+		policy_decide_name(p, name, &d);
+		CHECK(name, d.allowed && d.wildcard);
+		snprintf(name, sizeof(name), "h%d.example", i);
+		policy_decide_name(p, name, &d);
+		CHECK(name, d.allowed && !d.wildcard);
+		snprintf(name, sizeof(name), "a.h%d.example", i);
+		policy_decide_name(p, name, &d);
+		CHECK(name, !d.allowed && !d.ancestor);
+	}
+}
