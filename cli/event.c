@@ -155,6 +155,19 @@ static void append(char *out, size_t cap, const char *before, const char *text)
 	snprintf(out + n, cap - n, "%s%s", before, text);
 }
 
+/* An IPv6 address before its port. */
+static void bracket(char *out, size_t cap)
+{
+	size_t n = strlen(out);
+
+	if (n + 3 > cap)
+		return;
+	memmove(out + 1, out, n);
+	out[0] = '[';
+	out[n + 1] = ']';
+	out[n + 2] = 0;
+}
+
 static void shape_text(const struct event *e, size_t i, char *out, size_t cap)
 {
 	char value[TABLE_CELL_MAX * 4], lead[2] = "";
@@ -164,6 +177,8 @@ static void shape_text(const struct event *e, size_t i, char *out, size_t cap)
 
 		lead[0] = f != field_name(f) ? *f : ' ';
 		table_text(json_object_get(e->json, field_name(f)), value, sizeof(value));
+		if (*lead == ':' && strchr(out, ':'))
+			bracket(out, cap);
 		append(out, cap, k ? lead : "", value);
 	}
 }

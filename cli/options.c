@@ -32,7 +32,7 @@ struct found {
 
 static int complain(struct parser *p, const char *text, const char *name, const char *todo)
 {
-	snprintf(p->err, OPTION_ERROR_MAX, "%s %s: %s", text, name, todo);
+	snprintf(p->err, OPTION_ERROR_MAX, "%s%s: %s", text, name, todo);
 	return -EINVAL;
 }
 
@@ -76,7 +76,7 @@ static int unknown(struct parser *p, const char *word, size_t n, bool is_short)
 static int list_add(struct parser *p, struct text_list *l, const char *name, const char *text)
 {
 	if (l->n == OPTION_LIST_MAX)
-		return complain(p, "option", name, "given too often");
+		return complain(p, "option ", name, "given too often");
 	l->text[l->n++] = text;
 	return 0;
 }
@@ -88,7 +88,7 @@ static int store(struct parser *p, const struct found *f, const char *name, cons
 	if (f->row->kind == OPTION_LIST)
 		return list_add(p, f->value, name, text);
 	if (*one)
-		return complain(p, "option", name, "given twice: give it once");
+		return complain(p, "option ", name, "given twice: give it once");
 	*one = text;
 	return 0;
 }
@@ -96,7 +96,7 @@ static int store(struct parser *p, const struct found *f, const char *name, cons
 static int set_flag(struct parser *p, const struct found *f, const char *shown, const char *inline_value)
 {
 	if (inline_value)
-		return complain(p, "option", shown, "takes no value");
+		return complain(p, "option ", shown, "takes no value");
 	*(bool *)f->value = true;
 	return 0;
 }
@@ -118,7 +118,7 @@ static int option(struct parser *p)
 	if (equals)
 		return store(p, &f, shown, equals + 1);
 	if (p->at + 1 >= p->argc)
-		return complain(p, "option", shown, "needs a value");
+		return complain(p, "option ", shown, "needs a value");
 	return store(p, &f, shown, p->argv[++p->at]);
 }
 
@@ -155,6 +155,7 @@ int options_parse(const struct option_table *tables, size_t n_tables, bool stop_
 		if (r < 0)
 			return r;
 	}
+	argv[args.n] = NULL;		/* at most argc, where main()'s array has its end */
 	*ret_args = args;
 	return 0;
 }

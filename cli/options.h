@@ -36,7 +36,7 @@ struct option_table {
 struct args { char **word; int n; };
 
 /*
- * argv without the program's name. With `stop_at_word` the first word ends the options (a command to run
+ * argv without the program's name, with its NULL at argv[argc]; args.word ends with NULL too. With `stop_at_word` the first word ends the options (a command to run
  * has options of its own); "--" always does. 0, or -EINVAL with what is wrong and what to do in err.
  */
 int options_parse(const struct option_table *tables, size_t n_tables, bool stop_at_word,

@@ -2,10 +2,10 @@
  * run_net.c - the link of one `cordon run`: a veth pair between the host and a namespace without a name
  *
  * Theory of operation: rtnetlink requests over one short-lived socket, each acknowledged before the next.
- * The pair is made in one request, both ends with fixed link addresses and up, so that nothing of it is
- * ever half there; the guest's end is born in the namespace. That end has IFF_NOARP and permanent
- * neighbours, and address generation, router solicitation and duplicate detection are off: the guest's
- * kernel then says nothing by itself, so every refusal in the audit was the command's doing.
+ * The pair is made in one request with fixed link addresses, the guest's end born in its namespace, so that
+ * nothing of it is ever half there. That end has IFF_NOARP and permanent neighbours, and address generation,
+ * router solicitation and duplicate detection are off: the guest's kernel then says nothing by itself, so
+ * every refusal in the audit was the command's doing.
  * The namespace has no name in the file system: when its last process ends, the kernel removes it and the
  * pair with it, whatever happened to us.
  */
@@ -122,7 +122,7 @@ static void put_peer(struct nlmsghdr *h, const struct run_link *l, pid_t pid)
 	data = mnl_attr_nest_start(h, IFLA_INFO_DATA);
 	peer = mnl_attr_nest_start(h, VETH_INFO_PEER);
 	i = mnl_nlmsg_put_extra_header(h, sizeof(*i));
-	i->ifi_flags = i->ifi_change = IFF_UP | IFF_NOARP;
+	i->ifi_flags = i->ifi_change = IFF_NOARP;	/* it cannot be up before it has its peer */
 	mnl_attr_put_strz(h, IFLA_IFNAME, RUN_NET_GUEST);
 	mnl_attr_put(h, IFLA_ADDRESS, 6, l->guest_mac);
 	mnl_attr_put_u32(h, IFLA_NET_NS_PID, (uint32_t)pid);
@@ -228,6 +228,8 @@ int run_net_inside(const struct run_link *l)
 	if (!s || !lo || !index)
 		return -errno;
 	r = set_up(s, lo);
+	if (!r)
+		r = set_up(s, index);
 	if (!r)
 		r = guest_family(s, index, l, 0);
 	return r < 0 ? r : guest_family(s, index, l, 1);

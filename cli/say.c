@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+PRINTF_LIKE(1, 0)
 static void say(const char *fmt, va_list ap)
 {
 	char text[1024];

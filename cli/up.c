@@ -176,11 +176,24 @@ int up_start(const struct cli *c, const struct host_config *cfg, int signals, bo
 	return start_daemons(c, cfg, signals);
 }
 
+/* The daemons gave up the right to remove what they made as root. */
+static void remove_sockets(const struct host_config *cfg)
+{
+	static const char *const names[] = { "control.sock", "parts/netd.sock" };
+	char path[512];
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (snprintf(path, sizeof(path), "%s/%s", cfg->run_dir, names[i]) < (int)sizeof(path))
+			unlink(path);
+}
+
 int up_stop(const struct host_config *cfg)
 {
 	int r = supervise_stop(cfg);
 
 	up_note_set(cfg, false, false);
+	if (!r)
+		remove_sockets(cfg);
 	if (r < 0 && r != -ESRCH)
 		return cli_fail("the supervisor does not end: %s: see %s/supervisor.log", strerror(-r),
 				cfg->log_dir);
