@@ -332,7 +332,7 @@ const char *message_type_text(uint16_t qtype, char buf[12])
 		{ DNS_A, "A" },	    { DNS_NS, "NS" },	{ DNS_CNAME, "CNAME" }, { DNS_SOA, "SOA" },
 		{ DNS_PTR, "PTR" }, { DNS_MX, "MX" },	{ DNS_TXT, "TXT" },	{ DNS_AAAA, "AAAA" },
 		{ DNS_SRV, "SRV" }, { DNS_DS, "DS" },	{ DNS_DNSKEY, "DNSKEY" }, { DNS_SVCB, "SVCB" },
-		{ DNS_HTTPS, "HTTPS" }, { DNS_ANY, "ANY" }, { DNS_HINFO, "HINFO" },
+		{ DNS_HTTPS, "HTTPS" }, { DNS_NULL, "NULL" }, { DNS_ANY, "ANY" }, { DNS_HINFO, "HINFO" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++)

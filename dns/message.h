@@ -18,7 +18,7 @@ enum { DNS_HEADER = 12, DNS_NAME_WIRE_MAX = 255, DNS_LABEL_MAX = 63, DNS_UDP_MIN
        DNS_QUERY_MAX = 4096,		/* longest question we read; real ones are below 600 */
        DNS_REPLY_MAX = 1232 };		/* no answer of ours is longer, on TCP neither */
 
-enum dns_type { DNS_A = 1, DNS_NS = 2, DNS_CNAME = 5, DNS_SOA = 6, DNS_PTR = 12, DNS_HINFO = 13, DNS_MX = 15,
+enum dns_type { DNS_A = 1, DNS_NS = 2, DNS_CNAME = 5, DNS_SOA = 6, DNS_NULL = 10, DNS_PTR = 12, DNS_HINFO = 13, DNS_MX = 15,
 		DNS_TXT = 16, DNS_AAAA = 28, DNS_SRV = 33, DNS_DNAME = 39, DNS_OPT = 41, DNS_DS = 43,
 		DNS_DNSKEY = 48, DNS_SVCB = 64, DNS_HTTPS = 65, DNS_META_FIRST = 249, DNS_META_LAST = 254,
 		DNS_ANY = 255 };

@@ -3,7 +3,8 @@
  *
  * Theory of operation: the key of a refusal is (sandbox, name, reason), so that the A and the AAAA query
  * which every client sends for one name are one line and a count. A malformed query has no name that
- * could be trusted; what was wrong with it takes the name's place. Peer bytes go through audit_rd() only.
+ * could be trusted; the resolver it was meant for and what was wrong take the name's place. Peer bytes go
+ * through audit_rd() only.
  */
 #include "dns/report.h"
 
@@ -29,19 +30,20 @@ static void put_question(struct audit_line *l, const struct query *q)
 	audit_str(l, "qtype", message_type_text(q->qtype, type));
 }
 
-/* No separator can be forged: sandbox names hold no '|', and what follows is one field and a constant. */
+/* Nothing of a peer but the name, which comes last: no field can pretend to be another. */
 static void make_key(const struct report *r, char *out, size_t cap)
 {
-	char who[ADDR_TEXT_MAX] = "";
-	const char *what = r->query && r->query->question_n ? r->query->name : "";
+	char who[ADDR_TEXT_MAX] = "", whom[ADDR_TEXT_MAX] = "";
+	const char *name = r->query && r->query->question_n ? r->query->name : "";
 
 	if (!r->sandbox && r->client)
 		addr_format(&r->client->guest, who);
-	if (r->detail)
-		what = r->detail;
+	if (r->detail && r->client)
+		addr_format(&r->client->asked, whom);
 	if (r->many)
-		what = "*";
-	snprintf(out, cap, "%s|%s|%s", r->sandbox ? r->sandbox->name : who, reason_text(r->reason), what);
+		whom[0] = 0;
+	snprintf(out, cap, "%s|%s|%s|%s", r->sandbox ? r->sandbox->name : who, reason_text(r->reason), whom,
+		 r->many ? "*" : r->detail ? r->detail : name);
 }
 
 void report_refusal(struct audit *a, const struct report *r)
@@ -56,7 +58,7 @@ void report_refusal(struct audit *a, const struct report *r)
 		.rule = r->rule ? r->rule : "",
 		.policy = s ? policy_sha256(s->policy) : "",
 	};
-	char key[MSG_NAME + 2 * MSG_LABEL + ADDR_TEXT_MAX];
+	char key[MSG_NAME + 2 * MSG_LABEL + 2 * ADDR_TEXT_MAX];
 	struct audit_line l;
 
 	make_key(r, key, sizeof(key));

@@ -1,0 +1,555 @@
+"""The resolver that sandboxes get, whichever they ask: rows A1 to A13.
+
+Two labs: the shared one with dnsmasq outside, and `scripted`, whose upstream is a DNS server of this file
+that answers what a test wants: chains, loops, forged and private addresses.
+"""
+
+import contextlib
+import socket
+import struct
+import threading
+import time
+
+import pytest
+
+import labworld
+from conftest import _close
+from lab import Lab, row, write
+from labclient import refused
+
+A, NS, CNAME, NULL, PTR, TXT, AAAA, DNAME, OPT, HTTPS, ANY = 1, 2, 5, 10, 12, 16, 28, 39, 41, 65, 255
+NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = range(6)
+RESOLVER = {4: "9.9.9.%d", 6: "2620:fe::%x"}
+
+
+# -- messages
+
+def wire(name):
+    return b"".join(bytes([len(x)]) + x.encode() for x in name.split(".") if x) + b"\0"
+
+
+def head(flags=0x0100, qd=1, an=0, ns=0, ar=0, id=0x1234):
+    return struct.pack("!6H", id, flags, qd, an, ns, ar)
+
+
+def question(name, kind=A, cls=1):
+    return (name if isinstance(name, bytes) else wire(name)) + struct.pack("!HH", kind, cls)
+
+
+def query(name, kind=A, id=0x1234):
+    return head(id=id) + question(name, kind)
+
+
+def record(name, kind, data, ttl=30):
+    return wire(name) + struct.pack("!HHIH", kind, 1, ttl, len(data)) + data
+
+
+def opt(version=0, data=b""):
+    return b"\0" + struct.pack("!HHIH", OPT, 1232, version << 16, len(data)) + data
+
+
+class Reply:
+    def __init__(self, data):
+        self.data = data
+        self.id, self.flags, self.qd, self.an, self.ns, self.ar = struct.unpack_from("!6H", data)
+        self.rcode, self.opcode = self.flags & 15, self.flags >> 11 & 15
+
+
+def udp_ask(sandbox, family, server, payload, timeout=2.0):
+    """The Reply, which must come from where the question went; None when there is none."""
+    kind = socket.AF_INET6 if family == 6 else socket.AF_INET
+    with sandbox.socket(kind, socket.SOCK_DGRAM, timeout=timeout) as s:
+        s.sendto(payload, (server, 53))
+        try:
+            data, peer = s.recvfrom(4096)
+        except TimeoutError:
+            return None
+        assert peer[:2] == (server, 53)
+        return Reply(data)
+
+
+def take(s, n):
+    data = b""
+    while len(data) < n:
+        more = s.recv(n - len(data))
+        if not more:
+            raise ConnectionError("closed")
+        data += more
+    return data
+
+
+def tcp_read(s):
+    return Reply(take(s, *struct.unpack("!H", take(s, 2))))
+
+
+def framed(payload):
+    return struct.pack("!H", len(payload)) + payload
+
+
+def ends(s, within):
+    """The peer closes the connection in time, having said nothing."""
+    s.settimeout(within)
+    try:
+        return s.recv(100) == b""
+    except ConnectionError:
+        return True
+    except TimeoutError:
+        return False
+
+
+# -- A1, A2: over TCP
+
+@row("A1")
+def test_tcp_to_any_server_is_policed(lab, audit, capture, family):
+    server = labworld.RESOLVERS[family == 6]
+    name = f"a1-{family}.evil.example"
+    with lab.sandbox.connect(server, 53) as s:
+        s.sendall(framed(query("pypi.example")))
+        assert tcp_read(s).an == 1
+        s.sendall(framed(query(name)))
+        assert tcp_read(s).rcode == NXDOMAIN
+    capture.empty(dst=server)
+    assert not lab.dns.queries(name)
+    event = audit.only("name_not_allowed", name=name)
+    assert event["proto"] == "tcp" and event["daddr"] == server and event["rule"] == "default"
+
+
+@row("A2")
+def test_two_messages_in_one_segment(lab, audit, capture, family):
+    name = f"a2-{family}.evil.example"
+    with lab.sandbox.connect(RESOLVER[family] % 2, 53) as s:
+        s.sendall(framed(query("pypi.example", id=1)) + framed(query(name, id=2)) + framed(query("github.com", id=3)))
+        replies = {r.id: r for r in (tcp_read(s) for _ in range(3))}
+    assert [replies[i].rcode for i in (1, 2, 3)] == [NOERROR, NXDOMAIN, NOERROR]
+    assert not lab.dns.queries(name)
+    audit.only("name_not_allowed", name=name)
+
+
+@row("A2")
+def test_one_message_in_many_segments(lab, audit, family):
+    with lab.sandbox.connect(RESOLVER[family] % 2, 53) as s:
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in framed(query("pypi.example")):
+            s.sendall(bytes([byte]))
+        assert tcp_read(s).an == 1
+    audit.no_refusals(sandbox="vm0")
+
+
+@row("A2")
+@pytest.mark.parametrize("length", [0, 65535])
+def test_length_that_no_question_has(lab, audit, family, length):
+    with lab.sandbox.connect(RESOLVER[family] % (length & 0xff or 1), 53) as s:
+        s.sendall(struct.pack("!H", length))
+        assert ends(s, 2)
+    audit.only("query_malformed")
+
+
+@row("A2")
+def test_message_that_stalls(lab, audit, family):
+    """Half a message, and bytes that trickle: the deadline is the message's, not the last byte's."""
+    with lab.sandbox.connect(RESOLVER[family] % 3, 53) as s:
+        s.sendall(framed(query("pypi.example"))[:4])
+        begin = time.monotonic()
+        with contextlib.suppress(OSError):
+            while time.monotonic() - begin < 20:
+                s.settimeout(0.5)
+                s.sendall(b"\0")
+                with contextlib.suppress(TimeoutError):
+                    if not s.recv(10):
+                        break
+        assert 3 < time.monotonic() - begin < 8
+    audit.only("deadline_exceeded")
+
+
+@row("A2", "A14")
+def test_connections_are_bounded(lab, audit, family):
+    server = RESOLVER[family] % 4
+    with contextlib.ExitStack() as held:
+        for _ in range(16):
+            held.enter_context(lab.sandbox.connect(server, 53))
+        with lab.sandbox.connect(server, 53) as s:
+            assert ends(s, 2)
+    audit.only("too_many_connections")
+
+
+# -- A3: malformed
+
+LONG = b"".join(b"\x3f" + b"a" * 63 for _ in range(4)) + b"\0"
+MALFORMED = {
+    "qdcount-0": (head(qd=0), FORMERR),
+    "qdcount-2": (head(qd=2) + question("pypi.example") * 2, FORMERR),
+    "opcode-status": (head(0x1000, qd=0), NOTIMP),
+    "opcode-update": (head(0x2900) + question("pypi.example"), NOTIMP),
+    "class-ch": (head() + question("version.bind", TXT, 3), REFUSED),
+    "class-any": (head() + question("pypi.example", A, 255), REFUSED),
+    "trailing": (query("pypi.example") + b"x", FORMERR),
+    "pointer": (head() + question(b"\xc0\x0c"), FORMERR),
+    "pointer-after-label": (head() + question(b"\4pypi\xc0\x0c"), FORMERR),
+    "label-64": (head() + question(b"\x40" + b"a" * 64 + b"\0"), FORMERR),
+    "name-257": (head() + question(LONG), FORMERR),
+    "dot-in-label": (head() + question(b"\x0cpypi.example\0"), FORMERR),
+    "nul-in-label": (head() + question(b"\x05pypi\0\7example\0"), FORMERR),
+    "cut": (head() + b"\4pyp", FORMERR),
+    "answer-in-question": (head(an=1) + question("pypi.example") + record("pypi.example", A, b"\1\2\3\4"), FORMERR),
+    "two-opt": (head(ar=2) + question("pypi.example") + opt() * 2, FORMERR),
+}
+
+
+@row("A3")
+@pytest.mark.parametrize("case", MALFORMED)
+def test_malformed(lab, audit, capture, family, case):
+    payload, rcode = MALFORMED[case]
+    server = RESOLVER[family] % (16 + list(MALFORMED).index(case))
+    before = len(lab.dns.queries())
+    reply = udp_ask(lab.sandbox, family, server, payload)
+    assert (reply.rcode, reply.an, reply.id) == (rcode, 0, 0x1234)
+    capture.empty(dst=server)
+    assert len(lab.dns.queries()) == before
+    audit.only("query_malformed")
+    assert udp_ask(lab.sandbox, family, server, query("pypi.example")).an == 1
+
+
+@row("A3")
+def test_edns_version_is_negotiated(lab, audit, family):
+    reply = udp_ask(lab.sandbox, family, RESOLVER[family] % 5, head(ar=1) + question("pypi.example") + opt(1))
+    assert (reply.rcode, reply.an, reply.ar, reply.data[-6:-5]) == (0, 0, 1, b"\1")	# 16: BADVERS
+    audit.no_refusals(sandbox="vm0")
+
+
+# -- A4: others
+
+@row("A4")
+def test_every_resolver_is_cordon(lab, audit, capture, family):
+    for last in (1, 2, 3):
+        server = RESOLVER[family] % (100 + last)
+        assert udp_ask(lab.sandbox, family, server, query("pypi.example")).an == 1
+        capture.empty(dst=server)
+    audit.no_refusals(sandbox="vm0")
+
+
+@row("A4")
+def test_what_is_not_dns_on_53(lab, audit, capture, family):
+    server = RESOLVER[family] % 6
+    assert udp_ask(lab.sandbox, family, server, b"\1" + b"tunnel" * 200, timeout=1).an == 0
+    capture.empty(contains=b"tunnel")
+    audit.only("query_malformed")
+
+
+@row("A4")
+def test_dot_is_reset_at_once(lab, audit, capture, family):
+    server = RESOLVER[family] % 7
+    begin = time.monotonic()
+    assert refused(lab.sandbox.connect, server, 853, timeout=3)
+    assert time.monotonic() - begin < 1
+    capture.empty(dst=server)
+    audit.only("address_not_granted", port=853)
+
+
+# -- A6, A7: nothing leaves for a name that is not granted
+
+@row("A6", "A7")
+@pytest.mark.parametrize("kind", ["A", "AAAA", "TXT", "NULL", "TYPE65280", "ANY", "HTTPS", "PTR", "MX"])
+def test_labels_of_a_refused_zone_go_nowhere(lab, audit, capture, family, kind):
+    name = f"c2vjcmv0.{kind.lower()}{family}.evil.example"
+    out = lab.sandbox.dig(name, kind, server=labworld.RESOLVERS[family == 6])
+    assert "status: NXDOMAIN" in out and "EDE: 15" in out and "SOA" in out
+    capture.empty(contains=b"c2vjcmv0")
+    assert not lab.dns.queries(name)
+    event = audit.only("name_not_allowed", name=name)
+    assert event["qtype"] == kind and event["profile"] == "agent"
+
+
+@row("A6")
+@pytest.mark.parametrize("kind", ["TXT", "NULL", "TYPE65280", "MX", "SRV"])
+def test_other_types_of_a_granted_name_stay(lab, audit, family, kind):
+    name = f"{kind.lower()}{family}.files.example"
+    out = lab.sandbox.dig(name, kind, server=labworld.RESOLVERS[family == 6])
+    assert "status: NOERROR" in out and "ANSWER: 0" in out
+    assert not lab.dns.queries(name)
+    audit.only("type_not_allowed", name=name)
+
+
+def test_a_and_aaaa_are_one_refusal(lab, audit, family):
+    name = f"both{family}.evil.example"
+    for kind in (A, AAAA):
+        assert udp_ask(lab.sandbox, family, RESOLVER[family] % 8, query(name, kind)).rcode == NXDOMAIN
+    assert len(audit.wait(name=name)) == 1
+
+
+# -- A12: what stub resolvers need
+
+@row("A12")
+def test_shapes_that_stubs_expect(lab, audit, family):
+    dig, server = lab.sandbox.dig, labworld.RESOLVERS[family == 6]
+    for kind in ("HTTPS", "SVCB", "SOA", "DNSKEY"):
+        out = dig("pypi.example", kind, server=server)
+        assert "status: NOERROR" in out and "ANSWER: 0" in out and "EDE" not in out
+    assert "RFC8482" in dig("pypi.example", "ANY", server=server)
+    assert "status: NOERROR" in dig("example", "A", server=server)		# above granted names
+    assert "status: NOERROR" in dig(".", "NS", server=server)
+    assert "status: NXDOMAIN" in dig("use-application-dns.net", "A", server=server)
+    assert "status: NXDOMAIN" in dig("mask.icloud.com", "A", server=server)
+    assert "ANSWER: 0" in dig("_dns.resolver.arpa", "SVCB", server=server)
+    assert "127.0.0.1" in dig("localhost", "A", server=server)
+    assert "OPT" in dig("pypi.example", "A", "+edns", server=server)
+    assert "OPT" not in dig("pypi.example", "A", "+noedns", server=server)
+    assert "PyPi.ExAmPlE." in dig("PyPi.ExAmPlE", "A", server=server)
+    audit.no_refusals(sandbox="vm0")
+
+
+@row("A12")
+def test_reverse_of_a_synthetic_address(lab, audit, family):
+    address = lab.sandbox.resolve("pypi.example", family)
+    assert lab.sandbox.run(["dig", "+short", "-x", address]).stdout == "pypi.example.\n"
+    audit.no_refusals(sandbox="vm0")
+
+
+@row("A13")
+@pytest.mark.parametrize("label", [b"0x7f.1", b"0177.0.0.1", b"2130706433", b"127.0.0.1", b"evil-github.com",
+                                   b"github.com.evil.test", "\uff11.example".encode(), b"pypi.example\r\n",
+                                   b"user@pypi.example", b"[::1]", b"*.files.example"])
+def test_spellings(lab, audit, family, label):
+    name = b"".join(bytes([len(x)]) + x for x in label.split(b".")) + b"\0"
+    before = len(lab.dns.queries())
+    reply = udp_ask(lab.sandbox, family, RESOLVER[family] % 9, query(name) if family == 4 else query(name, AAAA))
+    assert (reply.rcode, reply.an) == (NXDOMAIN, 0)
+    assert len(lab.dns.queries()) == before
+
+
+# -- A8: forged
+
+@row("A8")
+def test_answers_from_the_sandbox_are_ignored(lab, audit, capture, family):
+    server = RESOLVER[family] % 10
+    forged = head(0x8180, an=1) + question("pypi.example") + record("pypi.example", A, b"\6\6\6\6")
+    assert udp_ask(lab.sandbox, family, server, forged, timeout=0.5) is None
+    capture.empty(dst=server)
+    audit.only("query_malformed")
+    assert "6.6.6.6" not in lab.sandbox.dig("pypi.example")
+
+
+# -- with an upstream of our own
+
+class Script:
+    """A DNS server in the internet. answers[name]: function (asked kind) -> (rcode, records), or None."""
+
+    def __init__(self, lab, address):
+        self.answers, self.asked = {}, []
+        self.socket = lab.internet.listen(address, 53, socket.SOCK_DGRAM)
+        self.socket.settimeout(None)
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                data, peer = self.socket.recvfrom(4096)
+                if len(data) < 12:
+                    return
+                for reply in self._reply(data):
+                    self.socket.sendto(reply, peer)
+
+    def _reply(self, data):
+        labels, at = [], 12
+        while data[at]:
+            labels.append(data[at + 1:at + 1 + data[at]].decode())
+            at += 1 + data[at]
+        name, kind = ".".join(labels), struct.unpack_from("!H", data, at + 1)[0]
+        self.asked.append((name, kind, data))
+        answer = self.answers.get(name, lambda kind: (NXDOMAIN, []))(kind)
+        if answer is None:
+            return
+        rcode, records = answer
+        good = data[:2] + struct.pack("!5H", 0x8180 | rcode, 1, len(records), 0, 0) + data[12:at + 5] + b"".join(records)
+        yield struct.pack("!H", struct.unpack("!H", data[:2])[0] ^ 1) + good[2:].replace(b"\x5d\xb8", b"\6\6")	# wrong ID
+        yield good
+
+    def set(self, name, *addresses, also=(), rcode=NOERROR):
+        """Plain addresses, and further records of any kind before them."""
+        def answer(kind):
+            family = {A: socket.AF_INET, AAAA: socket.AF_INET6}[kind]
+            found = [a for a in addresses if (":" in a) == (kind == AAAA)]
+            return rcode, [*also, *(record(name, kind, socket.inet_pton(family, a)) for a in found)]
+        self.answers[name] = answer
+
+
+@pytest.fixture(scope="module")
+def scripted(world):
+    profile = {"network": {"default": "deny", "allow": [
+        {"host": "*.files.example"}, {"host": "static.corp.example"},
+        {"host": "private.corp.example", "ports": [5432], "protocol": "tcp", "private": True}]}}
+    config = {"dns": {"upstream": [labworld.SERVICES[0]]},
+              "hosts": {"static.corp.example": labworld.WEB[0]}}
+    with Lab(world, config=config, profiles={"agent": profile}) as lab:
+        lab.script = Script(lab, labworld.SERVICES[0])
+        lab.up()
+        lab.add_sandbox()
+        yield lab
+        lab.script.socket.close()
+        _close(lab)
+
+
+@pytest.fixture
+def script(scripted):
+    scripted.audit.mark()
+    return scripted.script
+
+
+def ask(lab, name, kind=A, family=4, timeout=6.0):
+    return udp_ask(lab.sandbox, family, RESOLVER[family] % 11, query(name, kind), timeout)
+
+
+@row("A8")
+def test_upstream_hears_only_what_it_must(scripted, script, family):
+    """Lower case, EDNS of our own, no option of the client's; a wrong ID is not believed."""
+    name = f"quiet{family}.files.example"
+    script.set(name, *labworld.WEB)
+    option = opt(data=struct.pack("!HH", 8, 8) + b"\0\1\x18\0secr")
+    payload = head(ar=1) + question(name.upper()) + option
+    assert udp_ask(scripted.sandbox, family, RESOLVER[family] % 12, payload).an == 1
+    heard = [x for x in script.asked if x[0].lower() == name]
+    assert sorted(kind for _, kind, _ in heard) == [A, AAAA]
+    for asked, _, data in heard:
+        assert asked == name and b"secr" not in data and data.endswith(b"\0\0\x29\x04\xd0" + bytes(6))
+    assert ask(scripted, name, AAAA).an == 1
+    assert len([x for x in script.asked if x[0] == name]) == 2		# and the answer is known now
+    scripted.audit.no_refusals(sandbox="vm0")
+
+
+@row("A9")
+def test_alias_to_a_name_that_is_not_granted(scripted, script, family):
+    name, target = f"alias{family}.files.example", f"cdn{family}.evil.example"
+    script.set(name, also=[record(name, CNAME, wire(target)), record(target, A, b"\x5d\xb8\xd8\x22"),
+                           record("other.example", A, b"\6\6\6\6")])
+    reply = ask(scripted, name, A, family)
+    assert (reply.rcode, reply.an) == (NOERROR, 1)
+    assert reply.data[-4:-2] == b"\xc6\x12"						# synthetic, no alias
+    assert ask(scripted, target, A, family).rcode == NXDOMAIN
+    assert not [x for x in script.asked if x[0] == target]
+    scripted.audit.only("name_not_allowed", name=target)
+
+
+def chain(name, hops):
+    names = [name, *(f"hop{i}.evil.example" for i in range(hops))]
+    return [record(a, CNAME, wire(b)) for a, b in zip(names, names[1:])] + [record(names[-1], A, b"\x5d\xb8\xd8\x22")]
+
+
+@row("A9")
+@pytest.mark.parametrize("case,works", [("loop", False), ("hops16", True), ("hops17", False), ("dname", False), ("stranger", None)])
+def test_chains(scripted, script, family, case, works):
+    name = f"{case}v{family}.files.example"
+    also = {
+        "loop": [record(name, CNAME, wire("b.evil.example")), record("b.evil.example", CNAME, wire(name))],
+        "hops16": chain(name, 16),
+        "hops17": chain(name, 17),
+        "dname": [record("files.example", DNAME, wire("evil.example")), record(name, A, b"\x5d\xb8\xd8\x22")],
+        "stranger": [record("b.evil.example", A, b"\6\6\6\6")],
+    }[case]
+    script.set(name, also=also)
+    reply = ask(scripted, name, A, family)
+    if works is None:
+        assert (reply.rcode, reply.an) == (NOERROR, 0)
+    else:
+        assert (reply.rcode, reply.an) == ((NOERROR, 1) if works else (SERVFAIL, 0))
+    if works is False:
+        scripted.audit.only("resolver_unreachable", name=name)
+    else:
+        scripted.audit.no_refusals(sandbox="vm0")
+
+
+FORBIDDEN = """127.0.0.1 0.0.0.0 0.1.2.3 169.254.169.254 10.0.0.1 172.16.0.1 192.168.1.1 100.64.0.1 192.0.0.8 198.18.0.53
+    224.0.0.251 240.0.0.1 255.255.255.255 93.184.216.1 10.1.0.1
+    ::1 :: fe80::1 fc00::1 fd00:ec2::254 ::ffff:10.0.0.1 ::10.0.0.1 64:ff9b::a00:1 64:ff9b:1::1 2002:a00:1::1
+    2001:0:a00:1::1 2606:2800:220:1::1 ff02::1""".split()
+
+
+@row("A10", families=(4, 6))
+@pytest.mark.parametrize("address", FORBIDDEN)
+def test_rebinding(scripted, script, address):
+    name = f"rebind{FORBIDDEN.index(address)}.files.example"
+    script.set(name, address)
+    reply = ask(scripted, name, AAAA if ":" in address else A)
+    assert (reply.rcode, reply.an) == (NXDOMAIN, 0)
+    scripted.audit.only("rebinding_blocked", name=name)
+
+
+@row("A10")
+def test_one_bad_address_does_not_hide_a_good_one(scripted, script):
+    script.set("mixed.files.example", "10.0.0.1", *labworld.WEB)
+    assert ask(scripted, "mixed.files.example").an == 1
+    scripted.audit.no_refusals(sandbox="vm0")
+
+
+@row("A10")
+def test_private_rule_lifts_private_only(scripted, script):
+    script.set("private.corp.example", "10.9.9.9")
+    assert ask(scripted, "private.corp.example").an == 1
+    assert ask(scripted, "private.corp.example", AAAA).an == 0			# has none: no data
+    scripted.audit.no_refusals(sandbox="vm0")
+
+
+def test_static_hosts_come_first(scripted, script):
+    assert ask(scripted, "static.corp.example").an == 1
+    assert not [x for x in script.asked if x[0] == "static.corp.example"]
+
+
+def test_name_with_one_family_has_no_other(scripted, script):
+    script.set("only4.files.example", labworld.WEB[0])
+    assert ask(scripted, "only4.files.example").an == 1
+    reply = ask(scripted, "only4.files.example", AAAA)
+    assert (reply.rcode, reply.an, reply.ns) == (NOERROR, 0, 1)
+
+
+def test_dead_upstream_is_servfail(scripted, script):
+    script.answers["dead.files.example"] = lambda kind: None
+    begin = time.monotonic()
+    assert ask(scripted, "dead.files.example").rcode == SERVFAIL
+    assert time.monotonic() - begin < 4.5
+    scripted.audit.only("resolver_unreachable", name="dead.files.example")
+
+
+def test_identical_questions_are_one(scripted, script):
+    """Fifty at once: two queries upstream, and fifty answers."""
+    name = "many.files.example"
+    script.set(name, *labworld.WEB)
+    with scripted.sandbox.socket(socket.AF_INET, socket.SOCK_DGRAM, timeout=5) as s:
+        for i in range(50):
+            s.sendto(query(name, A if i % 2 else AAAA, id=i), ("8.8.8.8", 53))
+        replies = [Reply(s.recv(4096)) for _ in range(50)]
+    assert {r.id for r in replies} == set(range(50)) and all(r.an == 1 for r in replies)
+    assert len([x for x in script.asked if x[0] == name]) == 2
+
+
+@row("A12")
+def test_search_domains(scripted, script):
+    """Three search domains and ndots 5, as Kubernetes has it: refusals are quick, granted names work."""
+    script.set("search.files.example", *labworld.WEB)
+    sandbox = scripted.sandbox
+    write(sandbox.resolv, "nameserver 8.8.8.8\nsearch a.test svc.b.test c.test\noptions ndots:5\n")
+    try:
+        begin = time.monotonic()
+        assert sandbox.run(["getent", "ahosts", "refused.evil.example"], check=False).returncode != 0
+        assert time.monotonic() - begin < 1
+        assert sandbox.run(["getent", "ahosts", "search.files.example"]).stdout
+    finally:
+        write(sandbox.resolv, "nameserver 8.8.8.8\n")
+
+
+@row("A14")
+def test_budget_is_per_sandbox(scripted, script):
+    other = scripted.sandboxes.get("vm1") or scripted.add_sandbox("vm1")
+    script.set("flood.files.example", *labworld.WEB)
+    assert ask(scripted, "flood.files.example").an == 1
+    with scripted.sandbox.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        for i in range(3000):
+            s.sendto(query("flood.files.example", id=i), ("8.8.8.8", 53))
+        begin = time.monotonic()
+        assert udp_ask(other, 4, "8.8.8.8", query("flood.files.example")).an == 1
+        assert time.monotonic() - begin < 0.5
+        got = 0
+        s.settimeout(0.5)
+        with contextlib.suppress(TimeoutError):
+            while s.recv(4096):
+                got += 1
+    assert 100 <= got <= 1000
+    scripted.audit.wait(reason="rate_limited", sandbox="vm0")
+    time.sleep(1)								# the budget of tests that follow
