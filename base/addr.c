@@ -1,11 +1,12 @@
 /*
  * addr.c - one IPv4 or IPv6 address, and prefixes
  *
- * Theory of operation: an address is its family and sixteen bytes of which IPv4 uses the first four, so
- * comparing, masking and counting are the same code for both. Text is read by inet_pton(3), which takes
- * exactly the four-part decimal form without leading zeros and the RFC 4291 form without a zone.
- * Invariants: what cannot be represented (a sum that overflows, an unknown family) gives family 0, which
- * is inside no prefix and equals no real address.
+ * Theory of operation: an address is its family and sixteen bytes of which IPv4 uses the first
+ * four, so comparing, masking and counting are the same code for both. Text is read by
+ * inet_pton(3), which takes exactly the four-part decimal form without leading zeros and the RFC
+ * 4291 form without a zone.
+ * Invariants: what cannot be represented (a sum that overflows, an unknown family) gives family 0,
+ * which is inside no prefix and equals no real address.
  */
 #include "base/addr.h"
 

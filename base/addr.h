@@ -20,15 +20,18 @@ struct prefix {
 	uint8_t bits;
 };
 
-bool addr_parse(const char *text, struct addr *ret);		/* strict: no octal, no short forms, no zone */
-bool prefix_parse(const char *text, struct prefix *ret);	/* host bits must be zero */
+/* Strict: no octal, no short forms, no zone; a prefix's host bits must be zero. */
+bool addr_parse(const char *text, struct addr *ret);
+bool prefix_parse(const char *text, struct prefix *ret);
 void addr_format(const struct addr *a, char out[ADDR_TEXT_MAX]);
 void prefix_format(const struct prefix *p, char out[ADDR_TEXT_MAX]);
 bool addr_eq(const struct addr *a, const struct addr *b);
 bool prefix_has(const struct prefix *p, const struct addr *a);
 bool prefix_overlap(const struct prefix *a, const struct prefix *b);
-struct addr addr_plus(const struct addr *base, uint64_t n);	/* base + n, in the low 64 bits */
-uint64_t addr_minus(const struct addr *a, const struct addr *base);	/* UINT64_MAX: other family or below */
+/* base + n in the low 64 bits; family 0 when that overflows. */
+struct addr addr_plus(const struct addr *base, uint64_t n);
+/* UINT64_MAX: another family or network, or below. */
+uint64_t addr_minus(const struct addr *a, const struct addr *base);
 unsigned addr_len(const struct addr *a);			/* 4 or 16; 0 for none */
 /* v4-mapped socket addresses become family 4. */
 bool addr_from_sockaddr(const struct sockaddr_storage *sa, struct addr *ret, uint16_t *ret_port);

@@ -1,15 +1,16 @@
 /*
  * audit.c - the audit log: JSON lines, chained, aggregated
  *
- * Theory of operation: see audit.h. A struct audit_line holds the fields an event knows; when it is put,
- * the head (ts, seq, src, prev) goes before them and the whole line leaves in one write(2). The chain is
- * over the file's raw lines: prev is the SHA-256 of the line before, without its newline, whatever that
- * line holds. A write that stops half way is taken back by ftruncate(2), so a line is there or is not;
- * where that is impossible (an append-only file) the half line is ended and chained like any other.
- * Aggregation: one entry per key in a seeded hash table (peers choose the keys) and in a queue by age.
- * When the table is full, lines are written at once: counts stay exact, the file pays.
- * Invariants: nothing is shown that was not escaped; a line that was not written is counted, and the
- * count is the next thing that is written.
+ * Theory of operation: see audit.h. A struct audit_line holds the fields an event knows; when it is
+ * put, the head (ts, seq, src, prev) goes before them and the whole line leaves in one write(2).
+ * The chain is over the file's raw lines: prev is the SHA-256 of the line before, without its
+ * newline, whatever that line holds. A write that stops half way is taken back by ftruncate(2), so
+ * a line is there or is not; where that is impossible (an append-only file) the half line is ended
+ * and chained like any other.
+ * Aggregation: one entry per key in a seeded hash table (peers choose the keys) and in a queue by
+ * age. When the table is full, lines are written at once: counts stay exact, the file pays.
+ * Invariants: nothing is shown that was not escaped; a line that was not written is counted, and
+ * the count is the next thing that is written.
  */
 #include "base/audit.h"
 
@@ -47,7 +48,7 @@ struct audit {
 	char src[32];
 	uint64_t seq;			/* of the last line */
 	char prev[AUDIT_HEX];
-	bool torn;			/* the file ends inside a line that could not be taken back */
+	bool torn;			/* the file ends inside a line that stays */
 	bool healthy;
 	uint64_t lost;
 	EVP_MD *md;
@@ -69,8 +70,9 @@ static uint64_t now_ms(void)
 /* ---- lines ---- */
 
 /*
- * A JSON string. A backslash that bytes_escape() wrote before x or \ is doubled, so a reader of the JSON
- * gets printable text in which \x1b is an escape character and \\x1b is four characters of the peer.
+ * A JSON string. A backslash that bytes_escape() wrote before x or \ is doubled, so a reader of the
+ * JSON gets printable text in which \x1b is an escape character and \\x1b is four characters of the
+ * peer.
  */
 static void put_string(struct wr *w, struct rd in, size_t max)
 {
@@ -186,14 +188,15 @@ static int write_all(int fd, struct rd line, size_t *ret_done)
 	return 0;
 }
 
-/* A line that was written in part is taken out again; if that cannot be, it becomes part of the chain. */
+/* A line that was written in part is taken out again, or else becomes part of the chain. */
 static void take_back(struct audit *a, struct rd line, size_t done)
 {
 	struct stat st;
 
 	if (!done)
 		return;
-	if (!fstat(a->fd, &st) && st.st_size >= (off_t)done && !ftruncate(a->fd, st.st_size - (off_t)done))
+	if (!fstat(a->fd, &st) && st.st_size >= (off_t)done &&
+	    !ftruncate(a->fd, st.st_size - (off_t)done))
 		return;
 	line.n = done;
 	a->torn = true;
@@ -284,7 +287,8 @@ static unsigned bucket_of(struct audit *a, const char *key)
 	uint8_t md[EVP_MAX_MD_SIZE] = { 0 };
 
 	/* A failing digest would put everything into one bucket: slow, not wrong. */
-	if (EVP_DigestInit_ex(a->ctx, a->md, NULL) && EVP_DigestUpdate(a->ctx, a->seed, sizeof(a->seed)) &&
+	if (EVP_DigestInit_ex(a->ctx, a->md, NULL) &&
+	    EVP_DigestUpdate(a->ctx, a->seed, sizeof(a->seed)) &&
 	    EVP_DigestUpdate(a->ctx, key, strlen(key)))
 		EVP_DigestFinal_ex(a->ctx, md, NULL);
 	return (md[0] | (unsigned)md[1] << 8) % AUDIT_BUCKETS;
@@ -347,7 +351,7 @@ static void entry_retire(struct audit *a)
 	free(e);
 }
 
-/* Retire what is over, at most `max` at a time: a daemon does not stop for a flood that has ended. */
+/* Retire what is over, at most `max`: a daemon does not stop for a flood that has ended. */
 static void retire_old(struct audit *a, size_t max)
 {
 	uint64_t now = now_ms();
@@ -404,8 +408,9 @@ static bool line_seq(struct rd line, uint64_t *ret_seq)
 	uint8_t c;
 
 	*ret_seq = 0;
-	if (!rd_prefix(&line, "{\"ts\":\"") || !rd_until(&line, '"', &ts) || !rd_prefix(&line, ",\"seq\":") ||
-	    !rd_until(&line, ',', &number) || !rd_left(&number) || rd_left(&number) > 19)
+	if (!rd_prefix(&line, "{\"ts\":\"") || !rd_until(&line, '"', &ts) ||
+	    !rd_prefix(&line, ",\"seq\":") || !rd_until(&line, ',', &number) ||
+	    !rd_left(&number) || rd_left(&number) > 19)
 		return false;
 	while (rd_left(&number)) {
 		if (!rd_u8(&number, &c) || c < '0' || c > '9')
@@ -416,8 +421,8 @@ static bool line_seq(struct rd line, uint64_t *ret_seq)
 }
 
 /*
- * Continue after the lines in `tail`: seq after the last that has one, prev over the last one whatever it
- * is. True when that is torn or not ours.
+ * Continue after the lines in `tail`: seq after the last that has one, prev over the last one
+ * whatever it is. True when that is torn or not ours.
  */
 static bool continue_after(struct audit *a, struct rd tail)
 {
@@ -445,7 +450,8 @@ static bool continue_after(struct audit *a, struct rd tail)
 /* Read the last lines of an existing file, and mend its end. */
 static int continue_file(struct audit *a, off_t size)
 {
-	size_t want = size < 4 * AUDIT_WHOLE_MAX ? (size_t)size : (size_t)4 * AUDIT_WHOLE_MAX, n = 0;
+	const size_t most = 4 * AUDIT_WHOLE_MAX;
+	size_t want = size < (off_t)most ? (size_t)size : most, n = 0;
 	AUTO(mem) uint8_t *buf = malloc(want + 1);
 	struct rd tail, cut;
 	ssize_t r;
@@ -478,7 +484,8 @@ static int file_open(const char *dir, const char *src, uid_t uid, gid_t gid)
 		return -errno;
 	if ((size_t)snprintf(name, sizeof(name), "%s.jsonl", src) >= sizeof(name))
 		return -ENAMETOOLONG;
-	fd = openat(dirfd, name, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
+	fd = openat(dirfd, name,
+		    O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return -errno;
 	if (!S_ISREG(st.st_mode) || st.st_nlink != 1)
@@ -533,7 +540,7 @@ int audit_reopen(struct audit *a, int new_fd)
 	close(a->fd);
 	a->fd = new_fd;
 	a->torn = false;
-	/* The chain goes on in the new file, and its first line is there even if nothing follows. */
+	/* The chain goes on in the new file; its first line is there even if nothing follows. */
 	r = write_event(a, "rotate", "", 0);
 	pthread_mutex_unlock(&a->lock);
 	return r;

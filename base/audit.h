@@ -2,16 +2,17 @@
  * audit.h - the audit log: JSON lines, one per decision or aggregate (contracts: reasons and audit)
  *
  * Theory of operation: a part opens DIR/SRC.jsonl before it drops rights and keeps appending to it
- * (O_APPEND, one write(2) a line). Each line begins with ts, seq, src, prev in that order, then what the
- * event gives. prev is the SHA-256 (hex) of the raw line before, without its newline; 64 zeros in the
- * first of all. audit_put() writes at once; audit_aggregate() aggregates by the key (sandbox, what, port,
- * reason): the first is written at once, repeats within AUDIT_WINDOW_MS become one line with "count" (so a
- * line without count stands for one). A lost line is counted and reported by an event "lost" with count.
- * A line with "cut" left fields out. Thread-safe.
- * Peer bytes go in as struct rd with audit_rd() and are escaped and cut at 256; secrets never go in.
- * Values decode from JSON to printable text: \xNN is a byte that was escaped, \\ a backslash.
- * On open, an existing file is continued: a torn last line (no newline, or not one of ours) is ended with
- * a newline, stays in the chain as it is, is counted as lost, and its number is not used again.
+ * (O_APPEND, one write(2) a line). Each line begins with ts, seq, src, prev in that order, then
+ * what the event gives. prev is the SHA-256 (hex) of the raw line before, without its newline; 64
+ * zeros in the first of all. audit_put() writes at once; audit_aggregate() aggregates by the key
+ * (sandbox, what, port, reason): the first is written at once, repeats within AUDIT_WINDOW_MS
+ * become one line with "count" (so a line without count stands for one). A lost line is counted and
+ * reported by an event "lost" with count. A line with "cut" left fields out. Thread-safe. Peer
+ * bytes go in as struct rd with audit_rd() and are escaped and cut at 256; secrets never go in.
+ * Values decode from JSON to printable text: \xNN is a byte that was escaped, \\ a backslash. On
+ * open, an existing file is continued: a torn last line (no newline, or not one of ours) is ended
+ * with a newline, stays in the chain as it is, is counted as lost, and its number is not used
+ * again.
  */
 #ifndef BASE_AUDIT_H
 #define BASE_AUDIT_H
@@ -21,7 +22,8 @@
 
 #include "base/bytes.h"
 
-enum { AUDIT_WINDOW_MS = 10000, AUDIT_VALUE_MAX = 256, AUDIT_LINE_MAX = 8192, AUDIT_KEYS_MAX = 16384 };
+enum { AUDIT_WINDOW_MS = 10000, AUDIT_VALUE_MAX = 256, AUDIT_LINE_MAX = 8192,
+       AUDIT_KEYS_MAX = 16384 };
 
 struct audit;
 
@@ -34,7 +36,7 @@ DEFINE_AUTO(audit, struct audit *, audit_close)
 struct audit_head {
 	const char *event;	/* "dns", "flow", "request", "sandbox", "policy", "daemon", ... */
 	const char *sandbox, *profile;
-	const char *decision;	/* "allow", "deny", "observe", or "" for events that decide nothing */
+	const char *decision;	/* "allow", "deny", "observe"; "": the event decides nothing */
 	const char *reason;	/* reason_text() */
 	const char *rule;	/* the rule's text, or "default" */
 	const char *policy;	/* the profile's SHA-256, hex */
@@ -47,15 +49,16 @@ struct audit_line {
 	uint8_t buf[AUDIT_LINE_MAX];
 };
 void audit_begin(struct audit_line *l, const struct audit_head *h);
-void audit_str(struct audit_line *l, const char *field, const char *ours);	/* trusted text, still escaped */
-void audit_rd(struct audit_line *l, const char *field, struct rd peer);		/* peer bytes */
+/* Trusted text (still escaped), and peer bytes. */
+void audit_str(struct audit_line *l, const char *field, const char *ours);
+void audit_rd(struct audit_line *l, const char *field, struct rd peer);
 void audit_u64(struct audit_line *l, const char *field, uint64_t v);
 
 /* Written at once. 0, or -errno when the line could not be written (counted). */
 int audit_put(struct audit *a, struct audit_line *l);
 /*
- * Aggregated: `key` is what makes two refusals the same (sandbox, what, port, reason as one string of
- * the caller's making). Returns 0, or -errno.
+ * Aggregated: `key` is what makes two refusals the same (sandbox, what, port, reason as one string
+ * of the caller's making). Returns 0, or -errno.
  */
 int audit_aggregate(struct audit *a, const char *key, struct audit_line *l);
 /* Write counts whose window has passed; call about once a second. Flush all with `all`. */

@@ -1,11 +1,12 @@
 /*
  * bytes.c - the parts of the cursor and the writer that are too long for a header
  *
- * Theory of operation: see bytes.h. bytes_escape() turns peer bytes into text that neither a log reader
- * nor a terminal can be fooled with: it goes through the input one character at a time, and whatever is
- * not a complete, shortest-form, printable UTF-8 character is shown byte by byte as \xNN.
- * Invariants: allocates nothing (but rd_dup_str), keeps no state, output is always NUL-terminated and
- * consists of whole units, so a cut never leaves half an escape.
+ * Theory of operation: see bytes.h. bytes_escape() turns peer bytes into text that neither a log
+ * reader nor a terminal can be fooled with: it goes through the input one character at a time, and
+ * whatever is not a complete, shortest-form, printable UTF-8 character is shown byte by byte as
+ * \xNN.
+ * Invariants: allocates nothing (but rd_dup_str), keeps no state, output is always NUL-terminated
+ * and consists of whole units, so a cut never leaves half an escape.
  * Spec: RFC 3629 (UTF-8). Fuzzed by tests/fuzz/fuzz_bytes_escape.c.
  */
 #include "base/bytes.h"

@@ -1,12 +1,13 @@
 /*
  * bytes.h - the bounded cursor and writer: the only way hostile bytes are read
  *
- * Theory of operation: a reader (struct rd) is a window on somebody else's bytes. Every getter checks
- * the bound, and a getter that fails empties the reader and marks it failed (sticky), zeroes its output
- * and returns false; so a parser may check once at the end or at every step, with the same result. A
- * nested length gives a child reader which cannot see past it. Passed by value, a failed parse never
- * moves the caller's reader. A writer (struct wr) fills a fixed buffer; overflow is sticky and nothing
- * is written past the end. Integers are network order unless the name says le.
+ * Theory of operation: a reader (struct rd) is a window on somebody else's bytes. Every getter
+ * checks the bound, and a getter that fails empties the reader and marks it failed (sticky), zeroes
+ * its output and returns false; so a parser may check once at the end or at every step, with the
+ * same result. A nested length gives a child reader which cannot see past it. Passed by value, a
+ * failed parse never moves the caller's reader. A writer (struct wr) fills a fixed buffer; overflow
+ * is sticky and nothing is written past the end. Integers are network order unless the name says
+ * le.
  *
  * Parsers return enum parse. Its zero is PARSE_BAD, so a forgotten assignment refuses.
  */
@@ -37,7 +38,8 @@ struct wr {
 };
 
 static inline struct rd rd_of(const void *p, size_t n) { return (struct rd){ p, n, false }; }
-static inline struct rd rd_str(const char *s) { return rd_of(s, strlen(s)); }	/* our own strings only */
+/* Our own strings only. */
+static inline struct rd rd_str(const char *s) { return rd_of(s, strlen(s)); }
 static inline size_t rd_left(const struct rd *r) { return r->n; }
 /* True when everything was read and nothing failed. */
 static inline bool rd_done(const struct rd *r) { return !r->failed && r->n == 0; }
@@ -109,7 +111,7 @@ RD_GETTER(rd_u32, uint32_t, 4)
 RD_GETTER(rd_u64, uint64_t, 8)
 #undef RD_GETTER
 
-/* A vector: a length of `width` bytes, then that many bytes as a child (TLS, DNS, pkt-line style). */
+/* A vector: a length of `width` bytes, then that many bytes as a child (TLS, DNS style). */
 MUST_CHECK static inline bool rd_vec(struct rd *r, size_t width, struct rd *ret_child)
 {
 	uint64_t n;
@@ -192,9 +194,9 @@ static inline bool wr_u32(struct wr *w, uint32_t v) { return wr_uint(w, 4, v); }
 bool wr_fmt(struct wr *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /*
- * Peer bytes made fit for a log or a terminal: C0, C1, DEL and bytes that are not UTF-8 become \xNN,
- * backslash and quote are escaped as in JSON, cut at `max` input bytes with "..." appended. Always
- * NUL-terminated; returns the length written. `out` of 4 * max + 4 bytes always suffices.
+ * Peer bytes made fit for a log or a terminal: C0, C1, DEL and bytes that are not UTF-8 become
+ * \xNN, backslash and quote are escaped as in JSON, cut at `max` input bytes with "..." appended.
+ * Always NUL-terminated; returns the length written. `out` of 4 * max + 4 bytes always suffices.
  */
 size_t bytes_escape(struct rd in, size_t max, char *out, size_t cap);
 

@@ -1,12 +1,14 @@
 /*
  * ipc.c - datagrams between Cordon's processes
  *
- * Theory of operation: see ipc.h. Receiving is strict: the kernel's own flags tell of a cut datagram or
- * cut descriptors, the head must repeat the body's length, and whatever descriptors came with a refused
- * datagram are closed before the error is returned. Listening goes through a descriptor of the directory
- * (/proc/self/fd/N/name), so that what was checked is where the socket appears, however the path changes
- * meanwhile; the same way serves paths that are too long for a socket address.
- * Invariants: every descriptor is close-on-exec from birth; ret_in is usable (and empty) after a failure.
+ * Theory of operation: see ipc.h. Receiving is strict: the kernel's own flags tell of a cut
+ * datagram or cut descriptors, the head must repeat the body's length, and whatever descriptors
+ * came with a refused datagram are closed before the error is returned. Listening goes through a
+ * descriptor of the directory (/proc/self/fd/N/name), so that what was checked is where the socket
+ * appears, however the path changes meanwhile; the same way serves paths that are too long for a
+ * socket address.
+ * Invariants: every descriptor is close-on-exec from birth; ret_in is usable (and empty) after a
+ * failure.
  * Fuzzed by tests/fuzz/fuzz_ipc.c.
  */
 #include "base/ipc.h"
@@ -75,7 +77,7 @@ void ipc_in_done(struct ipc_in *in)
 	in_clear(in);
 }
 
-/* Take every descriptor out of the control data. False: something else than descriptors was there. */
+/* Take every descriptor out of the control data. False: something else was there too. */
 static bool in_take_fds(struct ipc_in *in, struct msghdr *mh)
 {
 	size_t have = 0, n;
@@ -112,21 +114,26 @@ int ipc_recv(int sock, struct ipc_in *ret_in)
 	if (r < 0)
 		return -errno;
 	ok = in_take_fds(ret_in, &mh);
-	if (ok && !(mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) && r >= (ssize_t)sizeof(ret_in->head) &&
+	if (ok && !(mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) &&
+	    r >= (ssize_t)sizeof(ret_in->head) &&
 	    (size_t)r - sizeof(ret_in->head) == ret_in->head.length)
 		return 0;
 	ipc_in_done(ret_in);
-	return r ? -EPROTO : -ECONNRESET;	/* an empty datagram reads like the end, and is as final */
+	/* An empty datagram reads like the end of the connection, and is as final. */
+	return r ? -EPROTO : -ECONNRESET;
 }
 
 /* Split a path: a descriptor of its directory, and the name in it. */
 static int dir_open(const char *path, const char **ret_name)
 {
 	const char *slash = strrchr(path, '/');
-	AUTO(mem) char *dir = slash == path ? strdup("/") : slash ? strndup(path, (size_t)(slash - path)) :
-								    strdup(".");
+	AUTO(mem) char *dir = NULL;
 	int fd;
 
+	if (slash)
+		dir = strndup(path, slash == path ? 1 : (size_t)(slash - path));
+	else
+		dir = strdup(".");
 	if (!dir)
 		return -ENOMEM;
 	*ret_name = slash ? slash + 1 : path;
@@ -145,7 +152,7 @@ static int unix_address(struct sockaddr_un *sun, int dirfd, const char *name)
 	return n < 0 || (size_t)n >= sizeof(sun->sun_path) ? -ENAMETOOLONG : 0;
 }
 
-/* The directory must be ours or root's and closed to others; what is at the name may only be a socket. */
+/* The directory must be ours or root's and closed to others; only a socket is replaced. */
 static int listen_prepare(int dirfd, const char *name)
 {
 	struct stat st;
@@ -180,7 +187,7 @@ int ipc_listen(const char *path, mode_t mode, gid_t gid)
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	/* The socket's own mode is what bind() gives the file: closed until owner and group are right. */
+	/* bind() gives the file the socket's own mode: closed until owner and group are right. */
 	if (fchmod(fd, 0600) < 0 || bind(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0)
 		return -errno;
 	if (fchownat(dirfd, name, (uid_t)-1, gid, AT_SYMLINK_NOFOLLOW) < 0 ||

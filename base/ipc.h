@@ -3,8 +3,8 @@
  *
  * Theory of operation: SOCK_SEQPACKET over AF_UNIX. A datagram is struct ipc_head and a body whose
  * length the head repeats; base/msg.h holds the bodies. Anything else (short, long, unknown type,
- * truncated descriptors) is an error, and the caller closes the connection and audits it. Descriptors
- * arrive close-on-exec; those the caller does not take are closed by ipc_recv().
+ * truncated descriptors) is an error, and the caller closes the connection and audits it.
+ * Descriptors arrive close-on-exec; those the caller does not take are closed by ipc_recv().
  */
 #ifndef BASE_IPC_H
 #define BASE_IPC_H
@@ -44,15 +44,15 @@ void ipc_in_done(struct ipc_in *in);
 
 /*
  * Listen on a path: the directory must be owned by us (or root) and not writable by others, an old
- * socket at the path is replaced, anything else there is an error. 0600 or 0660 in `mode`; gid -1 keeps
- * the group. Returns the descriptor or -errno. Non-blocking, close-on-exec.
+ * socket at the path is replaced, anything else there is an error. 0600 or 0660 in `mode`; gid -1
+ * keeps the group. Returns the descriptor or -errno. Non-blocking, close-on-exec.
  */
 int ipc_listen(const char *path, mode_t mode, gid_t gid);
 int ipc_connect(const char *path);			/* blocking descriptor or -errno */
-int ipc_pair(int ret_fds[2]);				/* SEQPACKET pair, close-on-exec, blocking */
+int ipc_pair(int ret_fds[2]);			/* SEQPACKET pair, close-on-exec, blocking */
 int ipc_peer(int sock, uid_t *ret_uid, pid_t *ret_pid);	/* SO_PEERCRED */
 
-/* A sealed memfd with these bytes (and back, at most max bytes, sealed ones only): fd / 0 or -errno. */
+/* A sealed memfd with these bytes: fd or -errno. And back: at most max bytes, sealed ones only. */
 int ipc_memfd(const char *name, const void *p, size_t n);
 int ipc_memfd_read(int fd, size_t max, char **ret_text /* heap, NUL-terminated */, size_t *ret_n);
 

@@ -1,9 +1,9 @@
 /*
  * log.c - a daemon's own log on stderr
  *
- * Theory of operation: see log.h. A line is built on the stack and leaves in one write(2), so lines of
- * several threads and processes that share stderr never mix. Control bytes that a caller let slip are
- * shown as '?': a log line is always one line.
+ * Theory of operation: see log.h. A line is built on the stack and leaves in one write(2), so lines
+ * of several threads and processes that share stderr never mix. Control bytes that a caller let
+ * slip are shown as '?': a log line is always one line.
  */
 #include "base/log.h"
 

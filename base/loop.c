@@ -1,13 +1,13 @@
 /*
  * loop.c - one epoll loop, one thread
  *
- * Theory of operation: epoll_wait() fetches a batch of events, each pointing at its watch. Deleting a
- * watch blanks its events in the rest of the batch, so an owner can be freed from any callback. Timers
- * are a binary heap of pointers ordered by due time; index 0 is unused so that a zeroed timer is one
- * that is not armed. SIGTERM, SIGINT and (when wanted) SIGHUP arrive through a signalfd that is a watch
- * like any other.
- * Invariants: a timer that arms itself again runs at the next wake-up at the earliest, so timers cannot
- * starve descriptors; the clock is read once per wake-up.
+ * Theory of operation: epoll_wait() fetches a batch of events, each pointing at its watch. Deleting
+ * a watch blanks its events in the rest of the batch, so an owner can be freed from any callback.
+ * Timers are a binary heap of pointers ordered by due time; index 0 is unused so that a zeroed
+ * timer is one that is not armed. SIGTERM, SIGINT and (when wanted) SIGHUP arrive through a
+ * signalfd that is a watch like any other.
+ * Invariants: a timer that arms itself again runs at the next wake-up at the earliest, so timers
+ * cannot starve descriptors; the clock is read once per wake-up.
  */
 #include "base/loop.h"
 

@@ -2,8 +2,8 @@
  * mem.h - ownership: AUTO() for locals, STEAL() to hand over
  *
  * Theory of operation: every local that owns something is declared AUTO(kind), which runs
- * auto_free_KIND() when the scope ends; STEAL() empties the variable so that the caller owns what it
- * held. There is no goto. A type joins with one DEFINE_AUTO() line in its own header.
+ * auto_free_KIND() when the scope ends; STEAL() empties the variable so that the caller owns what
+ * it held. There is no goto. A type joins with one DEFINE_AUTO() line in its own header.
  */
 #ifndef BASE_MEM_H
 #define BASE_MEM_H
@@ -26,11 +26,13 @@
 	__extension__({ __typeof__(p) *steal_at_ = &(p); __typeof__(p) steal_v_ = *steal_at_; \
 			*steal_at_ = NULL; steal_v_; })
 #define STEAL_FD(fd) \
-	__extension__({ int *steal_at_ = &(fd); int steal_v_ = *steal_at_; *steal_at_ = -1; steal_v_; })
+	__extension__({ int *steal_at_ = &(fd); int steal_v_ = *steal_at_; \
+			*steal_at_ = -1; steal_v_; })
 
 /* DEFINE_AUTO(conn, struct conn *, conn_free) makes AUTO(conn) struct conn *c work. */
 #define DEFINE_AUTO(kind, type, release) \
-	static inline void auto_free_##kind(type *at) { if (*at) release(*at); }
+	__attribute__((unused)) static inline void auto_free_##kind(type *at) \
+	{ if (*at) release(*at); }
 
 static inline void auto_free_mem(void *at) { free(*(void **)at); }
 static inline void auto_free_fd(int *at) { if (*at >= 0) close(*at); }

@@ -1,9 +1,9 @@
 /*
  * msg.c - the bodies of datagrams: their lengths, and text in them
  *
- * Theory of operation: one table says how long the body of each type is; a datagram of another length,
- * or of a type that has no row, is refused before anything looks into it. Types of one conversation
- * only (gitproxy and keeper) have their table there.
+ * Theory of operation: one table says how long the body of each type is; a datagram of another
+ * length, or of a type that has no row, is refused before anything looks into it. Types of one
+ * conversation only (gitproxy and keeper) have their table there.
  */
 #include "base/msg.h"
 

@@ -1,19 +1,21 @@
 /*
  * msg.h - the messages between Cordon's processes (bodies of base/ipc.h datagrams)
  *
- * Fixed structs in host order on one host, between processes of one build: HELLO carries the protocol
- * number and the build, and a mismatch is refused with both. Every char array is NUL-terminated by the
- * sender and checked by the receiver (msg_text_ok). msg_size() gives the one length a type may have.
+ * Fixed structs in host order on one host, between processes of one build: HELLO carries the
+ * protocol number and the build, and a mismatch is refused with both. Every char array is
+ * NUL-terminated by the sender and checked by the receiver (msg_text_ok). msg_size() gives the one
+ * length a type may have.
  *
- * Conversations (part = dns, gitproxy, keeper on RUN/parts/netd.sock; inspect on its inherited pair):
+ * Conversations (part: dns, gitproxy, keeper on RUN/parts/netd.sock; inspect on its own pair):
  *   part  -> netd  HELLO                      first datagram; identity also by SO_PEERCRED
  *   netd  -> part  PROFILE* SANDBOX* NAME* END    the snapshot; the part answers nothing before END
- *   netd  -> part  PROFILE, SANDBOX, GONE, NAME, NAME_GONE afterwards, each answered by DONE{sequence}
- *                  PROFILE replaces the profile of that id at once (two-phase reload: PREPARE/COMMIT)
+ *   netd  -> part  PROFILE, SANDBOX, GONE, NAME, NAME_GONE afterwards, answered by DONE{sequence}
+ *                  when they have one; PROFILE replaces the profile of that id at once (reload in
+ *                  two phases: PREPARE, PROFILE*, READY, COMMIT or ABORT)
  *   dns   -> netd  PIN                        answered by PINNED with the same sequence
  *   netd  -> gitproxy CLOSE                   revocation; answered by DONE
  *   inspect -> netd VERDICT                   a refused or newly decided flow, for the audit
- *   cli   -> netd  ADD RM LS STATUS RELOAD RUN    on RUN/control.sock; answered by REPLY (+ memfd of text)
+ *   cli   -> netd  ADD RM LS STATUS RELOAD RUN    on RUN/control.sock; REPLY (+ memfd of text)
  * Which part gets what: PROFILE and SANDBOX: dns, gitproxy, keeper. NAME: inspect, gitproxy.
  */
 #ifndef BASE_MSG_H
@@ -34,33 +36,42 @@ enum { MSG_NAME = 256,		/* DNS name */
 
 enum msg_type {
 	MSG_NONE = 0,
-	MSG_HELLO, MSG_PROFILE, MSG_SANDBOX, MSG_GONE, MSG_NAME_IS, MSG_NAME_GONE, MSG_END, MSG_DONE,
+	MSG_HELLO, MSG_PROFILE, MSG_SANDBOX, MSG_GONE,
+	MSG_NAME_IS, MSG_NAME_GONE, MSG_END, MSG_DONE,
 	MSG_PREPARE, MSG_READY, MSG_COMMIT, MSG_ABORT,
 	MSG_PIN, MSG_PINNED, MSG_CLOSE, MSG_VERDICT,
 	MSG_ADD, MSG_RM, MSG_LS, MSG_STATUS, MSG_RELOAD, MSG_RUN, MSG_REPLY,
-	MSG_SIGN, MSG_CERT, MSG_OPEN,		/* gitproxy - keeper; bodies in gitproxy/keeper_ipc.h */
+	MSG_SIGN, MSG_CERT, MSG_OPEN,	/* gitproxy - keeper; bodies in gitproxy/keeper_ipc.h */
 	MSG_TYPE_COUNT
 };
 
 struct msg_hello { uint32_t protocol; uint32_t role /* enum proc_role */; char build[MSG_LABEL]; };
 
 /* Descriptor 0: sealed memfd with the profile's canonical text. */
-struct msg_profile { uint16_t id; uint16_t pad_; uint32_t generation; char name[MSG_LABEL]; char sha256[MSG_SHA]; };
+struct msg_profile {
+	uint16_t id, pad_;
+	uint32_t generation;
+	char name[MSG_LABEL], sha256[MSG_SHA];
+};
 
-struct msg_sandbox { uint16_t id; uint16_t profile; struct addr addr[2] /* v4, v6; family 0: none */; char name[MSG_LABEL]; };
+struct msg_sandbox {
+	uint16_t id, profile;
+	struct addr addr[2];		/* v4, v6; family 0: none */
+	char name[MSG_LABEL];
+};
 struct msg_gone { uint16_t id; };
 struct msg_name { uint32_t index /* synthetic addresses are pool + index */; char name[MSG_NAME]; };
 struct msg_done { int32_t result; /* 0 or -errno */ };
 
 /*
- * All profiles of the new generation are sent as PROFILE between PREPARE and READY; the part keeps them
- * aside, answers READY (result 0 and the number it compiled), and swaps at COMMIT or drops at ABORT.
+ * After PREPARE come `count` PROFILEs of the generation. The part keeps them aside, answers READY
+ * (sequence of PREPARE, result 0, how many it compiled) and swaps at COMMIT or drops at ABORT.
  */
 struct msg_reload { uint32_t generation; int32_t result; uint32_t count; };
 
 struct msg_pin {
 	uint16_t profile, sandbox;
-	uint8_t n4, n6;			/* real addresses; none at all for names that are only proxied */
+	uint8_t n4, n6;			/* real addresses; none for names that are only proxied */
 	uint16_t pad_;
 	uint32_t ttl;			/* seconds, of the addresses */
 	struct addr a4[MSG_ADDRS], a6[MSG_ADDRS];
@@ -82,7 +93,7 @@ struct msg_verdict {
 	uint16_t sport, dport;
 	uint16_t sni_len;		/* peer bytes, not terminated */
 	uint16_t pad_;
-	uint32_t lost;			/* verdicts that did not fit into the socket before this one */
+	uint32_t lost;			/* verdicts before this one, for want of room */
 	uint8_t sni[MSG_NAME];
 };
 
@@ -93,9 +104,13 @@ struct msg_add {
 	struct addr addr[2];		/* v4, v6 */
 };
 struct msg_rm { char name[MSG_LABEL]; };
-/* RUN is an ADD whose registration ends with the connection. Descriptor 0 (optional): nothing yet. */
-/* REPLY: code 0 or -errno; text is one line for people; descriptor 0, when there, a memfd of JSON. */
-struct msg_reply { int32_t code; uint32_t exit_status /* 0 done, 1 refused or failed, 2 usage */; char text[MSG_TEXT]; };
+/* RUN is an ADD whose registration ends with the connection. */
+/* REPLY: descriptor 0, when there, is a memfd of JSON. */
+struct msg_reply {
+	int32_t code;			/* 0 or -errno */
+	uint32_t exit_status;		/* 0 done, 1 refused or failed, 2 usage */
+	char text[MSG_TEXT];		/* one line for people */
+};
 
 /* The one body length of a type, or -1. 0 for END, LS, STATUS, RELOAD. */
 int msg_size(enum msg_type t);

@@ -2,12 +2,14 @@
  * proc.c - roles, privilege drop, and starting other programs
  *
  * Theory of operation: proc_drop() empties the bounding set, changes groups and uid with the wanted
- * capabilities carried across (keep-caps), cuts the sets to exactly those with raw capset(2), and forbids
- * any return: no_new_privs, locked secure bits, no ambient set. It ends by looking at what the kernel says
- * it now is. A credential change makes the kernel forget the parent-death signal, so that is set again.
- * proc_spawn() forks; between fork and exec the child makes system calls only. A pipe that exec closes
- * brings the errno of a failure back, so the caller never waits for a program that did not start.
- * Invariants: a child has only the descriptors that were named, a clean environment and default signals.
+ * capabilities carried across (keep-caps), cuts the sets to exactly those with raw capset(2), and
+ * forbids any return: no_new_privs, locked secure bits, no ambient set. It ends by looking at what
+ * the kernel says it now is. A credential change makes the kernel forget the parent-death signal,
+ * so that is set again. proc_spawn() forks; between fork and exec the child makes system calls
+ * only. A pipe that exec closes brings the errno of a failure back, so the caller never waits for a
+ * program that did not start.
+ * Invariants: a child has only the descriptors that were named, a clean environment and default
+ * signals.
  * Spec: capabilities(7), prctl(2), sd_notify(3).
  */
 #include "base/proc.h"
@@ -100,7 +102,7 @@ static int drop_bounding_set(void)
 	return 0;
 }
 
-/* uid 0 gives no capabilities at exec, nothing can be made ambient, and neither can be turned back. */
+/* uid 0 gives no capabilities at exec, nothing becomes ambient, and neither can be turned back. */
 static int lock_securebits(bool hands_down)
 {
 	unsigned long bits = SECBIT_KEEP_CAPS | SECBIT_NOROOT | SECBIT_NOROOT_LOCKED;
@@ -139,8 +141,9 @@ static bool ids_are(uid_t uid, gid_t gid)
 	uid_t r, e, s;
 	gid_t rg, eg, sg;
 
-	return !getresuid(&r, &e, &s) && !getresgid(&rg, &eg, &sg) && r == uid && e == uid && s == uid &&
-	       rg == gid && eg == gid && sg == gid && getgroups(0, NULL) == 1;
+	return !getresuid(&r, &e, &s) && r == uid && e == uid && s == uid &&
+	       !getresgid(&rg, &eg, &sg) && rg == gid && eg == gid && sg == gid &&
+	       getgroups(0, NULL) == 1;
 }
 
 /* What a child may be given must be inheritable before the bounding set is empty. */
@@ -201,9 +204,11 @@ static const struct proc_syscall sanitizer_table[] = {
 	{ SCMP_SYS(sigaltstack), "end of threads" }, { SCMP_SYS(futex), "its locks" },
 	{ SCMP_SYS(write), "reports" }, { SCMP_SYS(openat), "reading its own maps" },
 	{ SCMP_SYS(read), "reading its own maps" }, { SCMP_SYS(close), "reading its own maps" },
-	{ SCMP_SYS(readlink), "reports" }, { SCMP_SYS(getpid), "reports" }, { SCMP_SYS(gettid), "reports" },
+	{ SCMP_SYS(readlink), "reports" }, { SCMP_SYS(getpid), "reports" },
+	{ SCMP_SYS(gettid), "reports" },
 	{ SCMP_SYS(sched_yield), "its locks" }, { SCMP_SYS(clone), "leak check" },
-	{ SCMP_SYS(ptrace), "leak check" }, { SCMP_SYS(wait4), "leak check" }, { SCMP_SYS(prctl), "leak check" },
+	{ SCMP_SYS(ptrace), "leak check" }, { SCMP_SYS(wait4), "leak check" },
+	{ SCMP_SYS(prctl), "leak check" },
 	{ SCMP_SYS(rt_sigprocmask), "leak check" }, { SCMP_SYS(rt_sigaction), "leak check" },
 	{ SCMP_SYS(getdents64), "leak check" }, { SCMP_SYS(tgkill), "leak check" },
 	{ SCMP_SYS(exit), "leak check" }, { SCMP_SYS(exit_group), "the end" },
@@ -321,14 +326,16 @@ static int child_signals(const struct proc_spec *s, pid_t parent)
 
 static void child_main(const struct proc_spec *s, int report, pid_t parent)
 {
-	static const char *const clean[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-					     NULL };
+	static const char *const clean[] = {
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL,
+	};
 	const char *const *envp = s->envp ? s->envp : clean;
 	int lifted = child_lift(s, report);
 
 	if (lifted < 0)
 		child_fail(report);
-	if (child_descriptors(s) < 0 || child_signals(s, parent) < 0 || child_ambient(s->ambient) < 0)
+	if (child_descriptors(s) < 0 || child_signals(s, parent) < 0 ||
+	    child_ambient(s->ambient) < 0)
 		child_fail(lifted);
 	execve(s->path, (char *const *)(uintptr_t)s->argv, (char *const *)(uintptr_t)envp);
 	child_fail(lifted);
@@ -396,7 +403,8 @@ int proc_program(const char *name, char *ret_path, size_t cap)
 	/* Beside this program (a build tree), else where installation puts the daemons. */
 	if ((size_t)snprintf(ret_path, cap, "%s/%s", self, name) < cap && !access(ret_path, X_OK))
 		return 0;
-	if ((size_t)snprintf(ret_path, cap, "%s/%s", CORDON_LIBEXECDIR, name) < cap && !access(ret_path, X_OK))
+	if ((size_t)snprintf(ret_path, cap, "%s/%s", CORDON_LIBEXECDIR, name) < cap &&
+	    !access(ret_path, X_OK))
 		return 0;
 	return -ENOENT;
 }

@@ -1,10 +1,10 @@
 /*
  * proc.h - roles, privilege drop, and starting other programs
  *
- * Theory of operation: every daemon starts as root, opens what needs it, calls proc_drop() and only then
- * reads a byte from outside. A role's uid is that of the account cordon-ROLE (group cordon) when it
- * exists (`make install` makes them), else a fixed number (PROC_UID_BASE + role), so that a checkout
- * runs without touching /etc/passwd: to the kernel a number is a user.
+ * Theory of operation: every daemon starts as root, opens what needs it, calls proc_drop() and only
+ * then reads a byte from outside. A role's uid is that of the account cordon-ROLE (group cordon)
+ * when it exists (`make install` makes them), else a fixed number (PROC_UID_BASE + role), so that a
+ * checkout runs without touching /etc/passwd: to the kernel a number is a user.
  */
 #ifndef BASE_PROC_H
 #define BASE_PROC_H
@@ -16,18 +16,19 @@
 
 #include "base/mem.h"
 
-enum proc_role { ROLE_NONE = 0, ROLE_NETD, ROLE_INSPECT, ROLE_DNS, ROLE_GITPROXY, ROLE_KEEPER, ROLE_COUNT };
-enum { PROC_UID_BASE = 63960 };		/* group cordon is PROC_UID_BASE itself when not in /etc/group */
+enum proc_role { ROLE_NONE = 0, ROLE_NETD, ROLE_INSPECT, ROLE_DNS, ROLE_GITPROXY, ROLE_KEEPER,
+		 ROLE_COUNT };
+enum { PROC_UID_BASE = 63960 };	/* group cordon is PROC_UID_BASE itself when not in /etc/group */
 
 const char *proc_role_name(enum proc_role r);	/* "netd" ... */
 uid_t proc_role_uid(enum proc_role r);
 gid_t proc_group(void);
 
 /*
- * Become the role: groups {cordon}, uid, only the capabilities in `caps` (bit per CAP_* number) kept in
- * permitted and effective and nothing in the bounding set, no_new_privs, not dumpable, core 0, umask 077.
- * A parent-death signal stays set (the kernel forgets it at a change of uid). 0 or -errno: exit then.
- * Must be root.
+ * Become the role: groups {cordon}, uid, only the capabilities in `caps` (bit per CAP_* number)
+ * kept in permitted and effective and nothing in the bounding set, no_new_privs, not dumpable, core
+ * 0, umask 077. A parent-death signal stays set (the kernel forgets it at a change of uid). 0 or
+ * -errno: exit then. Must be root.
  */
 int proc_drop(enum proc_role r, uint64_t caps);
 #define CAP_BIT(c) (1ull << (c))
@@ -44,18 +45,18 @@ struct proc_spec {
 	const char *path;		/* absolute */
 	const char *const *argv;	/* NULL-terminated */
 	const char *const *envp;	/* NULL: an empty environment with PATH only */
-	const struct proc_fd *fds;	/* 0 is /dev/null, 1 and 2 are inherited unless mapped; all others closed */
+	const struct proc_fd *fds;	/* if not named: 0 /dev/null, 1 and 2 stay, others close */
 	size_t nfds;
-	bool die_with_parent;		/* SIGKILL when the calling thread ends (needs the right to kill it) */
+	bool die_with_parent;		/* SIGKILL when the calling thread ends and may kill it */
 	bool own_group;			/* new process group, so that it can be killed whole */
-	uint64_t ambient;		/* capabilities the child keeps over exec; see PROC_HANDS_DOWN */
+	uint64_t ambient;		/* capabilities kept over exec; see PROC_HANDS_DOWN */
 };
 /* Start it. 0 or -errno (exec failures included). ret_pidfd is close-on-exec. */
 int proc_spawn(const struct proc_spec *spec, pid_t *ret_pid, int *ret_pidfd);
 
 /* Path of another of Cordon's programs: beside this executable, else in libexec. 0 or -errno. */
 int proc_program(const char *name, char *ret_path, size_t cap);
-/* Tell whoever started us (--ready-fd N and NOTIFY_SOCKET) that we serve. fd -1: only the latter. */
+/* Tell whoever started us (--ready-fd N, NOTIFY_SOCKET) that we serve. fd -1: only the latter. */
 void proc_ready(int fd);
 /* Create a directory and set owner and mode, refusing symlinks and other people's. 0 or -errno. */
 int proc_mkdir(const char *path, mode_t mode, uid_t uid, gid_t gid);

@@ -1,9 +1,10 @@
 /*
  * picture.c - what netd told: policies by id, sandboxes by address, names by index
  *
- * Theory of operation: ids and indexes are small numbers, so policies, sandboxes and names are arrays of
- * pointers; the only search is by guest address, a chained hash table in which each sandbox stands once
- * per address. Addresses are given out by the administrator, so the hash need not resist an attacker.
+ * Theory of operation: ids and indexes are small numbers, so policies, sandboxes and names are
+ * arrays of pointers; the only search is by guest address, a chained hash table in which each
+ * sandbox stands once per address. Addresses are given out by the administrator, so the hash need
+ * not resist an attacker.
  */
 #include "policy/picture.h"
 
@@ -120,7 +121,8 @@ static int sandbox_check(const struct picture *pic, const struct msg_sandbox *m)
 {
 	static const uint8_t family[2] = { 4, 6 };
 
-	if (!m->id || !m->profile || m->profile > MARK_PROFILE_MAX || !msg_text_ok(m->name, sizeof(m->name)))
+	if (!m->id || !m->profile || m->profile > MARK_PROFILE_MAX ||
+	    !msg_text_ok(m->name, sizeof(m->name)))
 		return -EPROTO;
 	for (size_t i = 0; i < 2; i++) {
 		const struct guest *other = guest_at(pic, &m->addr[i]);

@@ -1,8 +1,9 @@
 /*
  * picture.h - what netd told: policies by id, sandboxes by address, names by index
  *
- * Plain tables without locks or sockets, filled by policy/view.c. Nothing in here is hostile (netd sends
- * it), but everything is checked: what does not fit is refused, and the view then starts anew.
+ * Plain tables without locks or sockets, filled by policy/view.c. Nothing in here is hostile (netd
+ * sends it), but everything is checked: what does not fit is refused, and the view then starts
+ * anew.
  */
 #ifndef POLICY_PICTURE_H
 #define POLICY_PICTURE_H
@@ -18,7 +19,8 @@
 struct policies { struct policy *by_id[MARK_PROFILE_MAX + 1]; };
 void policies_free(struct policies *ps);
 DEFINE_AUTO(policies, struct policies *, policies_free)
-int policies_put(struct policies *ps, uint16_t id, struct policy *p /* takes */);	/* replaces */
+/* Replaces. */
+int policies_put(struct policies *ps, uint16_t id, struct policy *p /* takes */);
 
 struct picture;
 int picture_new(uint32_t names_max, struct picture **ret);

@@ -1,16 +1,18 @@
 /*
  * view.c - a part's picture of sandboxes, profiles and names, kept in step with netd
  *
- * Theory of operation: see view.h and the conversation in base/msg.h. What arrives goes through one table
- * of handlers. Until END they fill `coming`, a new picture that END puts in the place of the old one in one
- * step; afterwards they change the picture in force under the write lock. Between PREPARE and COMMIT (or
- * ABORT) profiles go to `prepared`; when as many have come as PREPARE announced, READY is sent.
- * A datagram with a sequence is answered by DONE (by READY for PREPARE); those of the snapshot have none.
+ * Theory of operation: see view.h and the conversation in base/msg.h. What arrives goes through one
+ * table of handlers. Until END they fill `coming`, a new picture that END puts in the place of the
+ * old one in one step; afterwards they change the picture in force under the write lock. Between
+ * PREPARE and COMMIT (or ABORT) profiles go to `prepared`; when as many have come as PREPARE
+ * announced, READY is sent. A datagram with a sequence is answered by DONE (by READY for PREPARE);
+ * those of the snapshot have none.
  *
- * Invariants: policies are compiled here from the text, and their hash must be the one netd names, so a
- * part never decides by other rules than netd does. Anything unexpected ends the connection, and without a
- * connection no look-up succeeds. One thread feeds; look-ups and view_send() may come from any. `io` guards
- * the descriptor and sending, `lock` the picture; `io` is never taken while `lock` is held.
+ * Invariants: policies are compiled here from the text, and their hash must be the one netd names,
+ * so a part never decides by other rules than netd does. Anything unexpected ends the connection,
+ * and without a connection no look-up succeeds. One thread feeds; look-ups and view_send() may come
+ * from any. `io` guards the descriptor and sending, `lock` the picture; `io` is never taken while
+ * `lock` is held.
  */
 #include "policy/view.h"
 
@@ -384,10 +386,12 @@ static int dispatch(struct view *v, const struct ipc_in *in)
 		i++;
 	if (i == ARRAY_SIZE(handlers))
 		return dispatch_extra(v, in);
-	if (!msg_body(in, handlers[i].type) || !(handlers[i].when & (v->coming ? BEFORE_END : AFTER_END)))
+	if (!msg_body(in, handlers[i].type) ||
+	    !(handlers[i].when & (v->coming ? BEFORE_END : AFTER_END)))
 		return -EPROTO;
 	done.result = handlers[i].fn(v, in, in->body);
-	if (handlers[i].done && in->head.sequence && view_send(v, MSG_DONE, in->head.sequence, &done) < 0)
+	if (handlers[i].done && in->head.sequence &&
+	    view_send(v, MSG_DONE, in->head.sequence, &done) < 0)
 		return -EPIPE;
 	return done.result;
 }
@@ -405,7 +409,8 @@ int view_feed(struct view *v)
 	if (!r) {
 		r = dispatch(v, &in);
 		if (r < 0)
-			log_line(LOG_ERR, "event=netd_message_refused type=%u errno=%d", in.head.type, -r);
+			log_line(LOG_ERR, "event=netd_message_refused type=%u errno=%d",
+				 in.head.type, -r);
 		ipc_in_done(&in);
 	}
 	if (r < 0)
@@ -506,7 +511,8 @@ int view_start_thread(struct view *v)
 	int r;
 
 	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);	/* signals are for the daemon's own threads */
+	/* Signals are for the daemon's own threads. */
+	pthread_sigmask(SIG_SETMASK, &all, &before);
 	r = pthread_create(&v->thread, NULL, view_thread, v);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	v->threaded = r == 0;

@@ -1,11 +1,11 @@
 /*
  * view.h - a part's picture of sandboxes, profiles and names, kept in step with netd
  *
- * Theory of operation: dns, gitproxy and keeper hold one connection to RUN/parts/netd.sock. view_feed()
- * eats what arrives and answers DONE; until END came (and whenever the connection is lost) the view
- * is not ready and every look-up fails, so the part refuses everything. The owner reconnects with
- * view_connect() (proxied connections that run go on). Look-ups are thread-safe (rwlock) and give copies
- * and a reference to the policy, so nothing borrowed outlives the lock.
+ * Theory of operation: dns, gitproxy and keeper hold one connection to RUN/parts/netd.sock.
+ * view_feed() eats what arrives and answers DONE; until END came (and whenever the connection is
+ * lost) the view is not ready and every look-up fails, so the part refuses everything. The owner
+ * reconnects with view_connect() (proxied connections that run go on). Look-ups are thread-safe
+ * (rwlock) and give copies and a reference to the policy, so nothing borrowed outlives the lock.
  */
 #ifndef POLICY_VIEW_H
 #define POLICY_VIEW_H
@@ -21,7 +21,7 @@
 
 struct view;
 
-/* `extra` (may be NULL) gets datagrams that the view does not know (PINNED, CLOSE); it returns 0 or -errno. */
+/* `extra` (may be NULL) gets what the view does not know (PINNED, CLOSE); returns 0 or -errno. */
 typedef int view_extra_fn(void *owner, const struct ipc_in *in);
 int view_new(const struct host_config *c, enum proc_role role, view_extra_fn *extra, void *owner,
 	     struct view **ret);
@@ -29,8 +29,9 @@ void view_free(struct view *v);
 DEFINE_AUTO(view, struct view *, view_free)
 
 /*
- * Connect, say HELLO. Returns the descriptor (owned by the view, blocking; poll it, then view_feed())
- * or -errno. Forgets the old picture only when the new snapshot is complete; not ready meanwhile.
+ * Connect, say HELLO. Returns the descriptor (owned by the view, blocking; poll it, then
+ * view_feed()) or -errno. Forgets the old picture only when the new snapshot is complete; not ready
+ * meanwhile.
  */
 int view_connect(struct view *v);
 int view_fd(const struct view *v);		/* -1 when not connected */

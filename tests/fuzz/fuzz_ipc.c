@@ -1,9 +1,9 @@
 /*
  * fuzz_ipc.c - datagrams from a process that has gone bad
  *
- * The input is sent as it is; half of the time with the length put right, so that the bodies' checks are
- * reached. Whatever ipc_recv() lets through must have the length it says, and msg_body() must give a body
- * only of the one length of its type.
+ * The input is sent as it is; half of the time with the length put right, so that the bodies'
+ * checks are reached. Whatever ipc_recv() lets through must have the length it says, and msg_body()
+ * must give a body only of the one length of its type.
  */
 #include "tests/fuzz/fuzz.h"
 

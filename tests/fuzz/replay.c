@@ -1,6 +1,7 @@
 /*
- * replay.c - a plain main() for a fuzzer: every file given, or every file of a directory given, is one
- * input. So the ordinary test run needs no libFuzzer to see that what was found once stays fixed.
+ * replay.c - a plain main() for a fuzzer: every file given, or every file of a directory given, is
+ * one input. So the ordinary test run needs no libFuzzer to see that what was found once stays
+ * fixed.
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -48,7 +49,8 @@ static int replay_directory(const char *path)
 		return 1;
 	}
 	for (struct dirent *e; (e = readdir(dir));)
-		if (e->d_name[0] != '.' && snprintf(name, sizeof(name), "%s/%s", path, e->d_name) > 0)
+		if (e->d_name[0] != '.' &&
+		    snprintf(name, sizeof(name), "%s/%s", path, e->d_name) > 0)
 			failed |= replay_file(name);
 	closedir(dir);
 	return failed;

@@ -1,10 +1,12 @@
 /*
- * check.h - the unit tests' harness: included once by each tests/unit/test_<thing>.c, which it gives a main
+ * check.h - the unit tests' harness: included once by each tests/unit/test_<thing>.c, which it
+ * gives a main
  *
- * Theory of operation: TEST(name) { ... } registers itself before main() runs. A CHECK that fails prints
- * file, line, test, the row's `what`, what came and what was wanted, marks the test as failed and goes on,
- * so that a table shows all of its wrong rows at once. Parsers get their input from check_exact(), so that
- * the address sanitizer sees the first byte too many. Arguments of the program name the tests to run.
+ * Theory of operation: TEST(name) { ... } registers itself before main() runs. A CHECK that fails
+ * prints file, line, test, the row's `what`, what came and what was wanted, marks the test as
+ * failed and goes on, so that a table shows all of its wrong rows at once. Parsers get their input
+ * from check_exact(), so that the address sanitizer sees the first byte too many. Arguments of the
+ * program name the tests to run.
  */
 #ifndef UNIT_CHECK_H
 #define UNIT_CHECK_H
@@ -62,7 +64,8 @@ static bool check_bad;
 	do { \
 		const char *got_ = (got), *want_ = (want); \
 		if (!got_ || strcmp(got_, want_)) \
-			CHECK_FAIL("%s: %s is \"%s\", want \"%s\"", what, #got, got_ ? got_ : "(null)", want_); \
+			CHECK_FAIL("%s: %s is \"%s\", want \"%s\"", what, #got, \
+				   got_ ? got_ : "(null)", want_); \
 	} while (0)
 
 /* A heap copy of exactly n bytes: AUTO(mem) void *in = check_exact(p, n); */

@@ -26,12 +26,27 @@ static struct prefix prefix(const char *text)
 TEST(parse)
 {
 	static const struct { const char *text; uint8_t family; const char *shown; } rows[] = {
-		{ "10.1.0.2", 4, "10.1.0.2" }, { "0.0.0.0", 4, "0.0.0.0" }, { "255.255.255.255", 4, "255.255.255.255" },
-		{ "::", 6, "::" }, { "FD00:0:0::1", 6, "fd00::1" }, { "::ffff:1.2.3.4", 6, "::ffff:1.2.3.4" },
-		{ "", 0, "" }, { "10.1", 0, "" }, { "010.1.0.2", 0, "" }, { "0x0a.1.0.2", 0, "" }, { "167837698", 0, "" },
-		{ "10.1.0.256", 0, "" }, { "10.1.0.2 ", 0, "" }, { " 10.1.0.2", 0, "" }, { "10.1.0.2/32", 0, "" },
-		{ "fe80::1%eth0", 0, "" }, { "[::1]", 0, "" }, { "1::2::3", 0, "" }, { "12345::", 0, "" },
-		{ "1.2.3.4.5", 0, "" }, { "1.2.3.-4", 0, "" },
+		{ "10.1.0.2", 4, "10.1.0.2" },
+		{ "0.0.0.0", 4, "0.0.0.0" },
+		{ "255.255.255.255", 4, "255.255.255.255" },
+		{ "::", 6, "::" },
+		{ "FD00:0:0::1", 6, "fd00::1" },
+		{ "::ffff:1.2.3.4", 6, "::ffff:1.2.3.4" },
+		{ "", 0, "" },
+		{ "10.1", 0, "" },
+		{ "010.1.0.2", 0, "" },
+		{ "0x0a.1.0.2", 0, "" },
+		{ "167837698", 0, "" },
+		{ "10.1.0.256", 0, "" },
+		{ "10.1.0.2 ", 0, "" },
+		{ " 10.1.0.2", 0, "" },
+		{ "10.1.0.2/32", 0, "" },
+		{ "fe80::1%eth0", 0, "" },
+		{ "[::1]", 0, "" },
+		{ "1::2::3", 0, "" },
+		{ "12345::", 0, "" },
+		{ "1.2.3.4.5", 0, "" },
+		{ "1.2.3.-4", 0, "" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -48,13 +63,29 @@ TEST(parse)
 TEST(prefix_parse)
 {
 	static const struct { const char *text; bool ok; } rows[] = {
-		{ "10.0.0.0/8", true }, { "0.0.0.0/0", true }, { "10.1.0.2/32", true }, { "::/0", true },
-		{ "fd00:1::/48", true }, { "::1/128", true }, { "198.18.0.0/15", true },
-		{ "10.0.0.1/8", false }, { "198.19.0.0/14", false }, { "10.0.0.0/33", false }, { "::/129", false },
-		{ "10.0.0.0", false }, { "10.0.0.0/", false }, { "10.0.0.0/08", false }, { "10.0.0.0/+8", false },
-		{ "10.0.0.0/8 ", false }, { "10.0.0.0/256", false }, { "10.0.0.0/8/8", false }, { "/8", false },
-		{ "10.0.0.0/1000", false }, { "fd00:1::1/48", false },
-		{ "0000000000000000000000000000000000000000000000000000000000000000000::/8", false },
+		{ "10.0.0.0/8", true },
+		{ "0.0.0.0/0", true },
+		{ "10.1.0.2/32", true },
+		{ "::/0", true },
+		{ "fd00:1::/48", true },
+		{ "::1/128", true },
+		{ "198.18.0.0/15", true },
+		{ "10.0.0.1/8", false },
+		{ "198.19.0.0/14", false },
+		{ "10.0.0.0/33", false },
+		{ "::/129", false },
+		{ "10.0.0.0", false },
+		{ "10.0.0.0/", false },
+		{ "10.0.0.0/08", false },
+		{ "10.0.0.0/+8", false },
+		{ "10.0.0.0/8 ", false },
+		{ "10.0.0.0/256", false },
+		{ "10.0.0.0/8/8", false },
+		{ "/8", false },
+		{ "10.0.0.0/1000", false },
+		{ "fd00:1::1/48", false },
+		{ "0000000000000000000000000000000000000000000000000000000000000000000::/8",
+		  false },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -70,13 +101,22 @@ TEST(prefix_parse)
 TEST(prefix_has)
 {
 	static const struct { const char *prefix, *addr; bool want; } rows[] = {
-		{ "10.0.0.0/8", "10.255.255.255", true }, { "10.0.0.0/8", "11.0.0.0", false },
-		{ "198.18.0.0/15", "198.19.255.255", true }, { "198.18.0.0/15", "198.20.0.0", false },
-		{ "10.1.0.2/32", "10.1.0.2", true }, { "10.1.0.2/32", "10.1.0.3", false },
-		{ "0.0.0.0/0", "255.255.255.255", true }, { "0.0.0.0/0", "::", false }, { "::/0", "0.0.0.0", false },
-		{ "fd00:1::/48", "fd00:1:0:ffff::", true }, { "fd00:1::/48", "fd00:1:1::", false },
-		{ "::/0", "ffff::", true }, { "::1/128", "::1", true }, { "::1/128", "::", false },
-		{ "8000::/1", "ffff::", true }, { "8000::/1", "7fff::", false },
+		{ "10.0.0.0/8", "10.255.255.255", true },
+		{ "10.0.0.0/8", "11.0.0.0", false },
+		{ "198.18.0.0/15", "198.19.255.255", true },
+		{ "198.18.0.0/15", "198.20.0.0", false },
+		{ "10.1.0.2/32", "10.1.0.2", true },
+		{ "10.1.0.2/32", "10.1.0.3", false },
+		{ "0.0.0.0/0", "255.255.255.255", true },
+		{ "0.0.0.0/0", "::", false },
+		{ "::/0", "0.0.0.0", false },
+		{ "fd00:1::/48", "fd00:1:0:ffff::", true },
+		{ "fd00:1::/48", "fd00:1:1::", false },
+		{ "::/0", "ffff::", true },
+		{ "::1/128", "::1", true },
+		{ "::1/128", "::", false },
+		{ "8000::/1", "ffff::", true },
+		{ "8000::/1", "7fff::", false },
 	};
 	static const struct addr none;
 
@@ -127,7 +167,8 @@ TEST(plus_and_minus)
 TEST(what_cannot_be_is_none)
 {
 	struct addr last4 = addr("255.255.255.255"), last6 = addr("fd63::ffff:ffff:ffff:ffff");
-	struct addr a4 = addr("10.0.0.1"), a6 = addr("fd63::1"), other6 = addr("fd64::1"), none = { 0 };
+	struct addr a4 = addr("10.0.0.1"), a6 = addr("fd63::1"), other6 = addr("fd64::1"),
+		    none = { 0 };
 
 	CHECK_EQ("IPv4 does not wrap", addr_plus(&last4, 1).family, 0);
 	CHECK_EQ("beyond IPv4", addr_plus(&a4, 1ull << 32).family, 0);
@@ -152,10 +193,12 @@ TEST(sockaddr)
 
 		CHECK_EQ(texts[i], addr_to_sockaddr(&a, 443, &ss),
 			 i ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
-		CHECK(texts[i], addr_from_sockaddr(&ss, &back, &port) && addr_eq(&a, &back) && port == 443);
+		CHECK(texts[i],
+		      addr_from_sockaddr(&ss, &back, &port) && addr_eq(&a, &back) && port == 443);
 	}
 	addr_to_sockaddr(&mapped, 80, &ss);
 	CHECK("mapped is IPv4", addr_from_sockaddr(&ss, &back, NULL) && addr_eq(&back, &plain));
 	CHECK_EQ("none", addr_to_sockaddr(&none, 1, &ss), 0);
-	CHECK("unknown family", !addr_from_sockaddr(&ss, &back, &port) && back.family == 0 && port == 0);
+	CHECK("unknown family",
+	      !addr_from_sockaddr(&ss, &back, &port) && back.family == 0 && port == 0);
 }

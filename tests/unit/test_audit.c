@@ -65,8 +65,8 @@ static void hex_of(const char *p, size_t n, char hex[65])
 }
 
 /*
- * Walk the chain as whoever verifies it does: raw lines, prev is the hash of the line before. Returns the
- * number of lines, and that of lines that are not whole ones of ours.
+ * Walk the chain as whoever verifies it does: raw lines, prev is the hash of the line before.
+ * Returns the number of lines, and that of lines that are not whole ones of ours.
  */
 static int verify(int *ret_torn)
 {
@@ -82,7 +82,10 @@ static int verify(int *ret_torn)
 	CHECK("ends whole", n == 0 || text[n - 1] == '\n');
 	for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1, lines++) {
 		*end = 0;
-		if (sscanf(line, "{\"ts\":\"%*[^\"]\",\"seq\":%llu,\"src\":\"t\",\"prev\":\"%64[0-9a-f]\",", &s, prev) == 2 &&
+		if (sscanf(line,
+			   "{\"ts\":\"%*[^\"]\",\"seq\":%llu,\"src\":\"t\",\"prev\":\"%64[0-9a-f]"
+			   "\",",
+			   &s, prev) == 2 &&
 		    end[-1] == '}') {
 			CHECK_STR("chained", prev, want);
 			CHECK("counts up", s > seq);
@@ -128,8 +131,13 @@ static int deny(struct audit *a, const char *key)
 
 TEST(a_line)
 {
-	struct audit_head h = { .event = "dns", .sandbox = "vm0", .profile = "agent", .decision = "deny",
-				.reason = "name_not_allowed", .rule = "default", .policy = "00ff" };
+	struct audit_head h = { .event = "dns",
+				.sandbox = "vm0",
+				.profile = "agent",
+				.decision = "deny",
+				.reason = "name_not_allowed",
+				.rule = "default",
+				.policy = "00ff" };
 	struct audit_line l;
 	struct audit *a;
 	struct stat st;
@@ -141,9 +149,13 @@ TEST(a_line)
 	audit_u64(&l, "port", UINT64_MAX);
 	CHECK_EQ("put", audit_put(a, &l), 0);
 	audit_close(a);
-	CHECK_EQ("whole", count_of(",\"event\":\"dns\",\"sandbox\":\"vm0\",\"profile\":\"agent\",\"decision\":\"deny\","
-				   "\"reason\":\"name_not_allowed\",\"rule\":\"default\",\"policy\":\"00ff\","
-				   "\"port\":18446744073709551615}\n"), 1);
+	CHECK_EQ(
+		"whole",
+		count_of(",\"event\":\"dns\",\"sandbox\":\"vm0\",\"profile\":\"agent\","
+			 "\"decision\":\"deny\","
+			 "\"reason\":\"name_not_allowed\",\"rule\":\"default\",\"policy\":\"00ff\","
+			 "\"port\":18446744073709551615}\n"),
+		1);
 	CHECK_EQ("chain", verify(&torn), 1);
 	CHECK("mode", !stat(file, &st) && (st.st_mode & 07777) == 0640);
 	teardown();
@@ -171,7 +183,8 @@ TEST(a_torn_last_line)
 {
 	static const struct { const char *what, *tail; } rows[] = {
 		{ "half a line", "{\"ts\":\"2026-01-01T00:00:00.000Z\",\"se" },
-		{ "only the newline is missing", "{\"ts\":\"2026-01-01T00:00:00.000Z\",\"seq\":3,\"src\":\"t\"}" },
+		{ "only the newline is missing",
+		  "{\"ts\":\"2026-01-01T00:00:00.000Z\",\"seq\":3,\"src\":\"t\"}" },
 		{ "something else", "garbage\n" },
 		{ "empty line", "\n" },
 		{ "a number too long", "{\"ts\":\"\",\"seq\":99999999999999999999999,\n" },
@@ -276,7 +289,8 @@ TEST(escaping)
 {
 	static const struct { const char *what, *in; size_t n; const char *want; } rows[] = {
 		{ "plain", W("pypi.example"), "\"name\":\"pypi.example\"}" },
-		{ "newline ends no line", W("a\n{\"ts\":\"x\"}"), "\"name\":\"a\\\\x0a{\\\"ts\\\":\\\"x\\\"}\"}" },
+		{ "newline ends no line", W("a\n{\"ts\":\"x\"}"),
+		  "\"name\":\"a\\\\x0a{\\\"ts\\\":\\\"x\\\"}\"}" },
 		{ "ANSI", W("\33[31m"), "\"name\":\"\\\\x1b[31m\"}" },
 		{ "U+009B", W("\xc2\x9b" "31m"), "\"name\":\"\\\\xc2\\\\x9b31m\"}" },
 		{ "invalid UTF-8", W("\xff\xc0\x80"), "\"name\":\"\\\\xff\\\\xc0\\\\x80\"}" },
@@ -393,7 +407,8 @@ TEST(what_may_not_be_opened)
 	unlink(file);
 	CHECK_EQ("fifo", mkfifo(file, 0600), 0);
 	CHECK_EQ("a fifo", audit_open(dir, "t", geteuid(), getegid(), &a), -EPERM);
-	CHECK_EQ("no directory", audit_open("/nonexistent", "t", geteuid(), getegid(), &a), -ENOENT);
+	CHECK_EQ("no directory", audit_open("/nonexistent", "t", geteuid(), getegid(), &a),
+		 -ENOENT);
 	CHECK("nothing came", a == NULL);
 	teardown();
 }

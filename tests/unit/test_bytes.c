@@ -1,8 +1,8 @@
 /*
  * test_bytes.c - the cursor and the writer at their bounds, and escaping
  *
- * Every getter and writer is tried at what is left, one more, and SIZE_MAX: rows in the parsers above
- * would not catch an off-by-one here.
+ * Every getter and writer is tried at what is left, one more, and SIZE_MAX: rows in the parsers
+ * above would not catch an off-by-one here.
  */
 #include "tests/unit/check.h"
 
@@ -68,9 +68,15 @@ TEST(copy)
 TEST(integers)
 {
 	static const struct { size_t width; uint64_t want; bool ok; } rows[] = {
-		{ 0, 0, true }, { 1, 0x01, true }, { 2, 0x0102, true }, { 3, 0x010203, true },
-		{ 4, 0x01020304, true }, { 7, 0x01020304050607, true }, { 8, 0x0102030405060708, true },
-		{ 9, 0, false }, { SIZE_MAX, 0, false },
+		{ 0, 0, true },
+		{ 1, 0x01, true },
+		{ 2, 0x0102, true },
+		{ 3, 0x010203, true },
+		{ 4, 0x01020304, true },
+		{ 7, 0x01020304050607, true },
+		{ 8, 0x0102030405060708, true },
+		{ 9, 0, false },
+		{ SIZE_MAX, 0, false },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -185,7 +191,8 @@ TEST(comparing)
 	CHECK("other case", !rd_eq_str(r, "host"));
 	CHECK("folded", rd_eq_nocase(r, "hOST"));
 	CHECK("folded longer", !rd_eq_nocase(r, "hosts"));
-	CHECK("only letters fold", !rd_eq_nocase(rd_of("@", 1), "`") && !rd_eq_nocase(rd_of("[", 1), "{"));
+	CHECK("only letters fold",
+	      !rd_eq_nocase(rd_of("@", 1), "`") && !rd_eq_nocase(rd_of("[", 1), "{"));
 	CHECK("prefix longer than all", !rd_prefix(&r, "Hosts") && rd_left(&r) == 4 && rd_ok(&r));
 	CHECK("prefix", rd_prefix(&r, "Ho") && rd_left(&r) == 2);
 	CHECK("all", rd_prefix(&r, "st") && rd_done(&r));
@@ -210,7 +217,10 @@ TEST(dup_str)
 TEST(writer_bounds)
 {
 	static const struct { const char *what; size_t n; bool ok; } rows[] = {
-		{ "one less", 7, true }, { "all", 8, true }, { "one more", 9, false }, { "SIZE_MAX", SIZE_MAX, false },
+		{ "one less", 7, true },
+		{ "all", 8, true },
+		{ "one more", 9, false },
+		{ "SIZE_MAX", SIZE_MAX, false },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -272,7 +282,8 @@ TEST(escape)
 		{ "ANSI", W("\33[2J"), 256, "\\x1b[2J" },
 		{ "DEL", W("\177"), 256, "\\x7f" },
 		{ "U+009B", W("\xc2\x9b" "31m"), 256, "\\xc2\\x9b31m" },
-		{ "good UTF-8", W("\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"), 256, "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80" },
+		{ "good UTF-8", W("\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"), 256,
+		  "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80" },
 		{ "lone continuation", W("\x80"), 256, "\\x80" },
 		{ "cut character", W("a\xe2\x82"), 256, "a\\xe2\\x82" },
 		{ "overlong slash", W("\xc0\xaf"), 256, "\\xc0\\xaf" },
@@ -289,7 +300,8 @@ TEST(escape)
 		AUTO(mem) void *in = check_exact(rows[i].in, rows[i].n);
 		char out[4 * 256 + 4];
 
-		CHECK_EQ(rows[i].what, bytes_escape(rd_of(in, rows[i].n), rows[i].max, out, sizeof(out)),
+		CHECK_EQ(rows[i].what,
+			 bytes_escape(rd_of(in, rows[i].n), rows[i].max, out, sizeof(out)),
 			 strlen(rows[i].want));
 		CHECK_STR(rows[i].what, out, rows[i].want);
 	}

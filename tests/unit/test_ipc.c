@@ -56,8 +56,10 @@ TEST(round_trip)
 	CHECK_EQ("send empty", msg_send(s[0], MSG_END, 6, NULL), 0);
 	CHECK_EQ("recv", ipc_recv(s[1], &in), 0);
 	CHECK_EQ("sequence", in.head.sequence, 5);
-	CHECK("body", msg_body(&in, MSG_GONE) && ((const struct msg_gone *)msg_body(&in, MSG_GONE))->id == 77);
-	CHECK("other type", !msg_body(&in, MSG_RM) && !msg_body(&in, MSG_NONE) && !msg_body(&in, (enum msg_type)999));
+	CHECK("body", msg_body(&in, MSG_GONE) &&
+			      ((const struct msg_gone *)msg_body(&in, MSG_GONE))->id == 77);
+	CHECK("other type", !msg_body(&in, MSG_RM) && !msg_body(&in, MSG_NONE) &&
+				    !msg_body(&in, (enum msg_type)999));
 	CHECK_EQ("no descriptor", in.fd[0], -1);
 	CHECK_EQ("recv empty", ipc_recv(s[1], &in), 0);
 	CHECK("empty body", msg_body(&in, MSG_END) != NULL);
@@ -145,8 +147,10 @@ TEST(descriptors)
 	close(STEAL_FD(in.fd[0]));
 	ipc_in_done(&in);
 	ipc_in_done(&in);
-	CHECK_EQ("too many to send", ipc_send(s[0], MSG_END, 0, NULL, 0, fds, IPC_FDS_MAX + 1), -EMSGSIZE);
-	CHECK_EQ("too long to send", ipc_send(s[0], MSG_END, 0, "", IPC_BODY_MAX + 1, NULL, 0), -EMSGSIZE);
+	CHECK_EQ("too many to send", ipc_send(s[0], MSG_END, 0, NULL, 0, fds, IPC_FDS_MAX + 1),
+		 -EMSGSIZE);
+	CHECK_EQ("too long to send", ipc_send(s[0], MSG_END, 0, "", IPC_BODY_MAX + 1, NULL, 0),
+		 -EMSGSIZE);
 	CHECK_EQ("bad one", msg_send_fd(s[0], MSG_END, 0, NULL, 9999), -EBADF);
 	close(s[0]);
 	close(s[1]);

@@ -80,7 +80,8 @@ TEST(deleting_twice_and_never_added)
 	side_free(l, a);
 	side_free(l, b);
 	side_free(l, c);
-	CHECK_EQ("bad descriptor", loop_add(l, &(struct watch){ .fd = 9999, .events = EPOLLIN }) < 0, true);
+	CHECK_EQ("bad descriptor",
+		 loop_add(l, &(struct watch){ .fd = 9999, .events = EPOLLIN }) < 0, true);
 }
 
 TEST(a_watch_may_outlive_the_loop)
@@ -139,7 +140,7 @@ TEST(timers_fire_in_order)
 	for (int i = 0; i < MANY; i += 2)
 		loop_disarm(l, &many[i]);
 	loop_disarm(l, &many[0]);
-	for (int i = 1; i < MANY; i += 4)			/* re-arming moves it to where it was */
+	for (int i = 1; i < MANY; i += 4) /* re-arming moves it to where it was */
 		CHECK_EQ("re-arm", loop_arm(l, &many[i], 10 + (uint64_t)i / 20), 0);
 	CHECK_EQ("arm", loop_arm(l, &end, 40), 0);
 	CHECK_EQ("run", loop_run(l), 0);

@@ -1,8 +1,8 @@
 /*
  * test_view.c - a part's view against a netd played by the test
  *
- * Policies are stand-ins (below): their text is their hash, "bad" does not compile, and references are
- * counted, so a leak or a use after free shows.
+ * Policies are stand-ins (below): their text is their hash, "bad" does not compile, and references
+ * are counted, so a leak or a use after free shows.
  */
 #include "tests/unit/check.h"
 
@@ -19,8 +19,8 @@
 struct policy { int refs; char name[MSG_LABEL], text[MSG_SHA]; };
 static int policies_alive;
 
-int policy_compile(const char *name, const char *file, const char *text, size_t n, const struct policy_site *site,
-		   struct diag *d, struct policy **ret)
+int policy_compile(const char *name, const char *file, const char *text, size_t n,
+		   const struct policy_site *site, struct diag *d, struct policy **ret)
 {
 	struct policy *p;
 
@@ -57,7 +57,11 @@ void policy_unref(struct policy *p)
 const char *policy_sha256(const struct policy *p) { return p->text; }
 int diag_new(struct diag **ret) { *ret = NULL; return 0; }
 void diag_free(struct diag *d) { (void)d; }
-struct policy_site host_config_site(const struct host_config *c) { (void)c; return (struct policy_site){ 0 }; }
+struct policy_site host_config_site(const struct host_config *c)
+{
+	(void)c;
+	return (struct policy_site){ 0 };
+}
 
 /* ---- the fake netd ---- */
 
@@ -115,7 +119,8 @@ static void netd_accept(void)
 		usleep(1000);
 	CHECK_EQ("hello", ipc_recv(conn, &in), 0);
 	m = msg_body(&in, MSG_HELLO);
-	CHECK("hello", m && m->protocol == MSG_PROTOCOL && m->role == ROLE_GITPROXY && !strcmp(m->build, CORDON_VERSION));
+	CHECK("hello", m && m->protocol == MSG_PROTOCOL && m->role == ROLE_GITPROXY &&
+			       !strcmp(m->build, CORDON_VERSION));
 }
 
 static void netd_send(enum msg_type t, uint32_t sequence, const void *body)
@@ -123,7 +128,8 @@ static void netd_send(enum msg_type t, uint32_t sequence, const void *body)
 	CHECK_EQ("send", msg_send(conn, t, sequence, body), 0);
 }
 
-static void netd_profile_text(uint32_t sequence, uint16_t id, uint32_t generation, const char *text, const char *sha)
+static void netd_profile_text(uint32_t sequence, uint16_t id, uint32_t generation, const char *text,
+			      const char *sha)
 {
 	struct msg_profile m = { .id = id, .generation = generation };
 	AUTO(fd) int fd = ipc_memfd("p", text, strlen(text));
@@ -138,7 +144,8 @@ static void netd_profile(uint32_t sequence, uint16_t id, uint32_t generation, co
 	netd_profile_text(sequence, id, generation, text, text);
 }
 
-static void netd_sandbox(uint32_t sequence, uint16_t id, uint16_t profile, const char *v4, const char *v6)
+static void netd_sandbox(uint32_t sequence, uint16_t id, uint16_t profile, const char *v4,
+			 const char *v6)
 {
 	struct msg_sandbox m = { .id = id, .profile = profile };
 
@@ -304,7 +311,8 @@ TEST(a_reference_outlives_the_change)
 	serve();
 	addr_parse("10.1.0.2", &a);
 	CHECK("found", view_sandbox_of(view, &a, &s));
-	CHECK("all of it", s.id == 7 && s.profile == 1 && !strcmp(s.name, "vm7") && addr_eq(&s.addr[0], &a));
+	CHECK("all of it",
+	      s.id == 7 && s.profile == 1 && !strcmp(s.name, "vm7") && addr_eq(&s.addr[0], &a));
 	netd_profile(0, 1, 2, "two");
 	feed("profile", 1);
 	CHECK_STR("the old one", s.policy->text, "one");
@@ -353,9 +361,29 @@ TEST(reload_in_two_phases)
 }
 
 /* Each of these ends the connection, and with it every answer. */
-enum wrong { HASH, TEXT, NO_FD, EARLY_GONE, SECOND_END, ID_ZERO, TWICE_ADDR, FAMILY, COMMIT_ALONE, COMMIT_EARLY,
-	     COMMIT_BAD, PREPARE_TWICE, TOO_MANY, OTHER_GENERATION, PROFILE_ID, INDEX, NO_NAME, UNKNOWN, EXTRA_FAILS,
-	     CLOSED, LENGTH };
+enum wrong {
+	HASH,
+	TEXT,
+	NO_FD,
+	EARLY_GONE,
+	SECOND_END,
+	ID_ZERO,
+	TWICE_ADDR,
+	FAMILY,
+	COMMIT_ALONE,
+	COMMIT_EARLY,
+	COMMIT_BAD,
+	PREPARE_TWICE,
+	TOO_MANY,
+	OTHER_GENERATION,
+	PROFILE_ID,
+	INDEX,
+	NO_NAME,
+	UNKNOWN,
+	EXTRA_FAILS,
+	CLOSED,
+	LENGTH
+};
 
 static void send_wrong(enum wrong w)
 {
@@ -376,9 +404,17 @@ static void send_wrong(enum wrong w)
 	case FAMILY: netd_send(MSG_SANDBOX, 0, &s); break;
 	case COMMIT_ALONE: netd_send(MSG_COMMIT, 0, &m); break;
 	case COMMIT_EARLY: netd_send(MSG_PREPARE, 0, &m); netd_send(MSG_COMMIT, 0, &m); break;
-	case COMMIT_BAD: netd_send(MSG_PREPARE, 0, &m); netd_profile(0, 1, 2, "bad"); netd_send(MSG_COMMIT, 0, &m); break;
+	case COMMIT_BAD:
+		netd_send(MSG_PREPARE, 0, &m);
+		netd_profile(0, 1, 2, "bad");
+		netd_send(MSG_COMMIT, 0, &m);
+		break;
 	case PREPARE_TWICE: netd_send(MSG_PREPARE, 0, &m); netd_send(MSG_PREPARE, 0, &m); break;
-	case TOO_MANY: netd_send(MSG_PREPARE, 0, &m); netd_profile(0, 1, 2, "a"); netd_profile(0, 2, 2, "b"); break;
+	case TOO_MANY:
+		netd_send(MSG_PREPARE, 0, &m);
+		netd_profile(0, 1, 2, "a");
+		netd_profile(0, 2, 2, "b");
+		break;
 	case OTHER_GENERATION: netd_send(MSG_PREPARE, 0, &m); netd_profile(0, 1, 3, "a"); break;
 	case PROFILE_ID: netd_profile(0, 4096, 1, "one"); break;
 	case INDEX: netd_name(MSG_NAME_IS, 0, 1u << 17, "x.example"); break;
@@ -393,17 +429,31 @@ static void send_wrong(enum wrong w)
 TEST(anything_unexpected_ends_the_connection)
 {
 	static const struct { const char *what; enum wrong w; bool before_end; } rows[] = {
-		{ "hash differs", HASH, true }, { "hash differs later", HASH, false },
-		{ "does not compile", TEXT, true }, { "no text", NO_FD, true }, { "gone before end", EARLY_GONE, true },
-		{ "two ends", SECOND_END, false }, { "sandbox 0", ID_ZERO, true },
-		{ "another sandbox's address", TWICE_ADDR, true }, { "IPv6 in IPv4's place", FAMILY, true },
-		{ "commit without prepare", COMMIT_ALONE, false }, { "commit before ready", COMMIT_EARLY, false },
-		{ "commit of what did not compile", COMMIT_BAD, false }, { "prepare twice", PREPARE_TWICE, false },
-		{ "more profiles than announced", TOO_MANY, false }, { "another generation", OTHER_GENERATION, false },
-		{ "prepare in the snapshot", PREPARE_TWICE, true }, { "profile id too large", PROFILE_ID, true },
-		{ "index outside the pool", INDEX, true }, { "empty name", NO_NAME, true }, { "unknown type early", UNKNOWN, true },
-		{ "CLOSE before end", EXTRA_FAILS, true }, { "the owner refuses", EXTRA_FAILS, false },
-		{ "netd died", CLOSED, false }, { "netd died early", CLOSED, true }, { "wrong length", LENGTH, false },
+		{ "hash differs", HASH, true },
+		{ "hash differs later", HASH, false },
+		{ "does not compile", TEXT, true },
+		{ "no text", NO_FD, true },
+		{ "gone before end", EARLY_GONE, true },
+		{ "two ends", SECOND_END, false },
+		{ "sandbox 0", ID_ZERO, true },
+		{ "another sandbox's address", TWICE_ADDR, true },
+		{ "IPv6 in IPv4's place", FAMILY, true },
+		{ "commit without prepare", COMMIT_ALONE, false },
+		{ "commit before ready", COMMIT_EARLY, false },
+		{ "commit of what did not compile", COMMIT_BAD, false },
+		{ "prepare twice", PREPARE_TWICE, false },
+		{ "more profiles than announced", TOO_MANY, false },
+		{ "another generation", OTHER_GENERATION, false },
+		{ "prepare in the snapshot", PREPARE_TWICE, true },
+		{ "profile id too large", PROFILE_ID, true },
+		{ "index outside the pool", INDEX, true },
+		{ "empty name", NO_NAME, true },
+		{ "unknown type early", UNKNOWN, true },
+		{ "CLOSE before end", EXTRA_FAILS, true },
+		{ "the owner refuses", EXTRA_FAILS, false },
+		{ "netd died", CLOSED, false },
+		{ "netd died early", CLOSED, true },
+		{ "wrong length", LENGTH, false },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
