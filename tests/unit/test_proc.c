@@ -1,8 +1,8 @@
 /*
  * test_proc.c - the privilege drop as the kernel sees it, and what a started program gets
  *
- * The drop is tried in forked children (the test must stay what it is); where it needs root the test says
- * so and passes.
+ * The drop is tried in forked children (the test must stay what it is); where it needs root the
+ * test says so and passes.
  */
 #include "tests/unit/check.h"
 
@@ -68,11 +68,13 @@ static int dropped_with_net_admin(void)
 	gid_t g;
 
 	MUST(1, proc_drop(ROLE_NETD, CAP_BIT(CAP_NET_ADMIN)) == 0);
-	MUST(2, !getresuid(&r, &e, &s) && r == proc_role_uid(ROLE_NETD) && e == r && s == r && r != 0);
+	MUST(2,
+	     !getresuid(&r, &e, &s) && r == proc_role_uid(ROLE_NETD) && e == r && s == r && r != 0);
 	MUST(3, getegid() == proc_group() && getgroups(1, &g) == 1 && g == proc_group());
 	MUST(4, status_of("CapPrm", 16) == 1ull << CAP_NET_ADMIN);
 	MUST(5, status_of("CapEff", 16) == 1ull << CAP_NET_ADMIN);
-	MUST(6, status_of("CapBnd", 16) == 0 && status_of("CapInh", 16) == 0 && status_of("CapAmb", 16) == 0);
+	MUST(6, status_of("CapBnd", 16) == 0 && status_of("CapInh", 16) == 0 &&
+			status_of("CapAmb", 16) == 0);
 	MUST(7, status_of("NoNewPrivs", 10) == 1);
 	MUST(8, prctl(PR_GET_DUMPABLE) == 0);
 	MUST(9, !getrlimit(RLIMIT_CORE, &core) && core.rlim_cur == 0 && core.rlim_max == 0);
@@ -83,8 +85,9 @@ static int dropped_with_net_admin(void)
 static int dropped_to_nothing_cannot_come_back(void)
 {
 	static const gid_t root_group;
-	char *const args[] = { (char[]){ "grep" }, (char[]){ "-q" }, (char[]){ "^CapEff:.*[1-9a-f]" },
-			       (char[]){ "/proc/self/status" }, NULL };
+	char *const args[] = { (char[]){ "grep" }, (char[]){ "-q" },
+			       (char[]){ "^CapEff:.*[1-9a-f]" }, (char[]){ "/proc/self/status" },
+			       NULL };
 
 	MUST(1, proc_drop(ROLE_DNS, 0) == 0);
 	MUST(2, status_of("CapPrm", 16) == 0 && status_of("CapEff", 16) == 0);
@@ -107,6 +110,46 @@ TEST(drop)
 	CHECK_EQ("one capability", in_child(dropped_with_net_admin), 0);
 	CHECK_EQ("none", in_child(dropped_to_nothing_cannot_come_back), 1);
 	CHECK_EQ("no role", proc_drop(ROLE_NONE, 0), -EPERM);
+}
+
+/* A dropped daemon's child has the capability that it was given after exec, and nothing else. */
+static int hands_one_capability_down(void)
+{
+	static const char *const argv[] = { "grep", "-q", "^CapEff:.*0000000000001000$",
+					    "/proc/self/status", NULL };
+	struct proc_spec s = { .path = "/bin/grep", .argv = argv,
+			       .ambient = CAP_BIT(CAP_NET_ADMIN) };
+	int status = 1;
+	pid_t pid;
+
+	MUST(1, proc_drop(ROLE_NETD, CAP_BIT(CAP_NET_ADMIN) | PROC_HANDS_DOWN) == 0);
+	MUST(2, status_of("CapAmb", 16) == 0 && status_of("CapBnd", 16) == 0);
+	MUST(3, proc_spawn(&s, &pid, NULL) == 0);
+	MUST(4, waitpid(pid, &status, 0) == pid && status == 0);
+	MUST(5, status_of("CapAmb", 16) == 0);
+	s.ambient = CAP_BIT(CAP_SYS_ADMIN);
+	MUST(6, proc_spawn(&s, &pid, NULL) == -EPERM);
+	return 0;
+}
+
+static int may_not_hand_down(void)
+{
+	static const char *const argv[] = { "true", NULL };
+	struct proc_spec s = { .path = "/bin/true", .argv = argv,
+			       .ambient = CAP_BIT(CAP_NET_ADMIN) };
+	pid_t pid;
+
+	MUST(1, proc_drop(ROLE_NETD, CAP_BIT(CAP_NET_ADMIN)) == 0);
+	MUST(2, proc_spawn(&s, &pid, NULL) == -EPERM);
+	return 0;
+}
+
+TEST(handing_capabilities_down)
+{
+	if (not_root())
+		return;
+	CHECK_EQ("who asked for it", in_child(hands_one_capability_down), 0);
+	CHECK_EQ("who did not", in_child(may_not_hand_down), 0);
 }
 
 static int parent_death_signal_survives(void)
@@ -159,7 +202,8 @@ TEST(roles)
 	CHECK_STR("unknown", proc_role_name((enum proc_role)99), "none");
 	for (int r = ROLE_NETD; r < ROLE_COUNT; r++)
 		for (int other = ROLE_NETD; other < r; other++)
-			CHECK("each its own", proc_role_uid((enum proc_role)r) != proc_role_uid((enum proc_role)other));
+			CHECK("each its own", proc_role_uid((enum proc_role)r) !=
+						      proc_role_uid((enum proc_role)other));
 }
 
 /* ---- spawning ---- */
@@ -194,7 +238,8 @@ static int shell(const char *command, const struct proc_spec *with, char *out, s
 TEST(a_child_gets_what_was_named)
 {
 	static const char *const env[] = { "A=b", NULL };
-	static const struct proc_spec plain, with_env = { .envp = env }, group = { .own_group = true };
+	static const struct proc_spec plain, with_env = { .envp = env },
+					     group = { .own_group = true };
 	char out[4096];
 
 	setenv("CORDON_TEST_SECRET", "x", 1);
@@ -312,8 +357,10 @@ TEST(ready)
 	CHECK_EQ("pipe", pipe(p), 0);
 	snprintf(name, sizeof(name), "@cordon-test-%d", (int)getpid());
 	memcpy(sun.sun_path + 1, name + 1, strlen(name) - 1);
-	CHECK_EQ("bind", bind(sock, (struct sockaddr *)&sun,
-			      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name))), 0);
+	CHECK_EQ("bind",
+		 bind(sock, (struct sockaddr *)&sun,
+		      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name))),
+		 0);
 	setenv("NOTIFY_SOCKET", name, 1);
 	proc_ready(p[1]);
 	unsetenv("NOTIFY_SOCKET");
