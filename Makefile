@@ -11,7 +11,7 @@ PREFIX  ?= /usr/local
 PYTHON  ?= /usr/bin/python3
 
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wformat=2 \
-	   -Wswitch-enum -Wundef -Wvla -Wwrite-strings $(if $(WERROR),-Werror)
+	   -Wswitch-enum -Wundef -Wvla -Wwrite-strings -Wno-missing-field-initializers $(if $(WERROR),-Werror)
 HARDEN  := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE \
 	   $(if $(SAN),,-D_FORTIFY_SOURCE=2)
 LDHARD  := -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,--as-needed

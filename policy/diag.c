@@ -76,6 +76,7 @@ static bool diag_room(struct diag *d)
 	return true;
 }
 
+PRINTF_LIKE(6, 0)
 static void diag_add(struct diag *d, bool error, const char *file, size_t line, size_t column,
 		     const char *fmt, va_list ap)
 {
