@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <seccomp.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "base/proc.h"
 
@@ -50,7 +51,9 @@ static const struct proc_syscall table[] = {
 	{ SCMP_SYS(rseq), "threads" },
 	{ SCMP_SYS(futex), "locks" },
 	{ SCMP_SYS(sched_yield), "locks" },
+	{ SCMP_SYS(sysinfo), "the C library: qsort asks how much memory there is" },
 	{ SCMP_SYS(sched_getaffinity), "malloc: how many arenas" },
+	{ SCMP_SYS(rt_sigaction), "the C library, before the first thread" },
 	{ SCMP_SYS(rt_sigprocmask), "threads start with signals blocked" },
 	{ SCMP_SYS(rt_sigreturn), "signals" },
 	{ SCMP_SYS(restart_syscall), "after SIGSTOP" },
@@ -83,7 +86,9 @@ static int unix_sockets_only(void)
 
 int front_confine(void)
 {
-	int r = unix_sockets_only();
+	int r;
 
+	tzset();		/* the C library reads the time zone's file once, even for UTC */
+	r = unix_sockets_only();
 	return r < 0 ? r : proc_seccomp(table);
 }

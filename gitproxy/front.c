@@ -174,6 +174,16 @@ static int front_loop(const struct front *f)
 	}
 }
 
+static void audit_daemon(const struct front *f, const char *what)
+{
+	struct audit_head h = { .event = "daemon" };
+	struct audit_line l;
+
+	audit_begin(&l, &h);
+	audit_str(&l, "outcome", what);
+	audit_put(f->env.audit, &l);
+}
+
 static int front_open(struct front *f)
 {
 	const struct front_spec *spec = f->spec;
@@ -214,8 +224,10 @@ int front_run(const struct front_spec *spec)
 		return r;
 	if (view_wait_ready(f.view, VIEW_MS) < 0)
 		log_line(LOG_WARN, "event=waiting_for_netd");
+	audit_daemon(&f, "start");
 	proc_ready(spec->ready_fd);
 	r = front_loop(&f);
+	audit_daemon(&f, r < 0 ? "failed" : "stop");
 	audit_tick(f.env.audit, true);
 	return r;
 }

@@ -57,6 +57,7 @@ static const struct proc_syscall table[] = {
 	{ SCMP_SYS(rseq), "threads" },
 	{ SCMP_SYS(futex), "locks" },
 	{ SCMP_SYS(sched_yield), "locks" },
+	{ SCMP_SYS(sysinfo), "the C library: qsort asks how much memory there is" },
 	{ SCMP_SYS(sched_getaffinity), "malloc: how many arenas" },
 	{ SCMP_SYS(rt_sigaction), "libcurl: SIGPIPE" },
 	{ SCMP_SYS(rt_sigprocmask), "threads start with signals blocked" },
