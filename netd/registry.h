@@ -36,6 +36,7 @@ struct sandbox {
 	uint8_t mac[6];
 	struct addr addr[2];		/* v4, v6; family 0: none */
 	int link;			/* interface index as last seen; 0: not there */
+	int stray;			/* index of a link that left its name; 0: none. It must stay down */
 	bool link_up, downed;		/* downed: taken down by us, to be taken up again */
 	struct sandbox_wild *wild;	/* wildcard names it uses; limits.names of its profile */
 	size_t n_wild;

@@ -15,6 +15,7 @@
 #include "netd/sandboxes.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -180,7 +181,24 @@ static void link_down(struct netd *n, struct sandbox *s, const char *what)
 static void link_lost(struct netd *n, struct sandbox *s)
 {
 	link_down(n, s, "interface lost");
+	s->stray = s->downed ? s->link : 0;
 	s->link = 0;
+}
+
+/* Whoever renamed it may take it up afterwards. Back under its name it is no stray any more. */
+static void check_stray(struct sandbox *s)
+{
+	char name[IF_NAMESIZE];
+	struct rtnl_link link;
+
+	if (!if_indextoname((unsigned)s->stray, name) || !strcmp(name, s->interface)) {
+		s->stray = 0;
+		return;
+	}
+	if (rtnl_link_get(name, &link) < 0 || link.index != s->stray || !link.up)
+		return;
+	log_line(LOG_WARN, "event=stray_link_down sandbox=%s interface=%s", s->name, name);
+	rtnl_link_set(s->stray, false);
 }
 
 /* A run's interface does not come back, and after a restart nobody else would remove it. */
@@ -218,6 +236,8 @@ static void check_link(struct netd *n, struct sandbox *s)
 
 	if (s->link && (r < 0 || link.index != s->link))
 		link_lost(n, s);
+	if (s->stray)
+		check_stray(s);
 	if (r == -ENODEV)
 		run_ended(n, s);
 	else if (r >= 0)
