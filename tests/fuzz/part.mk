@@ -6,6 +6,7 @@
 FUZZLINK := -fsanitize=fuzzer
 
 define fuzzer
+$(if $(filter fuzz_$(1),$(FUZZERS)),$(error two fuzzers are called $(1)))
 FUZZERS += fuzz_$(1)
 REPLAYS += replay_$(1)
 fuzz_$(1)_SRC := tests/fuzz/fuzz_$(1).c $(2)
