@@ -5,14 +5,14 @@
  * while it is still root; then it becomes the user, and as the user (so that nothing the user could not
  * reach is opened for them) works out the mounts and becomes bubblewrap, which makes the user, mount, pid,
  * ipc and uts namespaces. The network namespace belongs to the host's user namespace, so no root inside
- * has any right over it. INT, QUIT, TERM and HUP are ignored in bubblewrap, else Ctrl-C would end it and
- * with it the command at once; `env` gives the command their defaults back.
+ * has any right over it.
  */
 #include "cli/run_jail.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
@@ -94,10 +94,6 @@ static void add_namespaces(struct argument_list *a, const struct jail *j)
 		arg(a, "%s", fixed[i]);
 	if (!j->terminal)
 		arg(a, "--new-session");
-	if (j->info_fd >= 0) {
-		arg(a, "--info-fd");
-		arg(a, "%d", j->info_fd);
-	}
 	arg(a, "--seccomp");
 	arg(a, "%d", j->seccomp_fd);
 }
@@ -181,8 +177,7 @@ static void add_environment(struct argument_list *a, const struct jail *j)
 static void add_command(struct argument_list *a, const struct jail *j)
 {
 	arg(a, "--");
-	arg(a, "/usr/bin/env");
-	arg(a, "--default-signal=HUP,INT,QUIT,TERM");
+	arg(a, "/usr/bin/env");		/* says which command is missing, and 127 */
 	arg(a, "--");
 	for (char *const *w = j->words; *w; w++)
 		arg(a, "%s", *w);
@@ -191,7 +186,7 @@ static void add_command(struct argument_list *a, const struct jail *j)
 /* bubblewrap closes what it was told to use; everything else must not even get there. */
 static int keep_descriptors(const struct jail *j)
 {
-	const int kept[] = { j->info_fd, j->seccomp_fd, j->file_fd[0], j->file_fd[1], j->file_fd[2] };
+	const int kept[] = { j->seccomp_fd, j->file_fd[0], j->file_fd[1], j->file_fd[2] };
 
 	if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
 		return -errno;
@@ -201,17 +196,22 @@ static int keep_descriptors(const struct jail *j)
 	return 0;
 }
 
-/* Signals for bubblewrap: nothing blocked, and what a terminal sends does not end it. */
-static void set_signals(void)
+/* What the run blocked and ignored is not the command's business. */
+static void reset_signals(void)
 {
-	static const int ignored[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
 	sigset_t none;
 
-	for (size_t i = 0; i < ARRAY_SIZE(ignored); i++)
-		signal(ignored[i], SIG_IGN);
 	signal(SIGPIPE, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* The kernel tells of the parent's end from now on; it may have come before. */
+static bool parent_is_there(const struct jail *j)
+{
+	struct pollfd p = { .fd = j->parent_fd, .events = POLLIN };
+
+	return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && poll(&p, 1, 0) == 0;
 }
 
 static int become_user(const struct jail *j)
@@ -220,9 +220,7 @@ static int become_user(const struct jail *j)
 
 	if (r < 0)
 		return cli_fail("run: cannot become user %s: %s", j->user->name, strerror(-r));
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return cli_fail("run: prctl: %s", strerror(errno));
-	if (getppid() != j->parent)
+	if (!parent_is_there(j) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return EXIT_REFUSED;		/* nobody is left to clean up after us */
 	if (chdir(j->cwd) < 0)
 		return cli_fail("run: working directory %s: %s for user %s: start in one that user can reach",
@@ -249,7 +247,7 @@ int jail_exec(struct jail *j)
 	r = keep_descriptors(j);
 	if (r < 0)
 		return cli_fail("run: descriptors: %s", strerror(-r));
-	set_signals();
+	reset_signals();
 	execv(bwrap_path(), a.v);
 	return cli_fail("run: %s: %s", bwrap_path(), strerror(errno));
 }

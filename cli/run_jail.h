@@ -23,8 +23,8 @@ struct jail {
 	const struct text_list *rw;		/* absolute or relative to cwd */
 	char *const *words;			/* the command, NULL-terminated */
 	char cwd[4096];
-	pid_t parent;				/* the run: what is below ends with it */
-	int info_fd;				/* bubblewrap writes the child's pid here; -1: not wanted */
+	pid_t parent;				/* the run */
+	int parent_fd;				/* a socket whose other end it has */
 	bool terminal;				/* one of 0, 1, 2 is a terminal: keep its job control */
 	char file_path[JAIL_FILES][4096];	/* "": not replaced */
 	int file_fd[JAIL_FILES];

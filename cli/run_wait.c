@@ -4,7 +4,8 @@
  * Theory of operation: signals come through a signalfd. What a terminal sends has reached the command
  * already when it shares our session, so only signals from processes (or all, without a terminal: then the
  * command has a session of its own) are passed on, to the command itself, which is the only child of
- * bubblewrap's reaper. A signal that comes before there is a command ends bubblewrap. TERM and HUP are
+ * bubblewrap's reaper. (bubblewrap is the first process of a pid namespace, as is its reaper: the signals
+ * of a terminal do not end them.) A signal that comes before there is a command ends bubblewrap. TERM and HUP are
  * followed by KILL after ten seconds, for whoever sends them wants the sandbox to be gone.
  * When netd goes away the registration goes with it; it is made again as soon as netd is back, and until
  * then the ruleset keeps the link closed.
@@ -55,19 +56,6 @@ static uint64_t now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-/* bubblewrap writes {"child-pid": N} once; N is its reaper, process 1 of the namespace. */
-static pid_t reaper(const struct run_wait *w)
-{
-	char text[256], *at;
-	ssize_t n = w->info_fd < 0 ? -1 : read(w->info_fd, text, sizeof(text) - 1);
-
-	if (n <= 0)
-		return 0;
-	text[n] = 0;
-	at = strstr(text, "\"child-pid\":");
-	return at ? (pid_t)strtol(at + strlen("\"child-pid\":"), NULL, 10) : 0;
-}
-
 static pid_t only_child(pid_t pid)
 {
 	char path[64], text[32] = "";
@@ -79,14 +67,21 @@ static pid_t only_child(pid_t pid)
 	return (pid_t)strtol(text, NULL, 10);
 }
 
-static void pass_on(struct run_wait *w, int sig)
+/* bubblewrap, its reaper, the command; 0: there is none yet. */
+static pid_t command_of(const struct run_wait *w)
 {
-	pid_t r = w->command ? 0 : reaper(w);
+	pid_t reaper = only_child(w->child);
 
-	if (r > 0)
-		w->command = only_child(r);
-	if (w->command > 0) {
-		kill(w->command, sig);
+	return reaper > 0 ? only_child(reaper) : 0;
+}
+
+static void pass_on(struct run_wait *w, int sig, bool from_terminal)
+{
+	pid_t command = command_of(w);
+
+	if (command > 0) {
+		if (!from_terminal)
+			kill(command, sig);
 		return;
 	}
 	w->ended_by = sig;
@@ -101,8 +96,7 @@ static uint64_t on_signal(struct run_wait *w, uint64_t deadline)
 	while (read(w->signals, &si, sizeof(si)) == sizeof(si)) {
 		int sig = (int)si.ssi_signo;
 
-		if (!w->terminal || si.ssi_code != SI_KERNEL)
-			pass_on(w, sig);
+		pass_on(w, sig, w->terminal && si.ssi_code == SI_KERNEL);
 		if ((sig == SIGTERM || sig == SIGHUP) && !deadline)
 			deadline = now_ms() + GRACE_MS;
 	}

@@ -10,12 +10,11 @@
 /* What is watched. control may become -1: the caller's lost() is asked to make a new one. */
 struct run_wait {
 	pid_t child;			/* bubblewrap */
-	int pidfd, signals, info_fd;
+	int pidfd, signals;
 	bool terminal;
 	int control;			/* netd's connection; owned by the caller, replaced by lost() */
 	int (*lost)(void *owner);	/* a new connection, or -errno: asked again later */
 	void *owner;
-	pid_t command;			/* 0: not known yet */
 	int ended_by;			/* a signal that ended it before there was a command */
 };
 
