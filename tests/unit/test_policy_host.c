@@ -1,0 +1,321 @@
+/*
+ * test_policy_host.c - the host configuration, sets of profiles, and the examples that are shipped
+ *
+ * Runs in the repository's root (for deploy/examples). Files are made in a directory of its own.
+ */
+#include "tests/unit/check.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "policy/host_config.h"
+
+static char dir[] = "/tmp/cordon-test-XXXXXX";
+static char config_file[64], profiles_dir[64];
+
+static void put(const char *path, const char *text, size_t n)
+{
+	FILE *to = fopen(path, "w");
+
+	if (!to || fwrite(text, 1, n, to) != n || fclose(to))
+		abort();
+}
+
+static const char *profile_path(const char *file)
+{
+	static char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", profiles_dir, file);
+	return path;
+}
+
+/* One directory for the whole program, with the profile `agent`. */
+__attribute__((constructor)) static void directory_make(void)
+{
+	if (!mkdtemp(dir))
+		abort();
+	snprintf(config_file, sizeof(config_file), "%s/cordon.yaml", dir);
+	snprintf(profiles_dir, sizeof(profiles_dir), "%s/profiles", dir);
+	if (mkdir(profiles_dir, 0700))
+		abort();
+	put(profile_path("agent.yaml"), W("version: 1\nsandbox: {}\n"));
+}
+
+__attribute__((destructor)) static void directory_remove(void)
+{
+	unlink(profile_path("agent.yaml"));
+	rmdir(profiles_dir);
+	unlink(config_file);
+	rmdir(dir);
+}
+
+/* What was said, without the file's name, in *ret_said (heap). */
+static struct host_config *load(const char *text, size_t n, char **ret_said)
+{
+	AUTO(diag) struct diag *d = NULL;
+	struct host_config *c = NULL;
+	size_t said;
+	FILE *to = open_memstream(ret_said, &said);
+	int err;
+
+	if (!to || diag_new(&d))
+		abort();
+	put(config_file, text, n);
+	err = host_config_load(config_file, d, &c);
+	diag_print(d, to);
+	fclose(to);
+	CHECK_EQ(*ret_said, c != NULL, err == 0);
+	CHECK_EQ(*ret_said, err == 0, diag_errors(d) == 0);
+	return c;
+}
+
+static void check_prefix(const char *what, const struct prefix *p, const char *want)
+{
+	char text[ADDR_TEXT_MAX];
+
+	prefix_format(p, text);
+	CHECK_STR(what, text, want);
+}
+
+TEST(one_line_is_a_configuration)
+{
+	AUTO(mem) char *said = NULL;
+	AUTO(host_config) struct host_config *c = load(W("version: 1\n"), &said);
+	struct policy_site site;
+
+	CHECK_STR("nothing to say", said, "");
+	if (!c)
+		return;
+	check_prefix("pool", &c->pool.v4, "198.18.0.0/15");
+	check_prefix("pool", &c->pool.v6, "fd63:6f72:646f::/64");
+	check_prefix("run", &c->run4, "10.199.0.0/16");
+	check_prefix("run", &c->run6, "fd63:6f72:6472::/64");
+	CHECK_EQ("run networks are sandbox networks", c->n_networks, 2);
+	CHECK_EQ("uplinks: default routes", c->n_uplinks, 0);
+	CHECK_EQ("patterns", c->n_interfaces, 2);
+	CHECK_STR("first pattern", c->interfaces[0], "tap*");
+	CHECK_EQ("system resolvers", c->n_dns_upstream, 0);
+	CHECK_EQ("port", c->dns_upstream_port, 53);
+	CHECK_EQ("timeout", c->dns_timeout_ms, 800);
+	CHECK_STR("run", c->run_dir, "/run/cordon");
+	CHECK_STR("state", c->state_dir, "/var/lib/cordon");
+	CHECK_STR("log", c->log_dir, "/var/log/cordon");
+	CHECK_EQ("CA names", c->n_ca_names, 3);
+	CHECK("system trust", !c->upstream_ca_file);
+	CHECK_EQ("idle", c->idle_ms, 15 * 60 * 1000);
+	CHECK_EQ("total", c->total_ms, 6 * 3600 * 1000);
+	CHECK("observe is off", !c->observe_permitted);
+	CHECK_STR("profiles are beside it", c->profiles_dir, profiles_dir);
+	site = host_config_site(c);
+	CHECK_EQ("the site has the CA's names", site.n_ca_names, 3);
+	CHECK_EQ("and the groups", site.n_nested_groups, 1);
+}
+
+TEST(what_names_may_not_resolve_to)
+{
+	static const struct { const char *text; enum address_class want; } rows[] = {
+		{ "127.0.0.1", ADDRESS_FORBIDDEN }, { "10.1.2.3", ADDRESS_FORBIDDEN }, { "10.199.4.4", ADDRESS_FORBIDDEN },
+		{ "10.2.0.1", ADDRESS_PRIVATE }, { "100.127.1.1", ADDRESS_FORBIDDEN }, { "fd00:77::1", ADDRESS_FORBIDDEN },
+		{ "8.8.8.8", ADDRESS_PUBLIC },
+	};
+	AUTO(mem) char *said = NULL;
+	AUTO(host_config) struct host_config *c = load(
+		W("version: 1\nsandbox_networks: [10.1.0.0/16]\n"
+		  "addresses: {ipv4: 100.126.0.0/15, ipv6: 'fd00:77::/64'}\n"), &said);
+
+	CHECK_STR("nothing to say", said, "");
+	for (size_t i = 0; c && i < ARRAY_SIZE(rows); i++) {
+		struct address_context ctx = host_config_site(c).addresses;
+		struct addr a;
+
+		CHECK(rows[i].text, addr_parse(rows[i].text, &a));
+		CHECK_EQ(rows[i].text, address_classify(&a, &ctx), rows[i].want);
+	}
+}
+
+TEST(everything_given)
+{
+	static const char text[] =
+		"version: 1\nuplink: [eth0, wlan0]\nsandbox_interfaces: ['vm*', br-x]\n"
+		"dns: {upstream: ['9.9.9.9:5353', '[2620:fe::fe]:5353'], timeout: 2s, zones: {Corp.Example: [10.0.0.53, 'fd00::53']}}\n"
+		"hosts: {Git.Internal.: 100.64.1.2, v6.internal: 'fd00::7'}\n"
+		"sandbox_networks: [10.1.0.0/16, 'fd00:1::/48', 10.199.0.0/16]\n"
+		"directories: {run: /tmp/r, state: /tmp/s, log: /tmp/l}\n"
+		"ca: {names: [GitHub.com, git.corp.example]}\nobserve: forbidden\naudit: {journald: false}\n"
+		"git:\n  upstream_ca_file: /etc/ca.pem\n  upstream_proxy: none\n  explicit_route: {port: 0}\n"
+		"  timeouts: {connect: 1s, first_byte: 500ms, idle: 1m, total: 1h}\n  nested_groups: [Git.Corp.Example]\n"
+		"sandboxes:\n"
+		"  - {name: vm0, interface: vm0, mac: '06:00:AC:10:00:02', ipv4: 10.1.0.2, ipv6: 'fd00:1::2', profile: agent}\n"
+		"  - {name: vm1, interface: vm1, mac: '06:00:ac:10:00:03', ipv4: 10.1.0.3, profile: agent, dhcp: false}\n";
+	AUTO(mem) char *said = NULL;
+	AUTO(host_config) struct host_config *c = load(text, sizeof(text) - 1, &said);
+
+	CHECK_STR("nothing to say", said, "");
+	if (!c)
+		return;
+	CHECK_EQ("uplinks", c->n_uplinks, 2);
+	CHECK_EQ("resolvers", c->n_dns_upstream, 2);
+	CHECK_EQ("their port", c->dns_upstream_port, 5353);
+	CHECK_EQ("timeout", c->dns_timeout_ms, 2000);
+	CHECK_STR("zone, canonical", c->zones[0].suffix, "corp.example");
+	CHECK_EQ("its resolvers", c->zones[0].n, 2);
+	CHECK_STR("host, canonical", c->hosts[0].name, "git.internal");
+	CHECK_EQ("its address", c->hosts[1].addr.family, 6);
+	CHECK_EQ("networks, and the one of run that is not there", c->n_networks, 4);
+	CHECK_STR("CA name, canonical", c->ca_names[0], "github.com");
+	CHECK_STR("CA file", c->upstream_ca_file, "/etc/ca.pem");
+	CHECK_EQ("first byte", c->first_byte_ms, 500);
+	CHECK_STR("group host, canonical", c->nested_groups[0], "git.corp.example");
+	CHECK_EQ("sandboxes", c->n_sandboxes, 2);
+	CHECK_EQ("mac", c->sandboxes[0].mac[2], 0xac);
+	CHECK_EQ("v6", c->sandboxes[0].addr[1].family, 6);
+	CHECK_EQ("no v6", c->sandboxes[1].addr[1].family, 0);
+}
+
+TEST(errors)
+{
+	static const struct { const char *what, *text; size_t n; const char *want; } rows[] = {
+		{ "empty", W(""), ":1:1: error: the file is empty" },
+		{ "a profile", W("version: 1\nsandbox: {}\n"), ":2:1: error: unknown key \"sandbox\"; did you mean \"sandboxes\"?" },
+		{ "interface name too long", W("version: 1\nuplink: [abcdefghijklmnop]\n"), ":2:10: error: uplink[]: \"abcdefghijklmnop\" is not an interface" },
+		{ "interface with a quote", W("version: 1\nuplink: ['a\"b']\n"), ":2:10: error: uplink[]: " },
+		{ "uplink pattern", W("version: 1\nuplink: ['eth*']\n"), ":2:9: error: \"eth*\": an uplink is one interface" },
+		{ "uplink is a sandbox", W("version: 1\nuplink: [tap0]\n"), ":2:9: error: uplink tap0 matches sandbox_interfaces (tap*)" },
+		{ "every interface", W("version: 1\nsandbox_interfaces: ['*']\n"), ":2:22: error: sandbox_interfaces[]: \"*\" is not an interface" },
+		{ "loopback", W("version: 1\nsandbox_interfaces: ['l*']\n"), ":2:21: error: \"l*\" matches the loopback" },
+		{ "no interfaces", W("version: 1\nsandbox_interfaces: []\n"), ":2:21: error: sandbox_interfaces is empty" },
+		{ "host bits", W("version: 1\naddresses: {ipv4: 198.18.0.1/15}\n"), ":2:19: error: addresses.ipv4: \"198.18.0.1/15\" is not an IPv4 network" },
+		{ "wrong family", W("version: 1\naddresses: {ipv4: 'fd00::/64'}\n"), ":2:19: error: addresses.ipv4: \"fd00::/64\" is not an IPv4 network" },
+		{ "pool too small", W("version: 1\naddresses: {ipv4: 198.18.0.0/24}\n"), ":2:19: error: addresses.ipv4: too small" },
+		{ "pool and sandboxes", W("version: 1\nsandbox_networks: [198.18.0.0/16]\n"), ":2:19: error: sandbox_networks: 198.18.0.0/16 overlaps 198.18.0.0/15 of addresses" },
+		{ "pool and run", W("version: 1\nrun_addresses: {ipv4: 198.18.0.0/24}\n"), ":2:16: error: run_addresses: 198.18.0.0/24 overlaps" },
+		{ "resolver name", W("version: 1\ndns: {upstream: [dns.google]}\n"), ":2:18: error: dns.upstream: \"dns.google\" is not an address" },
+		{ "resolver port 0", W("version: 1\ndns: {upstream: ['9.9.9.9:0']}\n"), ":2:18: error: dns.upstream: \"9.9.9.9:0\" is not" },
+		{ "resolver port with a sign", W("version: 1\ndns: {upstream: ['9.9.9.9:+53']}\n"), ":2:18: error: dns.upstream: " },
+		{ "IPv6 without brackets is an address", W("version: 1\ndns: {upstream: ['fe80::1%eth0']}\n"), ":2:18: error: dns.upstream: " },
+		{ "two ports", W("version: 1\ndns: {upstream: ['9.9.9.9:5353', 8.8.8.8]}\n"), ":2:34: error: dns.upstream: one port for all (5353)" },
+		{ "system and more", W("version: 1\ndns: {upstream: [system, 8.8.8.8]}\n"), ":2:17: error: dns.upstream: either system or addresses" },
+		{ "no resolver", W("version: 1\ndns: {upstream: []}\n"), ":2:17: error: dns.upstream is empty" },
+		{ "time without unit", W("version: 1\ndns: {timeout: 800}\n"), ":2:16: error: dns.timeout: \"800\" is not a time such as" },
+		{ "time too long", W("version: 1\ndns: {timeout: 1h}\n"), ":2:16: error: dns.timeout: 1h is outside 50ms to 30s" },
+		{ "zone is a URL", W("version: 1\ndns: {zones: {'a/b': [10.0.0.1]}}\n"), ":2:15: error: \"a/b\" is not a host name" },
+		{ "zone without resolver", W("version: 1\ndns: {zones: {a.example: []}}\n"), ":2:26: error: dns.zones: a.example has no resolver" },
+		{ "host is no address", W("version: 1\nhosts: {a.example: b.example}\n"), ":2:20: error: hosts.*: \"b.example\" is not an address" },
+		{ "address as host", W("version: 1\nhosts: {10.0.0.1: 10.0.0.2}\n"), ":2:9: error: \"10.0.0.1\" is not a host name" },
+		{ "relative directory", W("version: 1\ndirectories: {run: run}\n"), ":2:20: error: directories.run: \"run\" is not an absolute path" },
+		{ "CA file", W("version: 1\ngit: {upstream_ca_file: ca.pem}\n"), ":2:25: error: git.upstream_ca_file is an absolute path, or system" },
+		{ "CA name is a wildcard", W("version: 1\nca: {names: ['*.example']}\n"), ":2:13: error: ca.names: \"*.example\" is not a host name" },
+		{ "observe", W("version: 1\nobserve: permitted\n"), ":2:10: error: observe: \"permitted\" is not supported yet" },
+		{ "credentials", W("version: 1\ncredentials: []\n"), ":2:1: error: credentials[] is not supported yet" },
+		{ "metrics", W("version: 1\nmetrics: {listen: x}\n"), ":2:1: error: metrics is not supported yet" },
+		{ "explicit route", W("version: 1\ngit: {explicit_route: {port: 8080}}\n"), ":2:30: error: git.explicit_route.port: \"8080\" is not supported yet" },
+#define VM(rest) W("version: 1\nsandboxes:\n  - {name: vm0, interface: tap0, mac: '06:00:ac:10:00:02'" rest)
+		{ "no such profile", VM(", ipv4: 10.199.0.2, profile: agnet}\n"), ":3:87: error: there is no profile \"agnet\"" },
+		{ "profile is a path", VM(", ipv4: 10.199.0.2, profile: ../agent}\n"), ":3:87: error: sandboxes[].profile: \"../agent\" is not a name" },
+		{ "no address", VM(", profile: agent}\n"), ":3:5: error: a sandbox needs ipv4 or ipv6" },
+		{ "address outside", VM(", ipv4: 10.9.0.2, profile: agent}\n"), ":3:66: error: 10.9.0.2 is outside sandbox_networks" },
+		{ "no profile", VM(", ipv4: 10.199.0.2}\n"), ":3:5: error: sandboxes[].profile is missing" },
+		{ "short mac", W("version: 1\nsandboxes: [{name: a, interface: tap0, mac: '6:0:ac:10:0:2', ipv4: 10.199.0.2, profile: agent}]\n"),
+		  ":2:45: error: sandboxes[].mac: \"6:0:ac:10:0:2\" is not an Ethernet address" },
+		{ "other interface", W("version: 1\nsandboxes: [{name: a, interface: eth1, mac: '06:00:ac:10:00:02', ipv4: 10.199.0.2, profile: agent}]\n"),
+		  ":2:34: error: interface eth1 matches none of sandbox_interfaces" },
+		{ "name twice", VM(", ipv4: 10.199.0.2, profile: agent}\n  - {name: vm0, interface: tap1, mac: '06:00:ac:10:00:03', ipv4: 10.199.0.3, profile: agent}\n"),
+		  ":4:5: error: a second sandbox with the name vm0" },
+		{ "address twice", VM(", ipv4: 10.199.0.2, profile: agent}\n  - {name: vm1, interface: tap1, mac: '06:00:ac:10:00:03', ipv4: 10.199.0.2, profile: agent}\n"),
+		  ":4:5: error: vm1 has an address of vm0" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		AUTO(mem) char *said = NULL;
+		AUTO(host_config) struct host_config *c = load(rows[i].text, rows[i].n, &said);
+
+		CHECK(rows[i].what, !c);
+		if (strncmp(said, config_file, strlen(config_file)) ||
+		    strncmp(said + strlen(config_file), rows[i].want, strlen(rows[i].want)))
+			CHECK_FAIL("%s: said\n%swant\n%s", rows[i].what, said, rows[i].want);
+	}
+}
+
+TEST(files_that_are_not_there)
+{
+	AUTO(diag) struct diag *d = NULL;
+	struct host_config *c = NULL;
+	char line[256];
+
+	CHECK_EQ("new", diag_new(&d), 0);
+	CHECK_EQ("no file", host_config_load("/nonexistent/cordon.yaml", d, &c), -ENOENT);
+	diag_summary(d, line, sizeof(line));
+	CHECK_STR("says which", line, "/nonexistent/cordon.yaml: error: cannot be read: No such file or directory");
+	CHECK_EQ("a directory", host_config_load("/tmp", d, &c), -EISDIR);
+	CHECK_EQ("a device", host_config_load("/dev/zero", d, &c), -EINVAL);
+	CHECK("nothing came back", !c);
+}
+
+TEST(profiles)
+{
+	AUTO(mem) char *said = NULL;
+	AUTO(diag) struct diag *d = NULL;
+	AUTO(host_config) struct host_config *c = load(W("version: 1\n"), &said);
+	struct profile_set set = { 0 }, again = { 0 };
+
+	CHECK_EQ("new", diag_new(&d), 0);
+	put(profile_path("b.yaml"), W("version: 1\nsandbox: {network: {allow: [{host: a.example}]}}\n"));
+	put(profile_path("notes.txt"), W("not a profile"));
+	put(profile_path(".b.yaml.swp"), W("an editor's"));
+	CHECK_EQ("load", profile_set_load(c, d, &set), 0);
+	CHECK_EQ("two", set.n, 2);
+	CHECK_STR("sorted", policy_name(set.policies[0]), "agent");
+	CHECK_STR("sorted", policy_name(set.policies[1]), "b");
+	CHECK_EQ("hash", strlen(set.sha256), 64);
+	put(profile_path("b.yaml"), W("version: 1\nsandbox: {network: {allow: [{host: A.example.}]}} # same\n"));
+	CHECK_EQ("load again", profile_set_load(c, d, &again), 0);
+	CHECK_STR("a comment is no change", again.sha256, set.sha256);
+	profile_set_done(&again);
+	put(profile_path("b.yaml"), W("version: 1\nsandbox: {network: {allow: [{host: b.example}]}}\n"));
+	CHECK_EQ("load changed", profile_set_load(c, d, &again), 0);
+	CHECK("a host is", strcmp(again.sha256, set.sha256) != 0);
+	profile_set_done(&again);
+	put(profile_path("b.yaml"), W("version: 1\nsandbox: {network: {allow: [{hots: b.example}]}}\n"));
+	put(profile_path("Bad Name.yaml"), W("version: 1\nsandbox: {}\n"));
+	CHECK_EQ("errors", profile_set_load(c, d, &again), -EINVAL);
+	CHECK_EQ("of both files", diag_errors(d), 2);
+	CHECK_EQ("and no set", again.n, 0);
+	profile_set_done(&set);
+	unlink(profile_path("b.yaml"));
+	unlink(profile_path("notes.txt"));
+	unlink(profile_path(".b.yaml.swp"));
+	unlink(profile_path("Bad Name.yaml"));
+}
+
+TEST(examples)
+{
+	AUTO(diag) struct diag *d = NULL;
+	AUTO(host_config) struct host_config *c = NULL;
+	struct profile_set set = { 0 };
+	char line[256];
+
+	CHECK_EQ("new", diag_new(&d), 0);
+	CHECK_EQ("configuration", host_config_load("deploy/examples/cordon.yaml", d, &c), 0);
+	if (c)
+		CHECK_EQ("profiles", profile_set_load(c, d, &set), 0);
+	diag_summary(d, line, sizeof(line));
+	CHECK_STR("no error", line, "no errors");
+	CHECK_EQ("and no warning", diag_warnings(d), 0);
+	CHECK_EQ("default and agent", set.n, 2);
+	profile_set_done(&set);
+}
+
+TEST(schema_reference)
+{
+	AUTO(mem) char *text = NULL;
+	size_t n = 0;
+	FILE *to = open_memstream(&text, &n);
+
+	policy_print_schema(to);
+	fclose(to);
+	CHECK("profile keys", strstr(text, "| `sandbox.network.allow[].host` |"));
+	CHECK("host keys", strstr(text, "| `dns.timeout` | a time such as"));
+	CHECK("defaults", strstr(text, "| 198.18.0.0/15 |"));
+	CHECK("what is not there yet", strstr(text, "(not supported yet)"));
+}
