@@ -5,7 +5,7 @@
  * sockets of the service address (IP_TRANSPARENT) and c-ares' channels; then it becomes its role without
  * any capability, and allows itself only the system calls below. From then on everything hangs on one
  * loop: questions, upstream answers, and the connection to netd, which is made anew for ever. Until the
- * first snapshot is complete, and whenever netd is away, questions are answered with SERVFAIL.
+ * first snapshot is complete, and whenever netd is away, questions wait a moment and then get SERVFAIL.
  *
  * It never writes to the kernel's tables, and answers no address that netd has not acknowledged.
  */
@@ -31,7 +31,7 @@
 #include "policy/host_config.h"
 #include "policy/view.h"
 
-enum { RECONNECT_MS = 100, AUDIT_TICK_MS = 1000, FILES_MAX = 4096 };
+enum { RECONNECT_MIN_MS = 10, RECONNECT_MAX_MS = 500, AUDIT_TICK_MS = 1000, FILES_MAX = 4096 };
 
 struct daemon {
 	struct host_config *config;
@@ -47,6 +47,7 @@ struct daemon {
 	struct timer reconnect, tick;
 	int ready_fd;			/* until the first snapshot: then who started us is told; -1 */
 	bool away;			/* told once that netd is away */
+	uint32_t retry_ms;
 };
 
 static const struct proc_syscall syscalls[] = {
@@ -113,7 +114,8 @@ static void netd_lost(struct daemon *d, int error)
 	if (!d->away)
 		log_line(LOG_WARN, "event=netd_lost errno=%d", -error);
 	d->away = true;
-	loop_arm(d->loop, &d->reconnect, RECONNECT_MS);
+	loop_arm(d->loop, &d->reconnect, d->retry_ms);
+	d->retry_ms = d->retry_ms * 2 < RECONNECT_MAX_MS ? d->retry_ms * 2 : RECONNECT_MAX_MS;
 }
 
 static void on_netd(struct loop *l, struct watch *w, uint32_t events)
@@ -131,6 +133,8 @@ static void on_netd(struct loop *l, struct watch *w, uint32_t events)
 	log_line(LOG_NOTE, "event=netd_ready");
 	proc_ready(d->ready_fd);		/* not before: without a picture every answer is SERVFAIL */
 	d->ready_fd = -1;
+	d->retry_ms = RECONNECT_MIN_MS;
+	service_view_ready(d->service);
 }
 
 static void on_reconnect(struct loop *l, struct timer *t)
@@ -274,6 +278,7 @@ static int serve(struct daemon *d)
 
 	if (r < 0)
 		return 1;
+	d->retry_ms = RECONNECT_MIN_MS;
 	d->reconnect.fn = on_reconnect;
 	d->tick.fn = on_tick;
 	on_reconnect(d->loop, &d->reconnect);

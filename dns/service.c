@@ -7,8 +7,10 @@
  * which calls back. The decision is made again at that moment: if the sandbox has another policy by
  * then, or none, it gets SERVFAIL and asks again.
  *
- * Without a view (netd away, snapshot not complete) every question is SERVFAIL: clients try again, and
- * nothing is decided by a picture that may be old. An address that is no sandbox's is not answered.
+ * Without a view (netd away, snapshot not complete) nothing is decided by a picture that may be old.
+ * Questions are parked, since netd is mostly back in less time than a stub resolver takes to give up
+ * after a SERVFAIL; what still waits after PARK_MS, or finds no room, gets SERVFAIL. Once there is a view,
+ * an address that is no sandbox's is not answered.
  *
  * A sandbox's refusals are exact in number, but not each gets a line: beyond the policy's
  * audit_lines_per_second they are counted under the name "*", so that random names cannot fill the disk.
@@ -20,7 +22,8 @@
 #include "dns/report.h"
 #include "policy/mark.h"
 
-enum { WAITS_MAX = 4096, WAITS_PER_SANDBOX = 128 };
+enum { WAITS_MAX = 4096, WAITS_PER_SANDBOX = 128, PARKED_MAX = 512, PARK_MS = 1500, PARK_TICK_MS = 100 };
+enum { NOBODY = 0 };			/* an id that no sandbox has: for who cannot be told yet */
 
 struct bucket {				/* tokens, in thousandths; refilled by the millisecond */
 	uint32_t tokens;
@@ -31,13 +34,14 @@ struct tally {				/* of one sandbox id */
 	uint16_t waits, connections;
 };
 
-struct waiting {			/* a question that waits for a pin */
+struct waiting {			/* a question that waits for a pin, or for the view */
 	struct resolver_wait wait;
 	struct service *owner;
 	uint16_t sandbox;
+	uint64_t deadline_ms;		/* parked: when it is given up */
 	struct client client;
 	struct query query;
-	struct waiting *next_free;
+	struct waiting *next;		/* of the free ones, or of the parked ones */
 };
 
 struct service {
@@ -47,6 +51,8 @@ struct service {
 	struct audit *audit;
 	struct tally *tallies;		/* by sandbox id; touched pages only */
 	struct waiting *waits, *free_waits;
+	struct waiting *parked, **parked_end;
+	struct timer park_tick;
 	struct { service_late_fn *fn; void *owner; } late[CLIENT_KINDS];
 };
 
@@ -96,71 +102,137 @@ static enum service_result reply_rcode(const struct client *c, const struct quer
 	return reply(c, q, &a, out, ret_n);
 }
 
-/* --- waiting for a pin ------------------------------------------------------------------------------ */
+/* --- waiting, for a pin or for the view ------------------------------------------------------------- */
+
+static struct waiting *waiting_new(struct service *s, uint16_t sandbox, uint16_t max, const struct client *c,
+				   const struct query *q)
+{
+	struct waiting *w = s->free_waits;
+
+	if (!w || s->tallies[sandbox].waits >= max)
+		return NULL;
+	s->free_waits = w->next;
+	s->tallies[sandbox].waits++;
+	*w = (struct waiting){ .owner = s, .sandbox = sandbox, .client = *c, .query = *q };
+	return w;
+}
 
 static void waiting_free(struct waiting *w)
 {
 	struct service *s = w->owner;
 
 	s->tallies[w->sandbox].waits--;
-	w->next_free = s->free_waits;
+	w->next = s->free_waits;
 	s->free_waits = w;
 }
 
+static void send_late(struct service *s, const struct client *c, const uint8_t *out, size_t n)
+{
+	if (s->late[c->kind].fn)
+		s->late[c->kind].fn(s->late[c->kind].owner, c, out, n);
+}
+
+static void answer_late(struct service *s, const struct client *c, const struct query *q, const struct answer *a)
+{
+	uint8_t out[DNS_REPLY_MAX];
+	size_t n = 0;
+
+	reply(c, q, a, out, &n);
+	send_late(s, c, out, n);
+}
+
+static bool park(struct service *s, const struct client *c, const struct query *q)
+{
+	struct waiting *w = waiting_new(s, NOBODY, PARKED_MAX, c, q);
+
+	if (!w)
+		return false;
+	w->deadline_ms = loop_now(s->loop) + PARK_MS;
+	w->next = NULL;
+	*s->parked_end = w;
+	s->parked_end = &w->next;
+	if (!s->park_tick.due_ms)
+		loop_arm(s->loop, &s->park_tick, PARK_TICK_MS);
+	return true;
+}
+
+static struct waiting *parked_first(struct service *s)
+{
+	struct waiting *w = s->parked;
+
+	if (!w)
+		return NULL;
+	s->parked = w->next;
+	if (!s->parked)
+		s->parked_end = &s->parked;
+	return w;
+}
+
+static void answer_without_view(struct service *s, const struct client *c, const struct query *q,
+				struct answer *ret)
+{
+	answer_not_ready(ret);
+	refused(s, NULL, c, q, ret->reason, ret->rule, NULL);
+}
+
+static void service_on_park_tick(struct loop *l, struct timer *t)
+{
+	struct service *s = container_of(t, struct service, park_tick);
+	struct waiting *w;
+	struct answer a;
+
+	while (s->parked && s->parked->deadline_ms <= loop_now(l)) {
+		w = parked_first(s);
+		answer_without_view(s, &w->client, &w->query, &a);
+		answer_late(s, &w->client, &w->query, &a);
+		waiting_free(w);
+	}
+	if (s->parked)
+		loop_arm(l, t, PARK_TICK_MS);
+}
+
+/* The outcome may be of another policy than the sandbox has by now: then it asks again. */
 static void waiting_answer(struct waiting *w, const struct outcome *o, struct answer *ret)
 {
 	struct service *s = w->owner;
 	struct view_sandbox sb;
-	bool known = view_sandbox_of(s->view, &w->client.guest, &sb);
 
-	if (known && sb.id == w->sandbox && sb.policy == outcome_policy(o))
+	if (!view_sandbox_of(s->view, &w->client.guest, &sb)) {
+		answer_without_view(s, &w->client, &w->query, ret);
+		return;
+	}
+	if (sb.id == w->sandbox && sb.policy == outcome_policy(o))
 		outcome_answer(o, w->query.qtype, loop_now(s->loop), ret);
 	else
 		answer_not_ready(ret);
 	if (ret->reason != REASON_NONE)
-		refused(s, known ? &sb : NULL, &w->client, &w->query, ret->reason, ret->rule, NULL);
-	if (known)
-		view_sandbox_done(&sb);
+		refused(s, &sb, &w->client, &w->query, ret->reason, ret->rule, NULL);
+	view_sandbox_done(&sb);
 }
 
 static void waiting_on_outcome(struct resolver_wait *rw, const struct outcome *o)
 {
 	struct waiting *w = container_of(rw, struct waiting, wait);
 	struct service *s = w->owner;
-	struct client client = w->client;
-	uint8_t out[DNS_REPLY_MAX];
 	struct answer a;
-	size_t n = 0;
 
-	waiting_answer(w, o, &a);
-	reply(&w->client, &w->query, &a, out, &n);
+	if (view_ready(s->view) || !park(s, &w->client, &w->query)) {
+		waiting_answer(w, o, &a);
+		answer_late(s, &w->client, &w->query, &a);
+	}
 	waiting_free(w);
-	if (s->late[client.kind].fn)
-		s->late[client.kind].fn(s->late[client.kind].owner, &client, out, n);
-}
-
-static struct waiting *waiting_new(struct service *s, uint16_t sandbox, const struct client *c,
-				   const struct query *q)
-{
-	struct waiting *w = s->free_waits;
-
-	if (!w || s->tallies[sandbox].waits >= WAITS_PER_SANDBOX)
-		return NULL;
-	s->free_waits = w->next_free;
-	s->tallies[sandbox].waits++;
-	*w = (struct waiting){ .owner = s, .sandbox = sandbox, .client = *c, .query = *q };
-	w->wait.fn = waiting_on_outcome;
-	return w;
 }
 
 static enum service_result wait_for_pin(struct service *s, const struct view_sandbox *sb, const struct client *c,
 					const struct query *q, const struct name_decision *d, uint8_t *out,
 					size_t *ret_n)
 {
-	struct waiting *w = waiting_new(s, sb->id, c, q);
+	struct waiting *w = waiting_new(s, sb->id, WAITS_PER_SANDBOX, c, q);
 	enum reason reason = w ? REASON_INTERNAL_ERROR : REASON_RATE_LIMITED;
 	struct answer a;
 
+	if (w)
+		w->wait.fn = waiting_on_outcome;
 	if (w && resolver_wait(s->resolver, sb, q->name, d, &w->wait))
 		return SERVICE_LATER;
 	if (w)
@@ -248,10 +320,11 @@ static enum service_result query_unknown(struct service *s, const struct client 
 		refused(s, NULL, c, NULL, REASON_SOURCE_SPOOFED, "default", "unknown sandbox");
 		return SERVICE_SILENT;
 	}
-	refused(s, NULL, c, NULL, REASON_INTERNAL_ERROR, "default", "no policy yet");
 	if (message_query(in, &q) != QUERY_OK)
 		return SERVICE_SILENT;
-	answer_not_ready(&a);
+	if (park(s, c, &q))
+		return SERVICE_LATER;
+	answer_without_view(s, c, &q, &a);
 	return reply(c, &q, &a, out, ret_n);
 }
 
@@ -269,14 +342,37 @@ enum service_result service_query(struct service *s, const struct client *c, str
 	return result;
 }
 
+void service_view_ready(struct service *s)
+{
+	struct waiting *w, again;
+	struct view_sandbox sb;
+	uint8_t out[DNS_REPLY_MAX];
+	enum service_result r;
+	size_t n;
+
+	while (view_ready(s->view) && (w = parked_first(s))) {
+		again = *w;
+		waiting_free(w);
+		n = 0;
+		if (!view_sandbox_of(s->view, &again.client.guest, &sb)) {
+			refused(s, NULL, &again.client, NULL, REASON_SOURCE_SPOOFED, "default", "unknown sandbox");
+			send_late(s, &again.client, out, 0);
+			continue;
+		}
+		r = query_ok(s, &sb, &again.client, &again.query, out, &n);
+		view_sandbox_done(&sb);
+		if (r != SERVICE_LATER)
+			send_late(s, &again.client, out, n);
+	}
+}
+
 bool service_connection_opened(struct service *s, const struct client *c, uint16_t *ret_sandbox)
 {
 	struct view_sandbox sb;
 	bool known = view_sandbox_of(s->view, &c->guest, &sb), ok;
-	struct tally *t = &s->tallies[known ? sb.id : 0];
+	struct tally *t = &s->tallies[known ? sb.id : NOBODY];
 
-	/* Unknown ones share the allowance of id 0, which no sandbox has; their questions get SERVFAIL. */
-	*ret_sandbox = known ? sb.id : 0;
+	*ret_sandbox = known ? sb.id : NOBODY;
 	ok = t->connections < SERVICE_CONNECTIONS_MAX;
 	if (ok)
 		t->connections++;
@@ -322,8 +418,10 @@ int service_new(struct loop *l, struct view *v, struct resolver *r, struct audit
 	s->waits = calloc(WAITS_MAX, sizeof(*s->waits));
 	if (!s->tallies || !s->waits)
 		return -ENOMEM;
+	s->parked_end = &s->parked;
+	s->park_tick.fn = service_on_park_tick;
 	for (size_t i = 0; i < WAITS_MAX; i++) {
-		s->waits[i].next_free = s->free_waits;
+		s->waits[i].next = s->free_waits;
 		s->free_waits = &s->waits[i];
 	}
 	*ret = STEAL(s);
@@ -336,6 +434,7 @@ void service_free(struct service *s)
 		return;
 	for (size_t i = 0; s->waits && i < WAITS_MAX; i++)
 		resolver_cancel(&s->waits[i].wait);
+	loop_disarm(s->loop, &s->park_tick);
 	free(s->tallies);
 	free(s->waits);
 	free(s);

@@ -42,6 +42,9 @@ enum service_result {
 enum service_result service_query(struct service *s, const struct client *c, struct rd in,
 				  uint8_t out[DNS_REPLY_MAX], size_t *ret_n);
 
+/* The view has become ready: questions that were parked meanwhile are answered. */
+void service_view_ready(struct service *s);
+
 /* TCP: may this guest have one more connection; audited when not. Each true needs one _closed(). */
 bool service_connection_opened(struct service *s, const struct client *c, uint16_t *ret_sandbox);
 void service_connection_closed(struct service *s, uint16_t sandbox);

@@ -25,6 +25,7 @@ struct slot {
 };
 struct udp {
 	struct watch watch;
+	struct loop *loop;
 	struct service *service;
 	enum client_kind kind;
 	struct slot slots[UDP_BATCH];
@@ -171,6 +172,7 @@ int udp_new(struct loop *l, struct service *s, enum client_kind kind, int fd, st
 		u->in[i].msg_hdr = (struct msghdr){ .msg_name = &slot->peer, .msg_iov = &slot->in_iov,
 						    .msg_iovlen = 1, .msg_control = slot->control };
 	}
+	u->loop = l;
 	u->service = s;
 	u->kind = kind;
 	u->watch = (struct watch){ .fd = fd, .events = EPOLLIN, .fn = udp_on_readable };
@@ -183,12 +185,12 @@ int udp_new(struct loop *l, struct service *s, enum client_kind kind, int fd, st
 	return 0;
 }
 
-/* After the loop: its watch is gone with it. */
 void udp_free(struct udp *u)
 {
 	if (!u)
 		return;
 	service_set_late(u->service, u->kind, NULL, NULL);
+	loop_del(u->loop, &u->watch);
 	close(u->watch.fd);
 	free(u);
 }

@@ -5,6 +5,7 @@ that answers what a test wants: chains, loops, forged and private addresses.
 """
 
 import contextlib
+import signal
 import socket
 import struct
 import threading
@@ -553,3 +554,38 @@ def test_budget_is_per_sandbox(scripted, script):
     assert 100 <= got <= 1000
     scripted.audit.wait(reason="rate_limited", sandbox="vm0")
     time.sleep(1)								# the budget of tests that follow
+
+
+@row("B17")
+def test_questions_outlive_a_death_of_netd(labs, family):
+    """They wait for the new netd's snapshot and are answered by it: no failure that a client would see."""
+    lab = labs()
+    assert lab.sandbox.resolve("pypi.example", family)
+    lab.audit.mark()
+    server, name = RESOLVER[family] % 13, "killed.evil.example"
+    lab.signal("cordon-netd")
+    replies = [udp_ask(lab.sandbox, family, server, query(n), timeout=5)
+               for n in ("a.files.example", "pypi.example", name)]
+    assert [(r.rcode, r.an) for r in replies] == [(NOERROR, 1), (NOERROR, 1), (NXDOMAIN, 0)]
+    assert not lab.dns.queries(name)
+    lab.audit.only("name_not_allowed", name=name)
+
+
+@row("B17")
+def test_a_dead_resolver_answers_nothing_and_returns(labs, family):
+    lab = labs()
+    lab.signal("cordon-dns")
+    end = time.monotonic() + 5
+    while not (reply := udp_ask(lab.sandbox, family, RESOLVER[family] % 14, query("pypi.example"), timeout=0.2)):
+        assert time.monotonic() < end
+    assert reply.rcode == NOERROR and reply.an == 1
+
+
+def test_without_netd_it_is_servfail(labs):
+    lab = labs()
+    pid, = lab.signal("cordon-netd", signal.SIGSTOP)
+    try:
+        reply = udp_ask(lab.sandbox, 4, "8.8.8.8", query("b.files.example"), timeout=8)
+        assert (reply.rcode, reply.an) == (SERVFAIL, 0)
+    finally:
+        lab.resume(pid)
