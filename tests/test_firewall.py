@@ -24,7 +24,6 @@ def chains(text):
     return found
 
 
-@row("B4")
 @pytest.mark.parametrize("name, rules", sorted(chains(open(RULESET).read()).items()))
 def test_every_chain_ends(name, rules):
     """A chain entered by goto or from a map ends in a verdict without a condition; a base chain
