@@ -1,0 +1,107 @@
+/*
+ * test_keeper_ipc.c - what the two sides of gitproxy believe of each other
+ */
+#include "gitproxy/keeper_ipc.h"
+
+#include "tests/unit/check.h"
+
+static struct keeper_open good_open(void)
+{
+	return (struct keeper_open){ .kind = GP_INFO_REFS, .service = GIT_SERVICE_UPLOAD_PACK,
+				     .host = "github.com", .repo = "acme/widgets", .user_agent = "git/2.39" };
+}
+
+TEST(open)
+{
+	struct keeper_open o = good_open();
+
+	CHECK("as the front makes it", keeper_open_ok(&o));
+#define LIE(what, change) \
+	do { \
+		o = good_open(); \
+		change; \
+		CHECK(what, !keeper_open_ok(&o)); \
+	} while (0)
+	LIE("no kind", o.kind = GP_NONE);
+	LIE("unknown kind", o.kind = 3);
+	LIE("no service", o.service = GIT_SERVICE_NONE);
+	LIE("unknown service", o.service = 3);
+	LIE("unknown protocol", o.git_protocol = 3);
+	LIE("body without a request", o.body_length = 1);
+	LIE("no host", o.host[0] = '\0');
+	LIE("host in capitals", o.host[0] = 'G');
+	LIE("host with a port", strcpy(o.host, "github.com:444"));
+	LIE("host with userinfo", strcpy(o.host, "x@github.com"));
+	LIE("host with a line feed", strcpy(o.host, "github.com\nx"));
+	LIE("address for a host", strcpy(o.host, "127.0.0.1"));
+	LIE("host without an end", memset(o.host, 'a', sizeof(o.host)));
+	LIE("repo with .git", strcpy(o.repo, "acme/widgets.git"));
+	LIE("repo that climbs", strcpy(o.repo, "acme/../x"));
+	LIE("repo with a query", strcpy(o.repo, "acme/widgets?x"));
+	LIE("repo with a percent", strcpy(o.repo, "acme/%77idgets"));
+	LIE("repo without an end", memset(o.repo, 'a', sizeof(o.repo)));
+	LIE("agent with a line feed", strcpy(o.user_agent, "git\r\nX: y"));
+	LIE("agent without an end", memset(o.user_agent, 'a', sizeof(o.user_agent)));
+#undef LIE
+	o = good_open();
+	o.kind = GP_RPC;
+	o.body_length = 1 << 20;
+	CHECK("a request with a body", keeper_open_ok(&o));
+}
+
+TEST(status)
+{
+	struct keeper_status s = { .kind = KEEPER_STATUS, .n_headers = 1,
+				   .header = { { KEEPER_CONTENT_TYPE, "text/plain" } } };
+
+	CHECK("as the keeper makes it", keeper_status_ok(&s));
+	s.header[0].id = KEEPER_HEADER_COUNT;
+	CHECK("unknown header", !keeper_status_ok(&s));
+	s.header[0] = (struct keeper_header){ KEEPER_CONTENT_TYPE, "a\r\nSet-Cookie: x" };
+	CHECK("header with a line feed", !keeper_status_ok(&s));
+	memset(s.header[0].value, 'a', KEEPER_VALUE);
+	CHECK("header without an end", !keeper_status_ok(&s));
+	s = (struct keeper_status){ .kind = KEEPER_STATUS, .n_headers = KEEPER_HEADERS_MAX + 1 };
+	CHECK("too many headers", !keeper_status_ok(&s));
+	s = (struct keeper_status){ .kind = KEEPER_STATUS, .reason = REASON_COUNT };
+	CHECK("unknown reason", !keeper_status_ok(&s));
+	s = (struct keeper_status){ .kind = KEEPER_DATA };
+	CHECK("other kind", !keeper_status_ok(&s));
+}
+
+TEST(cert_and_sign)
+{
+	struct keeper_cert c = { .der_len = KEEPER_DER_MAX };
+	struct keeper_sign s = { .name = "github.com" };
+
+	CHECK("largest", keeper_cert_ok(&c));
+	c.der_len++;
+	CHECK("larger than its array", !keeper_cert_ok(&c));
+	c.der_len = 0;
+	CHECK("empty", !keeper_cert_ok(&c));
+	c.result = 1;
+	CHECK("a result that is neither", !keeper_cert_ok(&c));
+	CHECK("name", keeper_sign_ok(&s));
+	strcpy(s.name, "*.github.com");
+	CHECK("wildcard", !keeper_sign_ok(&s));
+	memset(s.name, 'a', sizeof(s.name));
+	CHECK("name without an end", !keeper_sign_ok(&s));
+}
+
+TEST(headers)
+{
+	char value[KEEPER_VALUE], agent[KEEPER_AGENT], longest[KEEPER_VALUE];
+
+	CHECK_EQ("known", keeper_header_of(rd_str("Cache-Control")), KEEPER_CACHE_CONTROL);
+	CHECK_EQ("cookie", keeper_header_of(rd_str("Set-Cookie")), 0);
+	CHECK_EQ("prefix", keeper_header_of(rd_str("content-type2")), 0);
+	CHECK("value", keeper_value_set(rd_str("no-cache"), value) && !strcmp(value, "no-cache"));
+	CHECK("line feed", !keeper_value_set(rd_str("a\nb"), value) && !value[0]);
+	memset(longest, 'a', sizeof(longest));
+	CHECK("fits", keeper_value_set(rd_of(longest, KEEPER_VALUE - 1), value));
+	CHECK("one too many", !keeper_value_set(rd_of(longest, KEEPER_VALUE), value));
+	keeper_agent_set(rd_str("git/2\x1b[31m\xc3"), agent);
+	CHECK_STR("cleaned", agent, "git/2_[31m_");
+	keeper_agent_set(rd_of(longest, sizeof(longest)), agent);
+	CHECK_EQ("cut", strlen(agent), KEEPER_AGENT - 1);
+}
