@@ -22,3 +22,6 @@ $(eval $(call fuzzer,dns_answer,dns/upstream_answer.c dns/message.c policy/name.
 $(eval $(call fuzzer,packet,netd/packet.c base/addr.c,))
 $(eval $(call fuzzer,policy,$(POLICY_SRC) base/addr.c base/bytes.c,$(POLICY_LIB)))
 $(eval $(call fuzzer,name,policy/name.c policy/known.c base/addr.c base/bytes.c,-lidn2))
+$(eval $(call fuzzer,git_path,gitproxy/git_path.c base/bytes.c,))
+$(eval $(call fuzzer,http_head,gitproxy/http_head.c base/bytes.c,))
+$(eval $(call fuzzer,http_body,gitproxy/http_body.c,-lz))
