@@ -81,7 +81,7 @@ def lab(world):
 
 @pytest.fixture
 def audit(lab):
-    lab.settle_audit()
+    lab.renew()
     return lab.audit
 
 

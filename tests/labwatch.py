@@ -153,7 +153,20 @@ class Audit:
 
     def __init__(self, log_dir):
         self._dir = log_dir
+        self._names = None
         self.mark()
+
+    def watch(self, names):
+        """Only events of these sandboxes (and of none) from now on, shown under their names: {real: shown}."""
+        self._names = names if isinstance(names, dict) else {n: n for n in names}
+        self.mark()
+
+    def _ours(self, event):
+        """The event as a test should see it, or None."""
+        name = event.get("sandbox", "")
+        if not name or self._names is None:
+            return event
+        return {**event, "sandbox": self._names[name]} if name in self._names else None
 
     def _files(self):
         return sorted(glob.glob(os.path.join(self._dir, "*.jsonl")))
@@ -169,8 +182,8 @@ class Audit:
             with open(name, "rb") as f:
                 f.seek(self._from.get(name, 0))
                 for line in f.read().split(b"\n")[:-1]:
-                    event = json.loads(line)
-                    if all(same(event.get(name), want) for name, want in fields.items()):
+                    event = self._ours(json.loads(line))
+                    if event and all(same(event.get(name), want) for name, want in fields.items()):
                         found.append(event)
         return sorted(found, key=lambda e: e.get("ts", ""))
 

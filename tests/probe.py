@@ -17,6 +17,7 @@ import labworld
 LEAK = "leak.evil.example"
 TCP_PORT, UDP_PORT = 443, 4242
 PAUSE = 0.002
+DNS_EVERY = 20		# rounds; the sandbox has a budget of questions, which the test itself needs too
 
 
 def dns_query(name, kind=1, id=0x4c4b):
@@ -64,10 +65,10 @@ class Probe:
         family = socket.AF_INET6 if v6 else socket.AF_INET
         with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as s:
             s.setblocking(False)
-            for payload, address, port in ((b"leak", labworld.SERVICES[v6], UDP_PORT),
-                                           (dns_query(LEAK), labworld.RESOLVERS[v6], 53)):
-                with contextlib.suppress(OSError):
-                    s.sendto(payload, (address, port))
+            with contextlib.suppress(OSError):
+                s.sendto(b"leak", (labworld.SERVICES[v6], UDP_PORT))
+            if self.rounds % DNS_EVERY == 0:
+                s.sendto(dns_query(LEAK), (labworld.RESOLVERS[v6], 53))
         with contextlib.suppress(OSError), socket.socket(family) as s:
             s.settimeout(0.02)
             s.connect((labworld.SERVICES[v6], TCP_PORT))

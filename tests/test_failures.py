@@ -20,7 +20,7 @@ def fetches(lab, family=4):
 
 
 def clones(lab):
-    out = lab.sandbox.git("ls-remote", "https://github.com/acme/widgets", timeout=30)
+    out = lab.sandbox.run(["timeout", "5", "git", "ls-remote", "https://github.com/acme/widgets"])
     return out.returncode == 0
 
 
