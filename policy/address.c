@@ -1,14 +1,15 @@
 /*
  * address.c - what a name may resolve to, and the arithmetic of the synthetic pool
  *
- * Theory of operation: a table of prefixes, first match wins, so metadata addresses inside a private
- * range stand before it. What the table does not name is public. IPv6 forms that carry an IPv4 address
- * are refused outright (no server lives at a v4-mapped, v4-compatible, 6to4 or Teredo address, and
- * RFC 8215 prefixes are local use), except the well-known NAT64 prefix: hosts behind NAT64 see every
- * IPv4 server through it, so there the IPv4 address inside decides, and RFC 6052 s3.1 forbids private
- * ones. The context (pools, sandbox networks, host addresses) is asked for the address and for what it
- * carries. Documentation ranges are left public: nothing is there, and labs use them as the internet.
- * Spec: threats A10, RFC 6890, RFC 4291 s2.5.5, RFC 6052, RFC 3056, RFC 4380.
+ * Theory of operation: a table of prefixes, first match wins, so metadata addresses inside a
+ * private range stand before it. What the table does not name is public. IPv6 forms that carry an
+ * IPv4 address are refused outright (no server lives at a v4-mapped, v4-compatible, 6to4 or Teredo
+ * address, and RFC 8215 prefixes are local use), except the well-known NAT64 prefix: hosts behind
+ * NAT64 see every IPv4 server through it, so there the IPv4 address inside decides, and RFC 6052
+ * s3.1 forbids private ones. The context (pools, sandbox networks, host addresses) is asked for the
+ * address and for what it carries. Documentation ranges are left public: nothing is there, and labs
+ * use them as the internet. Spec: threats A10, RFC 6890, RFC 4291 s2.5.5, RFC 6052, RFC 3056, RFC
+ * 4380.
  */
 #include "policy/address.h"
 
@@ -18,6 +19,7 @@
 
 enum { POOL_SIZE_MAX = 1 << 24 };
 
+/* clang-format off: a table is read in columns */
 #define V4(a, b, c, d) { 4, { a, b, c, d } }
 #define V6(...) { 6, { __VA_ARGS__ } }
 
@@ -60,6 +62,7 @@ static const struct {
 	{ { V6(0xff), 8 }, ADDRESS_FORBIDDEN },				/* multicast */
 	{ { V6(0xfc), 7 }, ADDRESS_PRIVATE },				/* ULA */
 };
+/* clang-format on */
 
 static const struct prefix nat64 = { V6(0x00, 0x64, 0xff, 0x9b), 96 };
 

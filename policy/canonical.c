@@ -1,10 +1,11 @@
 /*
  * canonical.c - print a compiled profile as the one text that stands for it
  *
- * Theory of operation: every key of the schema in the order of the table, defaults written out, names
- * and repositories canonical, rows sorted and merged, ports sorted. Compiling the text gives the same
- * rules, hence the same text: tests and the fuzzer hold it to that. Keys that are not supported yet
- * cannot have a value and are left out. The hash covers the text alone, neither comments nor file name.
+ * Theory of operation: every key of the schema in the order of the table, defaults written out,
+ * names and repositories canonical, rows sorted and merged, ports sorted. Compiling the text gives
+ * the same rules, hence the same text: tests and the fuzzer hold it to that. Keys that are not
+ * supported yet cannot have a value and are left out. The hash covers the text alone, neither
+ * comments nor file name.
  */
 #include "policy/compiled.h"
 
@@ -24,7 +25,8 @@ static void print_rule(FILE *to, const struct rule *r)
 		for (j = i; j < r->n_grants && r->protocols[j] == r->protocols[i]; j++)
 			fprintf(to, "%s%u", j > i ? ", " : "", r->grants[j].port);
 		fprintf(to, "], protocol: %s%s%s}\n", protocol_text(r->protocols[i]),
-			r->private_ok ? ", private: true" : "", r->resolver ? ", resolver: true" : "");
+			r->private_ok ? ", private: true" : "",
+			r->resolver ? ", resolver: true" : "");
 	}
 }
 
@@ -47,8 +49,14 @@ static void print_rules(FILE *to, const struct policy *p, enum verdict v)
 	}
 }
 
-static void print_allow(FILE *to, const struct policy *p) { print_rules(to, p, RULE_ALLOW); }
-static void print_deny(FILE *to, const struct policy *p) { print_rules(to, p, RULE_DENY); }
+static void print_allow(FILE *to, const struct policy *p)
+{
+	print_rules(to, p, RULE_ALLOW);
+}
+static void print_deny(FILE *to, const struct policy *p)
+{
+	print_rules(to, p, RULE_DENY);
+}
 
 static void print_hosts(FILE *to, const struct policy *p)
 {
@@ -66,8 +74,14 @@ static void print_repos(FILE *to, const struct repo_set *s)
 			s->rules[i].host ? "/" : "", s->rules[i].path);
 }
 
-static void print_allowed_repos(FILE *to, const struct policy *p) { print_repos(to, &p->allowed_repos); }
-static void print_denied_repos(FILE *to, const struct policy *p) { print_repos(to, &p->denied_repos); }
+static void print_allowed_repos(FILE *to, const struct policy *p)
+{
+	print_repos(to, &p->allowed_repos);
+}
+static void print_denied_repos(FILE *to, const struct policy *p)
+{
+	print_repos(to, &p->denied_repos);
+}
 
 /* Lists are printed from what was compiled, everything else from the tree. */
 static const struct {

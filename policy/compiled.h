@@ -1,8 +1,8 @@
 /*
  * compiled.h - what a profile is compiled to. Private to policy/.
  *
- * Theory of operation: profile.c fills it, canonical.c prints it, rules.c and policy.c decide with it.
- * Immutable once policy_compile() has returned it.
+ * Theory of operation: profile.c fills it, canonical.c prints it, rules.c and policy.c decide with
+ * it. Immutable once policy_compile() has returned it.
  */
 #ifndef POLICY_COMPILED_H
 #define POLICY_COMPILED_H
@@ -14,30 +14,39 @@
 #include "policy/repo.h"
 
 enum verdict { RULE_DENY = 0, RULE_ALLOW };
-enum protocol { PROTOCOL_NONE = 0, PROTOCOL_SSH, PROTOCOL_TCP, PROTOCOL_TLS, PROTOCOL_UDP, PROTOCOLS };
+enum protocol {
+	PROTOCOL_NONE = 0,
+	PROTOCOL_SSH,
+	PROTOCOL_TCP,
+	PROTOCOL_TLS,
+	PROTOCOL_UDP,
+	PROTOCOLS
+};
 
 /* All rows of one pattern and verdict. A host may hold a million: no fixed arrays. */
 struct rule {
-	char *text;			/* "network.allow: *.files.example" */
-	const char *base;		/* "files.example", the end of text */
+	char *text;	  /* "network.allow: *.files.example" */
+	const char *base; /* "files.example", the end of text */
 	enum pattern_kind kind;
 	enum verdict verdict;
-	struct grant *grants;		/* sorted by protocol and port */
-	enum protocol *protocols;	/* of each grant */
+	struct grant *grants;	  /* sorted by protocol and port */
+	enum protocol *protocols; /* of each grant */
 	size_t n_grants;
 	bool private_ok, resolver;
-	bool git, nested;		/* from git.allowed_hosts */
-	size_t line, column;		/* of its first row */
+	bool git, nested;    /* from git.allowed_hosts */
+	size_t line, column; /* of its first row */
 };
 
-/* What is known of one name: rules whose pattern has it as base, and whether granted names are below it. */
+/* What is known of one name: rules whose pattern has it as base, and whether granted names are
+ * below it. */
 struct slot {
-	const char *name;		/* inside a rule's pattern; NULL: free */
-	const struct rule *rule[2][3];	/* by enum verdict and enum pattern_kind */
+	const char *name;	       /* inside a rule's pattern; NULL: free */
+	const struct rule *rule[2][3]; /* by enum verdict and enum pattern_kind */
 	bool ancestor;
 };
 
-/* Open addressing, at most half full. Names are the policy's, not the sandbox's: any hash will do. */
+/* Open addressing, at most half full. Names are the policy's, not the sandbox's: any hash will do.
+ */
 struct rule_index {
 	struct slot *slots;
 	size_t cap, n;
@@ -53,20 +62,21 @@ struct policy {
 	struct rule_index index;
 	bool git_enabled, all_repos;
 	struct repo_set allowed_repos, denied_repos;
-	char **git_hosts;		/* as written in the policy, canonical, sorted */
+	char **git_hosts; /* as written in the policy, canonical, sorted */
 	size_t n_git_hosts;
 	struct policy_limits limits;
 };
 
-const char *rule_host(const struct rule *r);		/* "*.files.example", as the text has it */
+const char *rule_host(const struct rule *r); /* "*.files.example", as the text has it */
 void rule_free(struct rule *r);
 DEFINE_AUTO(rule, struct rule *, rule_free)
 
-int rule_index_add(struct rule_index *x, const struct rule *r);	/* 0 or -ENOMEM; r must stay */
+int rule_index_add(struct rule_index *x, const struct rule *r); /* 0 or -ENOMEM; r must stay */
 /* The rule of exactly this pattern, or NULL. */
 const struct rule *rule_index_get(const struct rule_index *x, enum verdict v,
 				  const struct name_pattern *p);
-/* The rule of this verdict that a name meets: exact, else the longest suffix (of equal ones, one label). */
+/* The rule of this verdict that a name meets: exact, else the longest suffix (of equal ones, one
+ * label). */
 const struct rule *rule_index_match(const struct rule_index *x, enum verdict v, const char *name);
 /* Mark the names above everything that is granted. After the last rule_index_add(). */
 int rule_index_mark_ancestors(struct rule_index *x, struct rule *const *rules, size_t n);

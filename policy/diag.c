@@ -1,10 +1,11 @@
 /*
  * diag.c - collect errors and warnings, then print them sorted
  *
- * Theory of operation: a list that grows up to DIAG_MAX; what comes after is only counted, since nobody
- * reads a thousand errors and a broken file must not fill memory. Control bytes of a text become '?', so
- * that a file cannot drive the administrator's terminal. An entry that cannot be allocated is counted as
- * an error all the same: running out of memory never turns a refusal into a success.
+ * Theory of operation: a list that grows up to DIAG_MAX; what comes after is only counted, since
+ * nobody reads a thousand errors and a broken file must not fill memory. Control bytes of a text
+ * become '?', so that a file cannot drive the administrator's terminal. An entry that cannot be
+ * allocated is counted as an error all the same: running out of memory never turns a refusal into a
+ * success.
  */
 #include "policy/diag.h"
 
@@ -90,7 +91,8 @@ static void diag_add(struct diag *d, bool error, const char *file, size_t line, 
 		return;
 	diag_clean(text);
 	diag_clean(name);
-	d->entries[d->n] = (struct diag_entry){ STEAL(name), STEAL(text), line, column, d->n, error };
+	d->entries[d->n] =
+		(struct diag_entry){ STEAL(name), STEAL(text), line, column, d->n, error };
 	d->n++;
 }
 
@@ -125,7 +127,8 @@ size_t diag_warnings(const struct diag *d)
 static int diag_order(const void *va, const void *vb)
 {
 	const struct diag_entry *const *a = va, *const *b = vb;
-	const size_t keys[][2] = { { (*a)->line, (*b)->line }, { (*a)->column, (*b)->column },
+	const size_t keys[][2] = { { (*a)->line, (*b)->line },
+				   { (*a)->column, (*b)->column },
 				   { (*a)->order, (*b)->order } };
 	int c = strcmp((*a)->file, (*b)->file);
 

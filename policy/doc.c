@@ -1,14 +1,13 @@
 /*
  * doc.c - read YAML with libyaml's event parser into a tree with positions
  *
- * Theory of operation: libyaml gives events, read_node() turns them into nodes, recursion is bounded by
- * DOC_DEPTH_MAX and the whole by DOC_NODES_MAX. A fault that leaves the structure readable (a duplicate
- * key, an anchor, a tag) is noted and reading goes on, so that all errors come at once; a syntax error
- * ends it, as libyaml cannot go on. Tabs are found by a scan of our own, since libyaml takes some and
- * explains the others badly; they are read as a space then, and syntax errors that may only follow from
- * them are not shown.
- * Invariants: the encoding is UTF-8, never guessed; a node's text holds no NUL.
- * Fuzzed by tests/fuzz/fuzz_policy.c.
+ * Theory of operation: libyaml gives events, read_node() turns them into nodes, recursion is
+ * bounded by DOC_DEPTH_MAX and the whole by DOC_NODES_MAX. A fault that leaves the structure
+ * readable (a duplicate key, an anchor, a tag) is noted and reading goes on, so that all errors
+ * come at once; a syntax error ends it, as libyaml cannot go on. Tabs are found by a scan of our
+ * own, since libyaml takes some and explains the others badly; they are read as a space then, and
+ * syntax errors that may only follow from them are not shown. Invariants: the encoding is UTF-8,
+ * never guessed; a node's text holds no NUL. Fuzzed by tests/fuzz/fuzz_policy.c.
  */
 #include "policy/doc.h"
 
@@ -23,7 +22,7 @@ struct reader {
 	struct diag *d;
 	size_t nodes;
 	unsigned depth;
-	bool scan_failed;		/* syntax errors are consequences */
+	bool scan_failed; /* syntax errors are consequences */
 };
 
 static int read_node(struct reader *r, const yaml_event_t *e, struct node **ret);
@@ -66,8 +65,14 @@ bool node_is_null(const struct node *nd)
 	       (!*nd->text || !strcmp(nd->text, "~") || !strcmp(nd->text, "null"));
 }
 
-static size_t mark_line(yaml_mark_t m) { return m.line + 1; }
-static size_t mark_column(yaml_mark_t m) { return m.column + 1; }
+static size_t mark_line(yaml_mark_t m)
+{
+	return m.line + 1;
+}
+static size_t mark_column(yaml_mark_t m)
+{
+	return m.column + 1;
+}
 
 static int read_fail(struct reader *r, yaml_mark_t at, const char *what)
 {
@@ -104,7 +109,8 @@ static int read_syntax_error(struct reader *r)
 		diag_error(r->d, r->file, mark_line(at), mark_column(at), "not valid YAML: %s, %s",
 			   p->context, what);
 	else
-		diag_error(r->d, r->file, mark_line(at), mark_column(at), "not valid YAML: %s", what);
+		diag_error(r->d, r->file, mark_line(at), mark_column(at), "not valid YAML: %s",
+			   what);
 	return -EINVAL;
 }
 
@@ -122,7 +128,7 @@ static int node_append(struct node *to, struct node *item /* takes */)
 {
 	AUTO(node) struct node *nd = item;
 
-	if (!(to->n & (to->n - 1))) {	/* full at each power of two */
+	if (!(to->n & (to->n - 1))) { /* full at each power of two */
 		size_t cap = to->n ? 2 * to->n : 1;
 		struct node **more = reallocarray(to->items, cap, sizeof(struct node *));
 
@@ -139,7 +145,8 @@ static int node_new(struct reader *r, const yaml_event_t *e, enum node_kind kind
 	struct node *nd;
 
 	if (++r->nodes > DOC_NODES_MAX)
-		return read_fail(r, e->start_mark, "too large: more values than a configuration can have");
+		return read_fail(r, e->start_mark,
+				 "too large: more values than a configuration can have");
 	nd = calloc(1, sizeof(*nd));
 	if (!nd)
 		return -ENOMEM;
@@ -215,7 +222,8 @@ static int read_member(struct reader *r, struct node *map, const struct node *ke
 		return err;
 	if (twin) {
 		diag_error(r->d, r->file, key->line, key->column,
-			   "duplicate key \"%.64s\" (first on line %zu)", key->text, twin->key_line);
+			   "duplicate key \"%.64s\" (first on line %zu)", key->text,
+			   twin->key_line);
 		return 0;
 	}
 	value->key = strdup(key->text);
@@ -307,16 +315,16 @@ static int read_root(struct reader *r, struct node **ret)
 	AUTO(node) struct node *root = NULL;
 	yaml_event_type_t type = YAML_NO_EVENT;
 	yaml_mark_t at = { 0 };
-	int err = read_type(r, &type, &at);		/* stream start */
+	int err = read_type(r, &type, &at); /* stream start */
 
-	err = err ? err : read_type(r, &type, &at);	/* document start */
+	err = err ? err : read_type(r, &type, &at); /* document start */
 	if (!err && type == YAML_STREAM_END_EVENT)
 		return read_fail(r, (yaml_mark_t){ 0 }, "the file is empty");
 	err = err ? err : read_event(r, &e);
 	err = err ? err : read_node(r, &e, &root);
 	if (!err && node_is_null(root))
 		return read_fail(r, (yaml_mark_t){ 0 }, "the file is empty");
-	err = err ? err : read_type(r, &type, &at);	/* document end */
+	err = err ? err : read_type(r, &type, &at); /* document end */
 	err = err ? err : read_type(r, &type, &at);
 	if (!err && type != YAML_STREAM_END_EVENT)
 		err = read_fail(r, at, "a second document; one file is one document");
@@ -348,8 +356,13 @@ static void scan_tabs(struct reader *r, char *text, size_t n)
 
 static bool scan_bom(struct reader *r, const char *text, size_t n)
 {
-	static const struct { const char *bytes; size_t n; } boms[] = {
-		{ "\xef\xbb\xbf", 3 }, { "\xff\xfe", 2 }, { "\xfe\xff", 2 },
+	static const struct {
+		const char *bytes;
+		size_t n;
+	} boms[] = {
+		{ "\xef\xbb\xbf", 3 },
+		{ "\xff\xfe", 2 },
+		{ "\xfe\xff", 2 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(boms); i++) {

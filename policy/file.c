@@ -1,8 +1,9 @@
 /*
  * file.c - read a configuration file
  *
- * Theory of operation: opened without blocking and checked to be a regular file, so that a FIFO or device
- * at the path cannot hang a daemon; read to its end or to the limit, since a file may grow while it is read.
+ * Theory of operation: opened without blocking and checked to be a regular file, so that a FIFO or
+ * device at the path cannot hang a daemon; read to its end or to the limit, since a file may grow
+ * while it is read.
  */
 #include "policy/file.h"
 

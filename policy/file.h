@@ -8,7 +8,8 @@
 
 #include "policy/diag.h"
 
-/* Heap, NUL-terminated. 0, or -errno with the error in d. Only regular files of at most max bytes. */
+/* Heap, NUL-terminated. 0, or -errno with the error in d. Only regular files of at most max bytes.
+ */
 int file_read(const char *path, size_t max, struct diag *d, char **ret_text, size_t *ret_n);
 
 #endif

@@ -1,11 +1,11 @@
 /*
  * host_config.c - compile /etc/cordon/cordon.yaml
  *
- * Theory of operation: the file is checked against the schema like a profile, then each section fills its
- * part of struct host_config, with the schema's defaults for what is absent, so `version: 1` is a whole
- * configuration. Addresses that must not overlap are checked against each other, since an overlap would
- * make a sandbox's own address, a synthetic one and a real one the same thing. The host's own addresses
- * are read at load: they are what no granted name may resolve to.
+ * Theory of operation: the file is checked against the schema like a profile, then each section
+ * fills its part of struct host_config, with the schema's defaults for what is absent, so `version:
+ * 1` is a whole configuration. Addresses that must not overlap are checked against each other,
+ * since an overlap would make a sandbox's own address, a synthetic one and a real one the same
+ * thing. The host's own addresses are read at load: they are what no granted name may resolve to.
  */
 #include "policy/host_config.h"
 
@@ -144,7 +144,8 @@ static void load_names(struct load *l, const char *path, char ***ret, size_t *re
 		char name[POLICY_NAME_MAX + 1];
 
 		if (!name_canonical(rd_str((*ret)[i]), name)) {
-			fault(l, load_at(l, path), "%s: \"%.80s\" is not a host name", path, (*ret)[i]);
+			fault(l, load_at(l, path), "%s: \"%.80s\" is not a host name", path,
+			      (*ret)[i]);
 			continue;
 		}
 		free((*ret)[i]);
@@ -159,13 +160,13 @@ static void load_names(struct load *l, const char *path, char ***ret, size_t *re
 static void load_prefix(struct load *l, const char *path, unsigned bits_max, struct prefix *ret)
 {
 	if (!prefix_parse(load_text(l, path), ret))
-		return;			/* the schema has complained */
+		return; /* the schema has complained */
 	if (ret->bits > bits_max)
 		fault(l, load_at(l, path), "%s: too small; at most /%u", path, bits_max);
 }
 
-static void check_overlap(struct load *l, const char *path, const struct prefix *a, const char *other,
-			  const struct prefix *b)
+static void check_overlap(struct load *l, const char *path, const struct prefix *a,
+			  const char *other, const struct prefix *b)
 {
 	char ta[ADDR_TEXT_MAX], tb[ADDR_TEXT_MAX];
 
@@ -221,7 +222,8 @@ static void forbid_host_addresses(struct load *l)
 	struct ifaddrs *all = NULL;
 
 	if (getifaddrs(&all) < 0) {
-		diag_error(l->d, l->file, 0, 0, "the host's own addresses cannot be read: %s", strerror(errno));
+		diag_error(l->d, l->file, 0, 0, "the host's own addresses cannot be read: %s",
+			   strerror(errno));
 		return;
 	}
 	for (struct ifaddrs *i = all; i; i = i->ifa_next) {
@@ -232,8 +234,9 @@ static void forbid_host_addresses(struct load *l)
 
 		if (family != AF_INET && family != AF_INET6)
 			continue;
-		memcpy(&sa, i->ifa_addr, family == AF_INET ? sizeof(struct sockaddr_in)
-							   : sizeof(struct sockaddr_in6));
+		memcpy(&sa, i->ifa_addr,
+		       family == AF_INET ? sizeof(struct sockaddr_in)
+					 : sizeof(struct sockaddr_in6));
 		if (!addr_from_sockaddr(&sa, &own.addr, &port))
 			continue;
 		own.bits = (uint8_t)(8 * addr_len(&own.addr));
@@ -263,20 +266,22 @@ static void load_interfaces(struct load *l)
 	load_strings(l, "uplink", &c->uplinks, &c->n_uplinks);
 	load_strings(l, "sandbox_interfaces", &c->interfaces, &c->n_interfaces);
 	if (!load_at(l, "sandbox_interfaces")->n)
-		fault(l, load_at(l, "sandbox_interfaces"), "sandbox_interfaces is empty: nothing would be policed");
+		fault(l, load_at(l, "sandbox_interfaces"),
+		      "sandbox_interfaces is empty: nothing would be policed");
 	for (size_t i = 0; i < c->n_interfaces; i++) {
 		if (!fnmatch(c->interfaces[i], "lo", 0))
-			fault(l, load_at(l, "sandbox_interfaces"), "\"%s\" matches the loopback interface",
-			      c->interfaces[i]);
+			fault(l, load_at(l, "sandbox_interfaces"),
+			      "\"%s\" matches the loopback interface", c->interfaces[i]);
 		for (size_t j = 0; j < c->n_uplinks; j++)
 			if (!fnmatch(c->interfaces[i], c->uplinks[j], 0))
-				fault(l, load_at(l, "uplink"), "uplink %s matches sandbox_interfaces (%s)",
-				      c->uplinks[j], c->interfaces[i]);
+				fault(l, load_at(l, "uplink"),
+				      "uplink %s matches sandbox_interfaces (%s)", c->uplinks[j],
+				      c->interfaces[i]);
 	}
 	for (size_t j = 0; j < c->n_uplinks; j++)
 		if (strchr(c->uplinks[j], '*'))
-			fault(l, load_at(l, "uplink"), "\"%s\": an uplink is one interface, not a pattern",
-			      c->uplinks[j]);
+			fault(l, load_at(l, "uplink"),
+			      "\"%s\": an uplink is one interface, not a pattern", c->uplinks[j]);
 }
 
 /* --- dns --- */
@@ -292,7 +297,8 @@ static bool server_parse(const char *text, struct addr *ret, uint16_t *ret_port)
 	*ret_port = 53;
 	if (addr_parse(text, ret))
 		return true;
-	if (!port || (size_t)(port - text) >= sizeof(host) || strspn(port + 1, "0123456789") != strlen(port + 1))
+	if (!port || (size_t)(port - text) >= sizeof(host) ||
+	    strspn(port + 1, "0123456789") != strlen(port + 1))
 		return false;
 	v = strtoul(port + 1, &end, 10);
 	if (v < 1 || v > 65535)
@@ -314,7 +320,9 @@ static void add_server(struct load *l, const struct node *at)
 	uint16_t port;
 
 	if (!server_parse(at->text, &a, &port)) {
-		fault(l, at, "dns.upstream: \"%.80s\" is not an address, an address with port, or system", at->text);
+		fault(l, at,
+		      "dns.upstream: \"%.80s\" is not an address, an address with port, or system",
+		      at->text);
 		return;
 	}
 	if (c->n_dns_upstream && port != c->dns_upstream_port)
@@ -354,7 +362,8 @@ static bool member_name(struct load *l, const struct node *nd, char out[POLICY_N
 {
 	if (name_canonical(rd_str(nd->key), out))
 		return true;
-	diag_error(l->d, l->file, nd->key_line, nd->key_column, "\"%.80s\" is not a host name", nd->key);
+	diag_error(l->d, l->file, nd->key_line, nd->key_column, "\"%.80s\" is not a host name",
+		   nd->key);
 	return false;
 }
 
@@ -375,7 +384,8 @@ static void load_zone(struct load *l, const struct node *nd, struct host_zone *r
 static void load_dns(struct load *l)
 {
 	struct host_config *c = l->c;
-	const struct node *zones = node_at(l->root, "dns.zones"), *hosts = node_at(l->root, "hosts");
+	const struct node *zones = node_at(l->root, "dns.zones"),
+			  *hosts = node_at(l->root, "hosts");
 	size_t nz = zones && !zones->bad ? zones->n : 0, nh = hosts && !hosts->bad ? hosts->n : 0;
 
 	load_upstream(l);
@@ -413,7 +423,8 @@ static void mac_parse(const char *text, uint8_t out[6])
 		out[i] = (uint8_t)strtoul((char[3]){ text[3 * i], text[3 * i + 1], 0 }, NULL, 16);
 }
 
-static void sandbox_address(struct load *l, const struct node *row, const char *key, struct addr *ret)
+static void sandbox_address(struct load *l, const struct node *row, const char *key,
+			    struct addr *ret)
 {
 	const struct node *at = node_at(row, key);
 	struct prefix own = { 0 };
@@ -423,7 +434,9 @@ static void sandbox_address(struct load *l, const struct node *row, const char *
 	own.addr = *ret;
 	own.bits = (uint8_t)(8 * addr_len(ret));
 	if (!networks_cover(l->c, &own))
-		fault(l, at, "%s is outside sandbox_networks, so nothing would hold it if the ruleset were lost",
+		fault(l, at,
+		      "%s is outside sandbox_networks, so nothing would hold it if the ruleset "
+		      "were lost",
 		      at->text);
 }
 
@@ -439,13 +452,15 @@ static void check_profile_file(struct load *l, const struct node *at)
 
 static void check_sandbox(struct load *l, const struct node *row, const struct host_sandbox *s)
 {
-	const struct node *profile = node_at(row, "profile"), *interface = node_at(row, "interface");
+	const struct node *profile = node_at(row, "profile"),
+			  *interface = node_at(row, "interface");
 
 	if (profile && !profile->bad)
 		check_profile_file(l, profile);
 	if (interface && !interface->bad &&
 	    (strchr(s->interface, '*') || !matches_interfaces(l->c, s->interface)))
-		fault(l, interface, "interface %s matches none of sandbox_interfaces", s->interface);
+		fault(l, interface, "interface %s matches none of sandbox_interfaces",
+		      s->interface);
 	if (!node_at(row, "ipv4") && !node_at(row, "ipv6"))
 		fault(l, row, "a sandbox needs ipv4 or ipv6");
 	for (size_t i = 0; i < l->c->n_sandboxes; i++) {
@@ -501,7 +516,8 @@ static void load_files(struct load *l)
 	const char *slash = strrchr(l->file, '/'), *ca = load_text(l, "git.upstream_ca_file");
 
 	c->file = load_dup(l, l->file);
-	if (asprintf(&c->profiles_dir, "%.*sprofiles", slash ? (int)(slash - l->file + 1) : 0, l->file) < 0) {
+	if (asprintf(&c->profiles_dir, "%.*sprofiles", slash ? (int)(slash - l->file + 1) : 0,
+		     l->file) < 0) {
 		c->profiles_dir = NULL;
 		l->no_memory = true;
 	}
@@ -511,7 +527,8 @@ static void load_files(struct load *l)
 	if (strcmp(ca, "system"))
 		c->upstream_ca_file = load_dup(l, ca);
 	if (strcmp(ca, "system") && *ca != '/')
-		fault(l, load_at(l, "git.upstream_ca_file"), "git.upstream_ca_file is an absolute path, or system");
+		fault(l, load_at(l, "git.upstream_ca_file"),
+		      "git.upstream_ca_file is an absolute path, or system");
 }
 
 static void load_git(struct load *l)
@@ -530,7 +547,8 @@ static void load_git(struct load *l)
 static int load_tree(struct load *l)
 {
 	static void (*const sections[])(struct load *) = {
-		load_files, load_addresses, load_interfaces, load_dns, load_git, load_sandboxes, load_forbidden,
+		load_files, load_addresses, load_interfaces, load_dns,
+		load_git,   load_sandboxes, load_forbidden,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(sections) && !l->no_memory; i++)

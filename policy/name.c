@@ -1,14 +1,14 @@
 /*
  * name.c - one canonical form of host names, for matching and for use
  *
- * Theory of operation: name_canonical() is the only way a name from traffic gets in: it lower-cases,
- * takes one trailing dot away and refuses whatever is left outside [a-z0-9_-] labels, so a NUL, a line
- * end, a slash, an @ or a bracket cannot be carried along. A name whose last label is a number (decimal,
- * octal or 0x) is an IPv4 address to inet_aton(3) and to browsers, hence refused in every spelling.
- * Policy files may write IDN and one wildcard at the front; libidn2 converts (UTS 46, non-transitional)
- * and the result goes through name_canonical() as well, so full-width digits end as the address they are.
- * Spec: RFC 1035 s2.3.4, RFC 5890, threats A13 (CVE-2022-24825, CVE-2022-29188). Fuzzed by
- * tests/fuzz/fuzz_name.c.
+ * Theory of operation: name_canonical() is the only way a name from traffic gets in: it
+ * lower-cases, takes one trailing dot away and refuses whatever is left outside [a-z0-9_-] labels,
+ * so a NUL, a line end, a slash, an @ or a bracket cannot be carried along. A name whose last label
+ * is a number (decimal, octal or 0x) is an IPv4 address to inet_aton(3) and to browsers, hence
+ * refused in every spelling. Policy files may write IDN and one wildcard at the front; libidn2
+ * converts (UTS 46, non-transitional) and the result goes through name_canonical() as well, so
+ * full-width digits end as the address they are. Spec: RFC 1035 s2.3.4, RFC 5890, threats A13
+ * (CVE-2022-24825, CVE-2022-29188). Fuzzed by tests/fuzz/fuzz_name.c.
  */
 #include "policy/name.h"
 
@@ -56,9 +56,9 @@ static bool name_fill(struct rd raw, struct wr *w)
 			if (++label > LABEL_MAX)
 				return false;
 		} else if (!label) {
-			return false;			/* an empty label */
+			return false; /* an empty label */
 		} else if (!rd_left(&raw)) {
-			break;				/* the one trailing dot */
+			break; /* the one trailing dot */
 		} else {
 			label = 0;
 		}
@@ -99,7 +99,9 @@ bool name_pattern_matches(const struct name_pattern *p, const char *name)
 
 void name_pattern_format(const struct name_pattern *p, char out[NAME_PATTERN_TEXT])
 {
-	static const char *const fronts[] = { [PATTERN_EXACT] = "", [PATTERN_ONE] = "*.", [PATTERN_ANY] = "**." };
+	static const char *const fronts[] = {
+		[PATTERN_EXACT] = "", [PATTERN_ONE] = "*.", [PATTERN_ANY] = "**."
+	};
 
 	snprintf(out, NAME_PATTERN_TEXT, "%s%s", fronts[p->kind], p->base);
 }
@@ -136,18 +138,22 @@ static bool looks_like_address(const char *text)
 	return name_fill(rd_str(text), &w) && ends_in_number(fold);
 }
 
-static const struct { const char *bytes, *why; } faults[] = {
+static const struct {
+	const char *bytes, *why;
+} faults[] = {
 	{ "/?#", "is a URL; write only its host name" },
 	{ "@", "has a user; write only the host name" },
 	{ ":", "has a port; write it under ports" },
 	{ " \r\n", "has white space" },
-	{ "*", "has a wildcard that is not at its front: *.name (one label) or **.name (any depth)" },
+	{ "*",
+	  "has a wildcard that is not at its front: *.name (one label) or **.name (any depth)" },
 };
 
 static const char *name_fault(const char *text)
 {
 	if (looks_like_address(text))
-		return "is an address; names are granted here (addresses only by cidr, which is not "
+		return "is an address; names are granted here (addresses only by cidr, which is "
+		       "not "
 		       "supported yet)";
 	for (size_t i = 0; i < ARRAY_SIZE(faults); i++)
 		if (strpbrk(text, faults[i].bytes))
@@ -187,7 +193,8 @@ const char *name_pattern_parse(const char *text, struct name_pattern *ret)
 	if (p.kind != PATTERN_EXACT && !strchr(p.base, '.'))
 		return "covers a whole top-level domain; name what is needed";
 	if (p.kind != PATTERN_EXACT && known_public_suffix(p.base))
-		return "covers a public suffix, under which anyone can register; name what is needed";
+		return "covers a public suffix, under which anyone can register; name what is "
+		       "needed";
 	if (name_reserved(&p))
 		return name_reserved(&p);
 	*ret = p;

@@ -10,12 +10,12 @@ enum pattern_kind { PATTERN_EXACT = 0, PATTERN_ONE /* *.base */, PATTERN_ANY /* 
 
 struct name_pattern {
 	enum pattern_kind kind;
-	char base[POLICY_NAME_MAX + 1];		/* canonical, without the wildcard */
+	char base[POLICY_NAME_MAX + 1]; /* canonical, without the wildcard */
 };
 
 /*
- * Read a host of a rule: IDN becomes A-labels. NULL, or what is wrong with it, as the end of a sentence
- * that begins with the host.
+ * Read a host of a rule: IDN becomes A-labels. NULL, or what is wrong with it, as the end of a
+ * sentence that begins with the host.
  */
 const char *name_pattern_parse(const char *text, struct name_pattern *ret);
 /* "*.files.example"; out holds POLICY_NAME_MAX + 4. */

@@ -1,9 +1,10 @@
 /*
  * policy.c - the compiled profile as others see it: references, decisions, plain values
  *
- * Theory of operation: decisions are look-ups without side effects, and what is not found is denied.
- * A denial of any kind is asked first, so it wins over every grant and over git hosts. A push is refused
- * in this form of Cordon; a repository that is not allowed says so first, since that is the larger truth.
+ * Theory of operation: decisions are look-ups without side effects, and what is not found is
+ * denied. A denial of any kind is asked first, so it wins over every grant and over git hosts. A
+ * push is refused in this form of Cordon; a repository that is not allowed says so first, since
+ * that is the larger truth.
  */
 #include "policy/policy.h"
 
@@ -14,7 +15,7 @@
 
 struct policy *policy_ref(const struct policy *p)
 {
-	struct policy *own = (struct policy *)p;	/* the count is the one thing that changes */
+	struct policy *own = (struct policy *)p; /* the count is the one thing that changes */
 
 	atomic_fetch_add_explicit(&own->refs, 1, memory_order_relaxed);
 	return own;
@@ -76,7 +77,8 @@ void policy_decide_name(const struct policy *p, const char *name, struct name_de
 	const struct rule *deny = rule_index_match(&p->index, RULE_DENY, name);
 	const struct rule *allow = deny ? NULL : rule_index_match(&p->index, RULE_ALLOW, name);
 
-	*ret = (struct name_decision){ .reason = REASON_NAME_NOT_ALLOWED, .rule = "default",
+	*ret = (struct name_decision){ .reason = REASON_NAME_NOT_ALLOWED,
+				       .rule = "default",
 				       .ancestor = rule_index_is_ancestor(&p->index, name) };
 	if (deny) {
 		ret->reason = REASON_NAME_DENIED;
@@ -103,7 +105,8 @@ bool policy_allows_type(const struct policy *p, const char *name, uint16_t qtype
 	return false;
 }
 
-enum grant_action policy_decide_port(const struct policy *p, const char *name, uint8_t proto, uint16_t port)
+enum grant_action policy_decide_port(const struct policy *p, const char *name, uint8_t proto,
+				     uint16_t port)
 {
 	struct name_decision d;
 

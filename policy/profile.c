@@ -1,41 +1,27 @@
 /*
- * profile.c - compile a profile: from the checked tree to rules, with every error that rules can have
+ * profile.c - compile a profile: from the checked tree to rules, with every error that rules can
+ * have
  *
- * Theory of operation: the tree has passed schema_check(), so what is not marked bad has its type. Rows
- * of one host pattern become one rule, whatever their order; rows that contradict each other are errors,
- * never "the last one wins". Cross checks come last, when everything is known: git hosts against rows,
- * the CA's names, ways around a git host, resolvers. Nothing is returned unless no error was added.
+ * Theory of operation: the tree has passed schema_check(), so what is not marked bad has its type.
+ * Rows of one host pattern become one rule, whatever their order; rows that contradict each other
+ * are errors, never "the last one wins". The git section (profile_git.c) comes after the rows, and
+ * what only the whole shows (profile_checks.c) last. Nothing is returned unless no error was added.
  */
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy/compiled.h"
-#include "policy/doc.h"
-#include "policy/schema.h"
+#include "policy/compile.h"
 
 #define NETWORK "sandbox.network."
-#define GIT "sandbox.git."
-#define LIMITS "sandbox.limits."
-
-struct compile {
-	const char *file;
-	struct diag *d;
-	const struct policy_site *site;
-	const struct node *root;
-	struct policy *p;
-	bool no_memory;
-};
-
-#define fault(c, at, ...) diag_error((c)->d, (c)->file, (at)->line, (at)->column, __VA_ARGS__)
-#define caution(c, at, ...) diag_warn((c)->d, (c)->file, (at)->line, (at)->column, __VA_ARGS__)
+#define LIMITS	"sandbox.limits."
 
 static const struct {
 	const char *text;
 	uint8_t proto;
 	enum grant_action action;
-	uint16_t port;		/* that it is the default of, and that is its default */
+	uint16_t port; /* that it is the default of, and that is its default */
 } protocols[PROTOCOLS] = {
 	[PROTOCOL_NONE] = { "", 0, GRANT_NONE, 0 },
 	[PROTOCOL_SSH] = { "ssh", IPPROTO_TCP, GRANT_FORWARD, 22 },
@@ -68,7 +54,7 @@ static enum protocol protocol_of_port(uint64_t port)
 /* Put a rule into the policy's list, which frees it. */
 static bool rules_append(struct policy *p, struct rule *r)
 {
-	if (!(p->n_rules & (p->n_rules - 1))) {	/* full at each power of two */
+	if (!(p->n_rules & (p->n_rules - 1))) { /* full at each power of two */
 		size_t cap = p->n_rules ? 2 * p->n_rules : 1;
 		struct rule **more = reallocarray(p->rules, cap, sizeof(*more));
 
@@ -80,8 +66,8 @@ static bool rules_append(struct policy *p, struct rule *r)
 	return true;
 }
 
-static struct rule *rule_new(struct compile *c, enum verdict v, const struct name_pattern *pattern,
-			     const char *key, const struct node *at)
+struct rule *compile_rule(struct compile *c, enum verdict v, const struct name_pattern *pattern,
+			  const char *key, const struct node *at)
 {
 	char host[NAME_PATTERN_TEXT];
 	AUTO(rule) struct rule *r = calloc(1, sizeof(*r));
@@ -108,29 +94,35 @@ static struct rule *rule_for(struct compile *c, enum verdict v, const struct nam
 {
 	const struct rule *r = rule_index_get(&c->p->index, v, pattern);
 
-	return r ? (struct rule *)r : rule_new(c, v, pattern, key, at);
+	return r ? (struct rule *)r : compile_rule(c, v, pattern, key, at);
 }
 
 /* Ports that no row can grant, and ports that deserve a word. */
-static bool port_allowed(struct compile *c, const struct node *at, enum protocol proto, uint64_t port)
+static bool port_allowed(struct compile *c, const struct node *at, enum protocol proto,
+			 uint64_t port)
 {
 	if (port == 53) {
 		fault(c, at, "port 53 is DNS, which Cordon itself answers for every name");
 		return false;
 	}
 	if (port == 443 && proto == PROTOCOL_UDP) {
-		fault(c, at, "UDP 443 is QUIC, which network.quic governs (only reject is supported yet)");
+		fault(c, at,
+		      "UDP 443 is QUIC, which network.quic governs (only reject is supported yet)");
 		return false;
 	}
 	if (port == 853)
-		caution(c, at, "port 853 is DNS over TLS or QUIC: names can be looked up through it unseen");
+		caution(c, at,
+			"port 853 is DNS over TLS or QUIC: names can be looked up through it "
+			"unseen");
 	if ((port == 443 || port == 80) && proto == PROTOCOL_TCP)
-		caution(c, at, "port %u as tcp is not inspected: the server's other tenants can be reached%s",
+		caution(c, at,
+			"port %u as tcp is not inspected: the server's other tenants can be "
+			"reached%s",
 			(unsigned)port, port == 443 ? "; protocol tls checks the name" : "");
 	return true;
 }
 
-static void rule_put(struct compile *c, struct rule *r, enum protocol proto, struct grant g)
+void compile_grant(struct compile *c, struct rule *r, enum protocol proto, struct grant g)
 {
 	struct grant *grants = reallocarray(r->grants, r->n_grants + 1, sizeof(*grants));
 	enum protocol *protos = reallocarray(r->protocols, r->n_grants + 1, sizeof(*protos));
@@ -144,8 +136,8 @@ static void rule_put(struct compile *c, struct rule *r, enum protocol proto, str
 	grants[r->n_grants++] = g;
 }
 
-static void rule_grant(struct compile *c, struct rule *r, const struct node *at, enum protocol proto,
-		       uint64_t port)
+static void rule_grant(struct compile *c, struct rule *r, const struct node *at,
+		       enum protocol proto, uint64_t port)
 {
 	if (!port_allowed(c, at, proto, port))
 		return;
@@ -153,15 +145,17 @@ static void rule_grant(struct compile *c, struct rule *r, const struct node *at,
 		if (r->grants[i].port != port || r->grants[i].proto != protocols[proto].proto)
 			continue;
 		if (r->protocols[i] != proto)
-			fault(c, at, "port %u of %s is already granted as %s (line %zu)", (unsigned)port,
-			      r->base, protocols[r->protocols[i]].text, r->line);
+			fault(c, at, "port %u of %s is already granted as %s (line %zu)",
+			      (unsigned)port, r->base, protocols[r->protocols[i]].text, r->line);
 		return;
 	}
 	if (r->n_grants >= POLICY_GRANTS_MAX) {
 		fault(c, at, "more than %d ports for %s", POLICY_GRANTS_MAX, r->base);
 		return;
 	}
-	rule_put(c, r, proto, (struct grant){ protocols[proto].proto, (uint16_t)port, protocols[proto].action });
+	compile_grant(
+		c, r, proto,
+		(struct grant){ protocols[proto].proto, (uint16_t)port, protocols[proto].action });
 }
 
 /* One port of a row; without a protocol the port says which. */
@@ -173,12 +167,15 @@ static void row_port(struct compile *c, struct rule *r, const struct node *at, e
 	if (proto != PROTOCOL_NONE)
 		rule_grant(c, r, at, proto, port);
 	else if (port == 80)
-		fault(c, at, "port 80 is http, which is not supported yet; protocol: tcp grants it unchecked");
+		fault(c, at,
+		      "port 80 is http, which is not supported yet; protocol: tcp grants it "
+		      "unchecked");
 	else
 		fault(c, at, "port %u needs a protocol: tls, tcp, ssh or udp", (unsigned)port);
 }
 
-static void row_ports(struct compile *c, struct rule *r, const struct node *row, const struct node *host)
+static void row_ports(struct compile *c, struct rule *r, const struct node *row,
+		      const struct node *host)
 {
 	const struct node *ports = node_at(row, "ports"), *at = node_at(row, "protocol");
 	const char *text = schema_text(SCHEMA_PROFILE, row, NETWORK "allow[].", "protocol");
@@ -189,7 +186,8 @@ static void row_ports(struct compile *c, struct rule *r, const struct node *row,
 	if (!ports && (proto == PROTOCOL_TCP || proto == PROTOCOL_UDP))
 		fault(c, at, "protocol %s needs ports", text);
 	else if (!ports)
-		rule_grant(c, r, host, proto ? proto : PROTOCOL_TLS, proto ? protocols[proto].port : 443);
+		rule_grant(c, r, host, proto ? proto : PROTOCOL_TLS,
+			   proto ? protocols[proto].port : 443);
 	else if (!ports->n)
 		fault(c, ports, "ports is empty; leave it out for the default, or drop the row");
 	for (size_t i = 0; ports && i < ports->n; i++)
@@ -241,8 +239,11 @@ static void allow_row(struct compile *c, const struct node *row)
 	if (first)
 		r->private_ok = private_ok;
 	else if (r->private_ok != private_ok)
-		fault(c, host, "private differs from the row of the same host on line %zu; a name has one set "
-			       "of addresses", r->line);
+		fault(c, host,
+		      "private differs from the row of the same host on line %zu; a name has one "
+		      "set "
+		      "of addresses",
+		      r->line);
 	r->resolver |= schema_number(SCHEMA_PROFILE, row, NETWORK "allow[].", "resolver") != 0;
 	row_ports(c, r, row, host);
 }
@@ -256,7 +257,8 @@ static void deny_row(struct compile *c, const struct node *row)
 		rule_for(c, RULE_DENY, &pattern, "network.deny", host);
 }
 
-static void each_row(struct compile *c, const char *path, void (*fn)(struct compile *, const struct node *))
+void compile_each(struct compile *c, const char *path,
+		  void (*fn)(struct compile *, const struct node *))
 {
 	const struct node *list = node_at(c->root, path);
 
@@ -264,186 +266,13 @@ static void each_row(struct compile *c, const char *path, void (*fn)(struct comp
 		fn(c, list->items[i]);
 }
 
-/* --- git --- */
-
-static bool site_lists(const char *const *names, size_t n, const char *name, bool below)
-{
-	for (size_t i = 0; i < n; i++)
-		if (below ? name_is_below(name, names[i]) : !strcmp(name, names[i]))
-			return true;
-	return false;
-}
-
-static int git_host_remember(struct policy *p, const char *name)
-{
-	char **more;
-
-	for (size_t i = 0; i < p->n_git_hosts; i++)
-		if (!strcmp(p->git_hosts[i], name))
-			return 0;
-	more = reallocarray(p->git_hosts, p->n_git_hosts + 1, sizeof(*more));
-	if (!more)
-		return -ENOMEM;
-	p->git_hosts = more;
-	more[p->n_git_hosts] = strdup(name);
-	return more[p->n_git_hosts] ? (p->n_git_hosts++, 0) : -ENOMEM;
-}
-
-/* 443 and 80 of a git host, to the proxy. A row that grants the host otherwise would go around it. */
-static void git_host_grant(struct compile *c, const struct node *at, const struct name_pattern *name)
-{
-	const struct policy_site *site = c->site;
-	struct rule *r = rule_new(c, RULE_ALLOW, name, "git.allowed_hosts", at);
-
-	if (!r)
-		return;
-	r->git = true;
-	r->nested = site_lists(site->nested_groups, site->n_nested_groups, name->base, false);
-	rule_put(c, r, PROTOCOL_NONE, (struct grant){ IPPROTO_TCP, 80, GRANT_PROXY });
-	rule_put(c, r, PROTOCOL_NONE, (struct grant){ IPPROTO_TCP, 443, GRANT_PROXY });
-	if (site->ca_names && !site_lists(site->ca_names, site->n_ca_names, name->base, true))
-		fault(c, at, "%s is not among the names of the CA (ca.names), so its TLS cannot be terminated; "
-			     "run: cordon ca renew --add %s", name->base, name->base);
-}
-
-static void git_host_row(struct compile *c, const struct node *at)
-{
-	struct name_pattern name;
-	const struct rule *twin;
-	const char *why;
-
-	if (at->bad)
-		return;
-	why = name_pattern_parse(at->text, &name);
-	if (!why && name.kind != PATTERN_EXACT)
-		why = "is a wildcard; git hosts are named one by one";
-	if (why) {
-		fault(c, at, "git host \"%.80s\" %s", at->text, why);
-		return;
-	}
-	c->no_memory |= git_host_remember(c->p, name.base) != 0;
-	twin = rule_index_get(&c->p->index, RULE_ALLOW, &name);
-	if (twin && !twin->git)
-		diag_error(c->d, c->file, twin->line, twin->column,
-			   "%s is one of git.allowed_hosts: a row that grants it as well would go around the "
-			   "repository policy; remove the row", name.base);
-	else if (!twin && c->p->git_enabled)
-		git_host_grant(c, at, &name);
-}
-
-static void git_repos(struct compile *c, const char *path, const char *key, struct repo_set *set)
-{
-	const struct node *list = node_at(c->root, path);
-	size_t n = c->p->n_git_hosts;
-	AUTO(mem) struct repo_host *hosts = calloc(n + 1, sizeof(*hosts));
-
-	for (size_t i = 0; hosts && i < n; i++)
-		hosts[i] = (struct repo_host){ c->p->git_hosts[i],
-					       site_lists(c->site->nested_groups, c->site->n_nested_groups,
-							  c->p->git_hosts[i], false) };
-	c->no_memory |= !hosts;
-	for (size_t i = 0; list && !list->bad && hosts && i < list->n; i++) {
-		const struct node *at = list->items[i];
-		const char *why = at->bad ? NULL : repo_set_add(set, key, at->text, hosts, n);
-
-		if (why && *why)
-			fault(c, at, "repository \"%.80s\" %s", at->text, why);
-		c->no_memory |= why && !*why;
-	}
-	repo_set_sort(set);
-}
-
-static int text_order(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static void git_section(struct compile *c)
-{
-	struct policy *p = c->p;
-	const struct node *git = node_at(c->root, "sandbox.git");
-	const struct node *repos = node_at(git, "allowed_repos");
-	const struct node *hosts = node_at(git, "allowed_hosts");
-
-	p->git_enabled = schema_number(SCHEMA_PROFILE, c->root, "", GIT "enabled");
-	p->all_repos = !repos;
-	p->denied_repos.deny = true;
-	each_row(c, GIT "allowed_hosts", git_host_row);
-	if (p->n_git_hosts)
-		qsort(p->git_hosts, p->n_git_hosts, sizeof(*p->git_hosts), text_order);
-	git_repos(c, GIT "allowed_repos", "git.allowed_repos", &p->allowed_repos);
-	git_repos(c, GIT "denied_repos", "git.denied_repos", &p->denied_repos);
-	if (p->git_enabled && !p->n_git_hosts && !(hosts && (hosts->bad || hosts->n)))
-		fault(c, git, "git.enabled needs allowed_hosts, such as [github.com]");
-	if (p->git_enabled && p->n_git_hosts && !repos)
-		caution(c, git, "git.allowed_repos is absent: every repository of the allowed hosts may be read");
-	if (!p->git_enabled && p->n_git_hosts)
-		caution(c, hosts, "git is not enabled: allowed_hosts grants nothing");
-}
-
-/* --- what only the whole shows --- */
-
-static void warn_side_doors(struct compile *c, const char *host)
-{
-	char door[POLICY_NAME_MAX + 16];
-
-	for (size_t i = 0; known_side_door(i); i++) {
-		struct name_decision d;
-		const struct rule *r;
-
-		if ((size_t)snprintf(door, sizeof(door), "%s.%s", known_side_door(i), host) > POLICY_NAME_MAX)
-			continue;
-		policy_decide_name(c->p, door, &d);
-		r = rule_index_match(&c->p->index, RULE_ALLOW, door);
-		if (d.allowed && !r->git)
-			caution(c, r, "%s is another way into %s that the repository policy does not see", door,
-				host);
-	}
-}
-
-static void warn_git_host(struct compile *c, const char *host)
-{
-	const struct rule *deny = rule_index_match(&c->p->index, RULE_DENY, host);
-
-	if (deny)
-		caution(c, deny, "denies the git host %s", host);
-	else
-		warn_side_doors(c, host);
-}
-
-static void warn_allow(struct compile *c, const struct rule *r)
-{
-	struct name_pattern pattern = { .kind = r->kind };
-	const char *suffix = r->kind == PATTERN_ANY ? known_suffix_below(r->base) : NULL;
-	const char *resolver;
-	const struct rule *deny = NULL;
-
-	snprintf(pattern.base, sizeof(pattern.base), "%s", r->base);
-	resolver = known_resolver(&pattern);
-	if (r->kind == PATTERN_EXACT)
-		deny = rule_index_match(&c->p->index, RULE_DENY, r->base);
-	if (deny && !r->git)
-		caution(c, r, "never matches: %s (line %zu) denies it", deny->text, deny->line);
-	if (resolver && !r->resolver)
-		caution(c, r, "%s is a public DNS resolver, through which any name can be looked up unseen; "
-			      "say resolver: true if that is meant", resolver);
-	if (suffix)
-		caution(c, r, "covers %s, under which anyone can register a name", suffix);
-}
-
-static void cross_checks(struct compile *c)
-{
-	for (size_t i = 0; i < c->p->n_rules; i++)
-		if (c->p->rules[i]->verdict == RULE_ALLOW)
-			warn_allow(c, c->p->rules[i]);
-	for (size_t i = 0; c->p->git_enabled && i < c->p->n_git_hosts; i++)
-		warn_git_host(c, c->p->git_hosts[i]);
-}
-
 static void limits_section(struct compile *c)
 {
 	struct policy_limits *l = &c->p->limits;
-	const struct { const char *key; uint32_t *to; } numbers[] = {
+	const struct {
+		const char *key;
+		uint32_t *to;
+	} numbers[] = {
 		{ LIMITS "connections", &l->connections },
 		{ LIMITS "new_connections_per_second", &l->new_connections_per_second },
 		{ LIMITS "dns_queries_per_second", &l->dns_queries_per_second },
@@ -453,7 +282,8 @@ static void limits_section(struct compile *c)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
-		*numbers[i].to = (uint32_t)schema_number(SCHEMA_PROFILE, c->root, "", numbers[i].key);
+		*numbers[i].to =
+			(uint32_t)schema_number(SCHEMA_PROFILE, c->root, "", numbers[i].key);
 	l->request_bytes = schema_number(SCHEMA_PROFILE, c->root, "", LIMITS "request_bytes");
 }
 
@@ -474,7 +304,8 @@ static void rule_sort_grants(struct rule *r)
 			struct grant g = r->grants[j];
 			enum protocol p = r->protocols[j];
 
-			if (r->protocols[j - 1] < p || (r->protocols[j - 1] == p && r->grants[j - 1].port < g.port))
+			if (r->protocols[j - 1] < p ||
+			    (r->protocols[j - 1] == p && r->grants[j - 1].port < g.port))
 				break;
 			r->grants[j] = r->grants[j - 1];
 			r->protocols[j] = r->protocols[j - 1];
@@ -488,11 +319,11 @@ static int compile_tree(struct compile *c)
 {
 	struct policy *p = c->p;
 
-	each_row(c, NETWORK "allow", allow_row);
-	each_row(c, NETWORK "deny", deny_row);
-	git_section(c);
+	compile_each(c, NETWORK "allow", allow_row);
+	compile_each(c, NETWORK "deny", deny_row);
+	compile_git(c);
 	limits_section(c);
-	cross_checks(c);
+	compile_checks(c);
 	if (p->n_rules)
 		qsort(p->rules, p->n_rules, sizeof(*p->rules), rule_order);
 	for (size_t i = 0; i < p->n_rules; i++)

@@ -1,10 +1,11 @@
 /*
  * profile_set.c - every profile of a host: the files of profiles/
  *
- * Theory of operation: a profile's name is its file's, so the directory is the list. Files that do not
- * end in .yaml are left alone (editors leave them); one that does and whose name cannot be a profile's is
- * an error rather than a profile that is silently missing. All files are compiled even after errors, so
- * that one run shows everything. The set's hash covers names and hashes in sorted order.
+ * Theory of operation: a profile's name is its file's, so the directory is the list. Files that do
+ * not end in .yaml are left alone (editors leave them); one that does and whose name cannot be a
+ * profile's is an error rather than a profile that is silently missing. All files are compiled even
+ * after errors, so that one run shows everything. The set's hash covers names and hashes in sorted
+ * order.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -22,10 +23,12 @@ static bool is_yaml(const char *file)
 {
 	size_t n = strlen(file);
 
-	return *file != '.' && n >= sizeof(suffix) - 1 && !strcmp(file + n - (sizeof(suffix) - 1), suffix);
+	return *file != '.' && n >= sizeof(suffix) - 1 &&
+	       !strcmp(file + n - (sizeof(suffix) - 1), suffix);
 }
 
-int policy_compile_file(const char *path, const struct policy_site *site, struct diag *d, struct policy **ret)
+int policy_compile_file(const char *path, const struct policy_site *site, struct diag *d,
+			struct policy **ret)
 {
 	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
 	size_t n = strlen(base);
@@ -57,7 +60,8 @@ static int set_order(const struct dirent **a, const struct dirent **b)
 
 static int policy_order(const void *a, const void *b)
 {
-	return strcmp(policy_name(*(struct policy *const *)a), policy_name(*(struct policy *const *)b));
+	return strcmp(policy_name(*(struct policy *const *)a),
+		      policy_name(*(struct policy *const *)b));
 }
 
 static int set_hash(struct profile_set *s)
@@ -79,7 +83,8 @@ static int set_hash(struct profile_set *s)
 }
 
 /* One file; what is wrong with it is in d. Only -ENOMEM ends the set. */
-static int set_add(struct profile_set *s, const struct host_config *c, const char *file, struct diag *d)
+static int set_add(struct profile_set *s, const struct host_config *c, const char *file,
+		   struct diag *d)
 {
 	struct policy_site site = host_config_site(c);
 	AUTO(mem) char *path = NULL;
@@ -92,8 +97,8 @@ static int set_add(struct profile_set *s, const struct host_config *c, const cha
 	return err == -ENOMEM ? err : 0;
 }
 
-static int set_fill(struct profile_set *s, const struct host_config *c, struct dirent **files, size_t n,
-		    struct diag *d)
+static int set_fill(struct profile_set *s, const struct host_config *c, struct dirent **files,
+		    size_t n, struct diag *d)
 {
 	int err = 0;
 
@@ -115,11 +120,13 @@ int profile_set_load(const struct host_config *c, struct diag *d, struct profile
 	int n = scandir(c->profiles_dir, &files, set_filter, set_order), err;
 
 	if (n < 0) {
-		diag_error(d, c->profiles_dir, 0, 0, "the profiles cannot be read: %s", strerror(errno));
+		diag_error(d, c->profiles_dir, 0, 0, "the profiles cannot be read: %s",
+			   strerror(errno));
 		return -EINVAL;
 	}
 	if (!n)
-		diag_warn(d, c->profiles_dir, 0, 0, "has no profile (NAME.yaml): no sandbox can be added");
+		diag_warn(d, c->profiles_dir, 0, 0,
+			  "has no profile (NAME.yaml): no sandbox can be added");
 	err = set_fill(&s, c, files, (size_t)n, d);
 	for (int i = 0; i < n; i++)
 		free(files[i]);

@@ -1,8 +1,8 @@
 /*
  * reason.c - reasons as text and back
  *
- * Theory of operation: one table made from REASONS(); an unknown value reads as internal_error, so a
- * forgotten case is seen in the log and never printed as an empty word.
+ * Theory of operation: one table made from REASONS(); an unknown value reads as internal_error, so
+ * a forgotten case is seen in the log and never printed as an empty word.
  */
 #include "policy/reason.h"
 
@@ -12,10 +12,9 @@
 
 static const struct {
 	const char *text, *sentence;
-} reasons[REASON_COUNT] = {
-	[REASON_NONE] = { "", "" },
+} reasons[REASON_COUNT] = { [REASON_NONE] = { "", "" },
 #define X(name, text, sentence) [REASON_##name] = { text, sentence },
-	REASONS(X)
+			    REASONS(X)
 #undef X
 };
 

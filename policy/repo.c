@@ -1,13 +1,13 @@
 /*
  * repo.c - repository rules: grammar, globs, look-up
  *
- * Theory of operation: a rule is [host/]owner/name, compared in lower case since the hosts ignore case.
- * The first part is a host when it is one of git.allowed_hosts. `*` stands for any run of characters
- * inside one part, and only the last part of an allow rule may hold it: anyone can register an owner
- * that a pattern would match. `**` as the last part takes any depth, on hosts with nested groups.
- * One .git is stripped; a name that still ends in .git, or is . or .., is refused both in rules and in
- * requests, since servers do not agree on what it means. Exact rules are found by bisection, globs one
- * by one. Spec: threats C1, C3.
+ * Theory of operation: a rule is [host/]owner/name, compared in lower case since the hosts ignore
+ * case. The first part is a host when it is one of git.allowed_hosts. `*` stands for any run of
+ * characters inside one part, and only the last part of an allow rule may hold it: anyone can
+ * register an owner that a pattern would match. `**` as the last part takes any depth, on hosts
+ * with nested groups. One .git is stripped; a name that still ends in .git, or is . or .., is
+ * refused both in rules and in requests, since servers do not agree on what it means. Exact rules
+ * are found by bisection, globs one by one. Spec: threats C1, C3.
  */
 #include "policy/repo.h"
 
@@ -67,12 +67,13 @@ bool repo_fold(const char *repo, bool nested, char out[REPO_PATH_MAX + 1])
 	int n = snprintf(out, REPO_PATH_MAX + 1, "%s", repo);
 
 	fold(out);
-	return n > 0 && n <= REPO_PATH_MAX && path_ok(out, nested ? REPO_DEPTH_MAX : 2, false, false);
+	return n > 0 && n <= REPO_PATH_MAX &&
+	       path_ok(out, nested ? REPO_DEPTH_MAX : 2, false, false);
 }
 
 /*
- * A star is any run without a slash, two are any run at all. Only the last star is ever tried again: an
- * earlier one that could reach further would need a later one that does.
+ * A star is any run without a slash, two are any run at all. Only the last star is ever tried
+ * again: an earlier one that could reach further would need a later one that does.
  */
 static bool glob_matches(const char *glob, const char *text, bool all_deep)
 {
@@ -145,11 +146,13 @@ void repo_set_done(struct repo_set *s)
 	*s = (struct repo_set){ 0 };
 }
 
-static const struct repo_rule *set_exact(const struct repo_set *s, const char *host, const char *repo)
+static const struct repo_rule *set_exact(const struct repo_set *s, const char *host,
+					 const char *repo)
 {
 	const struct repo_rule key = { .host = (char *)host, .path = (char *)repo };
 
-	return s->n_exact ? bsearch(&key, s->rules, s->n_exact, sizeof(key), rule_order_void) : NULL;
+	return s->n_exact ? bsearch(&key, s->rules, s->n_exact, sizeof(key), rule_order_void)
+			  : NULL;
 }
 
 const struct repo_rule *repo_set_find(const struct repo_set *s, const char *host, const char *repo)
@@ -166,7 +169,8 @@ const struct repo_rule *repo_set_find(const struct repo_set *s, const char *host
 	return r;
 }
 
-static const struct repo_host *host_of(const struct repo_host *hosts, size_t n_hosts, const char *path)
+static const struct repo_host *host_of(const struct repo_host *hosts, size_t n_hosts,
+				       const char *path)
 {
 	size_t n = strcspn(path, "/");
 
@@ -231,7 +235,7 @@ static const char *set_put(struct repo_set *s, const char *key, const struct rep
 	r = (struct repo_rule){ h, p, text, strchr(path, '*') != NULL };
 	if (!set_append(s, &r))
 		return "";
-	h = p = text = NULL;		/* the set's now */
+	h = p = text = NULL; /* the set's now */
 	return NULL;
 }
 

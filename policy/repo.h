@@ -1,5 +1,6 @@
 /*
- * repo.h - repositories as a policy writes them, and which of them a request means. Private to policy/.
+ * repo.h - repositories as a policy writes them, and which of them a request means. Private to
+ * policy/.
  */
 #ifndef POLICY_REPO_H
 #define POLICY_REPO_H
@@ -9,20 +10,24 @@
 enum { REPO_PATH_MAX = 512, REPO_DEPTH_MAX = 20 };
 
 struct repo_rule {
-	char *host;		/* canonical; NULL: every git host of the profile */
-	char *path;		/* "acme/widgets", lower case; the last part may hold *; "group/" + "**" any depth */
-	char *text;		/* "git.allowed_repos: acme/widgets" */
+	char *host; /* canonical; NULL: every git host of the profile */
+	char *path; /* "acme/widgets", lower case; the last part may hold *; "group/" + "**" any
+		       depth */
+	char *text; /* "git.allowed_repos: acme/widgets" */
 	bool glob;
 };
 
 struct repo_set {
-	struct repo_rule *rules;	/* exact ones first, sorted by path and host; then the globs */
+	struct repo_rule *rules; /* exact ones first, sorted by path and host; then the globs */
 	size_t n, n_exact;
-	bool deny;			/* then a wildcard takes any depth, so that subgroups are denied too */
+	bool deny; /* then a wildcard takes any depth, so that subgroups are denied too */
 };
 
 /* What of a git host matters for reading a rule. */
-struct repo_host { const char *name; bool nested; };
+struct repo_host {
+	const char *name;
+	bool nested;
+};
 
 /*
  * Read one entry of a list and add it. `key` is "git.allowed_repos". NULL, or
@@ -30,9 +35,10 @@ struct repo_host { const char *name; bool nested; };
  */
 const char *repo_set_add(struct repo_set *s, const char *key, const char *text,
 			 const struct repo_host *hosts, size_t n_hosts);
-void repo_set_sort(struct repo_set *s);		/* and drop what is there twice */
+void repo_set_sort(struct repo_set *s); /* and drop what is there twice */
 void repo_set_done(struct repo_set *s);
-/* The rule that this lower-case repository of this host meets, or NULL. Only after repo_set_sort(). */
+/* The rule that this lower-case repository of this host meets, or NULL. Only after repo_set_sort().
+ */
 const struct repo_rule *repo_set_find(const struct repo_set *s, const char *host, const char *repo);
 
 /* Lower case of a canonical "owner/repo"; false if it is not one (then it is refused). */

@@ -1,11 +1,12 @@
 /*
  * rules.c - find the rule that a name meets
  *
- * Theory of operation: one hash table keyed by pattern base. A name is looked up as it is, then each of
- * its suffixes from the longest: the first wildcard found is the one with the longest suffix, whatever
- * the order of the file. *.x and **.x have the same suffix; for a name one label below x the narrower *
- * is taken. At most 127 look-ups, no allocation. Ancestors of what is granted are marked in the same
- * table, so that the resolver can answer "no data" instead of "no such name" for them (RFC 8020).
+ * Theory of operation: one hash table keyed by pattern base. A name is looked up as it is, then
+ * each of its suffixes from the longest: the first wildcard found is the one with the longest
+ * suffix, whatever the order of the file. *.x and **.x have the same suffix; for a name one label
+ * below x the narrower * is taken. At most 127 look-ups, no allocation. Ancestors of what is
+ * granted are marked in the same table, so that the resolver can answer "no data" instead of "no
+ * such name" for them (RFC 8020).
  */
 #include "policy/compiled.h"
 
@@ -15,7 +16,7 @@
 
 const char *rule_host(const struct rule *r)
 {
-	return strchr(r->text, ' ') + 1;	/* after "network.allow:" */
+	return strchr(r->text, ' ') + 1; /* after "network.allow:" */
 }
 
 void rule_free(struct rule *r)
@@ -37,7 +38,7 @@ static const char *above(const char *name)
 
 static size_t hash(const char *name)
 {
-	uint64_t h = 0xcbf29ce484222325u;	/* FNV-1a */
+	uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
 
 	for (; *name; name++)
 		h = (h ^ (uint8_t)*name) * 0x100000001b3u;
@@ -128,10 +129,13 @@ const struct rule *rule_index_match(const struct rule_index *x, enum verdict v, 
 	return NULL;
 }
 
-/* Is everything that this rule grants denied? Asked for a name no policy can hold, at the rule's depth. */
+/* Is everything that this rule grants denied? Asked for a name no policy can hold, at the rule's
+ * depth. */
 static bool rule_is_dead(const struct rule_index *x, const struct rule *r)
 {
-	static const char *const fronts[] = { [PATTERN_EXACT] = "", [PATTERN_ONE] = "*.", [PATTERN_ANY] = "*.*." };
+	static const char *const fronts[] = {
+		[PATTERN_EXACT] = "", [PATTERN_ONE] = "*.", [PATTERN_ANY] = "*.*."
+	};
 	char name[POLICY_NAME_MAX + 8];
 
 	snprintf(name, sizeof(name), "%s%s", fronts[r->kind], r->base);

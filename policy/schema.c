@@ -1,10 +1,11 @@
 /*
  * schema.c - check a tree against the schema table, read it with defaults, print the reference
  *
- * Theory of operation: schema_check() walks the tree; for each key the row below the parent's path is
- * looked up. What is wrong is noted and its node marked bad, and the walk goes on. Afterwards the getters
- * give the value, or the row's default for what is absent or bad, so the compilers above can go on to
- * find more errors; nothing of a tree with errors is ever put in force, since callers compare error counts.
+ * Theory of operation: schema_check() walks the tree; for each key the row below the parent's path
+ * is looked up. What is wrong is noted and its node marked bad, and the walk goes on. Afterwards
+ * the getters give the value, or the row's default for what is absent or bad, so the compilers
+ * above can go on to find more errors; nothing of a tree with errors is ever put in force, since
+ * callers compare error counts.
  */
 #include "policy/schema.h"
 
@@ -38,14 +39,16 @@ static bool row_is_child(const struct schema_row *row, const char *parent, size_
 	rest = row->path + n + (n > 0);
 	len = strcspn(rest, ".[");
 	if (strcmp(rest + len, "") && strcmp(rest + len, "[]"))
-		return false;		/* a grandchild */
-	return !key || (len == 1 && *rest == '*') || (strlen(key) == len && !strncmp(rest, key, len));
+		return false; /* a grandchild */
+	return !key || (len == 1 && *rest == '*') ||
+	       (strlen(key) == len && !strncmp(rest, key, len));
 }
 
 static const struct schema_row *row_child(enum schema_doc doc, const char *parent, const char *key)
 {
 	for (size_t i = 0; i < schema_rows_n; i++)
-		if (schema_rows[i].doc == doc && row_is_child(&schema_rows[i], parent, strlen(parent), key))
+		if (schema_rows[i].doc == doc &&
+		    row_is_child(&schema_rows[i], parent, strlen(parent), key))
 			return &schema_rows[i];
 	return NULL;
 }
@@ -57,7 +60,8 @@ const struct schema_row *schema_row_of(enum schema_doc doc, const char *path)
 	for (size_t i = 0; i < schema_rows_n; i++) {
 		const char *p = schema_rows[i].path;
 
-		if (schema_rows[i].doc == doc && !strncmp(p, path, n) && (!p[n] || !strcmp(p + n, "[]")))
+		if (schema_rows[i].doc == doc && !strncmp(p, path, n) &&
+		    (!p[n] || !strcmp(p + n, "[]")))
 			return &schema_rows[i];
 	}
 	return NULL;
@@ -121,17 +125,19 @@ static void complain_type(const struct check *c, const struct schema_row *row, s
 
 	nd->bad = true;
 	if (nd->kind == NODE_SCALAR && node_is_null(nd))
-		diag_error(c->d, c->file, nd->line, nd->column, "%s has no value; expected %s%s", row->path,
-			   want, row_is_list(row) && nd->key ? " ([] for an empty one)" : "");
+		diag_error(c->d, c->file, nd->line, nd->column, "%s has no value; expected %s%s",
+			   row->path, want,
+			   row_is_list(row) && nd->key ? " ([] for an empty one)" : "");
 	else if (nd->kind == NODE_SCALAR && !nd->plain && schema_type_plain(row->type))
-		diag_error(c->d, c->file, nd->line, nd->column, "%s: \"%.64s\" is in quotes; write %s without",
-			   row->path, nd->text, want);
+		diag_error(c->d, c->file, nd->line, nd->column,
+			   "%s: \"%.64s\" is in quotes; write %s without", row->path, nd->text,
+			   want);
 	else if (nd->kind == NODE_SCALAR)
-		diag_error(c->d, c->file, nd->line, nd->column, "%s: \"%.64s\" is not %s", row->path,
-			   nd->text, want);
+		diag_error(c->d, c->file, nd->line, nd->column, "%s: \"%.64s\" is not %s",
+			   row->path, nd->text, want);
 	else
-		diag_error(c->d, c->file, nd->line, nd->column, "%s: expected %s, not a %s", row->path,
-			   want, nd->kind == NODE_MAP ? "mapping" : "list");
+		diag_error(c->d, c->file, nd->line, nd->column, "%s: expected %s, not a %s",
+			   row->path, want, nd->kind == NODE_MAP ? "mapping" : "list");
 }
 
 static void complain_word(const struct check *c, const struct schema_row *row, struct node *nd)
@@ -148,10 +154,12 @@ static void complain_word(const struct check *c, const struct schema_row *row, s
 	near = diag_nearest(nd->text, list, n);
 	if (near)
 		diag_error(c->d, c->file, nd->line, nd->column,
-			   "%s: unknown value \"%.64s\"; did you mean \"%s\"?", row->path, nd->text, near);
+			   "%s: unknown value \"%.64s\"; did you mean \"%s\"?", row->path, nd->text,
+			   near);
 	else
-		diag_error(c->d, c->file, nd->line, nd->column, "%s: unknown value \"%.64s\"; one of %s",
-			   row->path, nd->text, row->words);
+		diag_error(c->d, c->file, nd->line, nd->column,
+			   "%s: unknown value \"%.64s\"; one of %s", row->path, nd->text,
+			   row->words);
 }
 
 static void complain_range(const struct check *c, const struct schema_row *row, struct node *nd)
@@ -164,13 +172,14 @@ static void complain_range(const struct check *c, const struct schema_row *row, 
 	if (row->min == row->max)
 		diag_error(c->d, c->file, nd->line, nd->column, "%s: must be %s", row->path, min);
 	else
-		diag_error(c->d, c->file, nd->line, nd->column, "%s: %s is outside %s to %s", row->path,
-			   nd->text, min, max);
+		diag_error(c->d, c->file, nd->line, nd->column, "%s: %s is outside %s to %s",
+			   row->path, nd->text, min, max);
 }
 
 static void check_scalar(const struct check *c, const struct schema_row *row, struct node *nd)
 {
-	if (nd->kind != NODE_SCALAR || node_is_null(nd) || (schema_type_plain(row->type) && !nd->plain) ||
+	if (nd->kind != NODE_SCALAR || node_is_null(nd) ||
+	    (schema_type_plain(row->type) && !nd->plain) ||
 	    !schema_type_parse(row->type, nd->text, &nd->value)) {
 		complain_type(c, row, nd);
 	} else if (row->words && !schema_word_in(row->words, nd->text)) {
@@ -179,8 +188,9 @@ static void check_scalar(const struct check *c, const struct schema_row *row, st
 		complain_range(c, row, nd);
 	} else if (row->only && !schema_word_in(row->only, nd->text)) {
 		nd->bad = true;
-		diag_error(c->d, c->file, nd->line, nd->column, "%s: \"%.64s\" is not supported yet (only %s)",
-			   row->path, nd->text, row->only);
+		diag_error(c->d, c->file, nd->line, nd->column,
+			   "%s: \"%.64s\" is not supported yet (only %s)", row->path, nd->text,
+			   row->only);
 	}
 }
 
@@ -191,10 +201,11 @@ static void check_required(const struct check *c, const char *parent, const stru
 	for (size_t i = 0; i < schema_rows_n; i++) {
 		const struct schema_row *row = &schema_rows[i];
 
-		if (row->doc == c->doc && row->required && row_is_child(row, parent, strlen(parent), NULL) &&
+		if (row->doc == c->doc && row->required &&
+		    row_is_child(row, parent, strlen(parent), NULL) &&
 		    !node_member(map, row->path + skip, strlen(row->path + skip)))
-			diag_error(c->d, c->file, map->line, map->column, "%s is missing: %s", row->path,
-				   row->meaning);
+			diag_error(c->d, c->file, map->line, map->column, "%s is missing: %s",
+				   row->path, row->meaning);
 	}
 }
 
@@ -230,7 +241,8 @@ static void check_value(const struct check *c, const struct schema_row *row, str
 		return;
 	if (row->unsupported) {
 		nd->bad = true;
-		diag_error(c->d, c->file, nd->key_line, nd->key_column, "%s is not supported yet", row->path);
+		diag_error(c->d, c->file, nd->key_line, nd->key_column, "%s is not supported yet",
+			   row->path);
 	} else if (!row_is_list(row)) {
 		check_one(c, row, nd);
 	} else if (nd->kind != NODE_LIST) {
@@ -250,10 +262,12 @@ void schema_check(enum schema_doc doc, const char *file, struct node *root, stru
 		return;
 	}
 	root->bad = true;
-	diag_error(d, file, root->line, root->column, "the file must be a mapping that begins with \"version: 1\"");
+	diag_error(d, file, root->line, root->column,
+		   "the file must be a mapping that begins with \"version: 1\"");
 }
 
-/* The row of prefix + key. A missing one is a bug in our own code: it reads as nothing, which grants nothing. */
+/* The row of prefix + key. A missing one is a bug in our own code: it reads as nothing, which
+ * grants nothing. */
 static const struct schema_row *row_of(enum schema_doc doc, const char *prefix, const char *key)
 {
 	AUTO(mem) char *path = NULL;
@@ -261,7 +275,8 @@ static const struct schema_row *row_of(enum schema_doc doc, const char *prefix, 
 	return asprintf(&path, "%s%s", prefix, key) < 0 ? NULL : schema_row_of(doc, path);
 }
 
-uint64_t schema_number(enum schema_doc doc, const struct node *at, const char *prefix, const char *key)
+uint64_t schema_number(enum schema_doc doc, const struct node *at, const char *prefix,
+		       const char *key)
 {
 	const struct node *nd = node_at(at, key);
 	const struct schema_row *row;
@@ -275,7 +290,8 @@ uint64_t schema_number(enum schema_doc doc, const struct node *at, const char *p
 	return v;
 }
 
-const char *schema_text(enum schema_doc doc, const struct node *at, const char *prefix, const char *key)
+const char *schema_text(enum schema_doc doc, const struct node *at, const char *prefix,
+			const char *key)
 {
 	const struct node *nd = node_at(at, key);
 	const struct schema_row *row;
@@ -319,7 +335,8 @@ static int node_texts(const struct node *nd, char **list, size_t *n)
 	return 0;
 }
 
-int schema_texts(enum schema_doc doc, const struct node *root, const char *key, char ***ret, size_t *ret_n)
+int schema_texts(enum schema_doc doc, const struct node *root, const char *key, char ***ret,
+		 size_t *ret_n)
 {
 	const struct node *nd = node_at(root, key);
 	const struct schema_row *row = schema_row_of(doc, key);
@@ -341,32 +358,51 @@ int schema_texts(enum schema_doc doc, const struct node *root, const char *key, 
 	return 0;
 }
 
+/* "a|b" as "a, b": a bar would end the table's cell. */
+static void print_words(FILE *to, const char *words)
+{
+	for (; *words; words++)
+		fputs(*words == '|' ? ", " : (char[2]){ *words, 0 }, to);
+}
+
 static void print_row(FILE *to, const struct schema_row *row)
 {
 	char min[32], max[32];
 
-	fprintf(to, "| `%s` | %s%s", row->path, row_is_list(row) ? "list of " : "",
-		row->words ? row->words : schema_type_name(row->type));
+	fprintf(to, "| `%s` | %s", row->path,
+		row_is_list(row) ? "list, each "
+		: row->words	 ? "one of "
+				 : "");
+	print_words(to, row->words ? row->words : schema_type_name(row->type));
 	if (row->max && row->max != row->min) {
 		schema_format(row, row->min, min);
 		schema_format(row, row->max, max);
 		fprintf(to, ", %s to %s", min, max);
 	}
-	fprintf(to, " | %s | %s", row->required ? "required" : row->fallback ? row->fallback : "", row->meaning);
+	fprintf(to, " | %s | %s",
+		row->required	? "required"
+		: row->fallback ? row->fallback
+				: "",
+		row->meaning);
 	if (row->unsupported)
 		fputs(" (not supported yet)", to);
-	else if (row->only)
-		fprintf(to, " (supported yet: %s)", row->only);
+	if (row->only && strcmp(row->only, row->words ? row->words : "")) {
+		fputs(" (so far: ", to);
+		print_words(to, row->only);
+		fputc(')', to);
+	}
 	fputs(" |\n", to);
 }
 
 void policy_print_schema(FILE *to)
 {
-	static const char *const titles[] = { [SCHEMA_PROFILE] = "Profile", [SCHEMA_HOST] = "Host configuration" };
+	static const char *const titles[] = {
+		[SCHEMA_PROFILE] = "Profile", [SCHEMA_HOST] = "Host configuration"
+	};
 
 	for (size_t doc = 0; doc < ARRAY_SIZE(titles); doc++) {
-		fprintf(to, "%s## %s\n\n| key | type | default | meaning |\n|---|---|---|---|\n", doc ? "\n" : "",
-			titles[doc]);
+		fprintf(to, "%s## %s\n\n| key | type | default | meaning |\n|---|---|---|---|\n",
+			doc ? "\n" : "", titles[doc]);
 		for (size_t i = 0; i < schema_rows_n; i++)
 			if (schema_rows[i].doc == doc)
 				print_row(to, &schema_rows[i]);

@@ -1,9 +1,10 @@
 /*
  * schema_type.c - the scalar types of the schema: a table of parsers
  *
- * Theory of operation: each parser takes the text of one scalar and says whether it is one of its kind.
- * Numbers have one spelling: no sign, no leading zero (YAML 1.1 would read it as octal), no exponent.
- * Host patterns and repositories are read where they are compiled, since their errors say more.
+ * Theory of operation: each parser takes the text of one scalar and says whether it is one of its
+ * kind. Numbers have one spelling: no sign, no leading zero (YAML 1.1 would read it as octal), no
+ * exponent. Host patterns and repositories are read where they are compiled, since their errors say
+ * more.
  */
 #include "policy/schema_type.h"
 
@@ -33,10 +34,16 @@ struct unit {
 	uint64_t factor;
 };
 static const struct unit sizes[] = {
-	{ "KiB", 1ull << 10 }, { "MiB", 1ull << 20 }, { "GiB", 1ull << 30 }, { "", 1 },
+	{ "KiB", 1ull << 10 },
+	{ "MiB", 1ull << 20 },
+	{ "GiB", 1ull << 30 },
+	{ "", 1 },
 };
 static const struct unit times[] = {
-	{ "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 },
+	{ "ms", 1 },
+	{ "s", 1000 },
+	{ "m", 60000 },
+	{ "h", 3600000 },
 };
 
 static bool type_units(const struct unit *units, size_t n, const char *text, uint64_t *ret)
@@ -52,9 +59,18 @@ static bool type_units(const struct unit *units, size_t n, const char *text, uin
 	return false;
 }
 
-static bool type_int(const char *text, uint64_t *ret) { return type_digits(text, strlen(text), ret); }
-static bool type_size(const char *text, uint64_t *ret) { return type_units(sizes, ARRAY_SIZE(sizes), text, ret); }
-static bool type_time(const char *text, uint64_t *ret) { return type_units(times, ARRAY_SIZE(times), text, ret); }
+static bool type_int(const char *text, uint64_t *ret)
+{
+	return type_digits(text, strlen(text), ret);
+}
+static bool type_size(const char *text, uint64_t *ret)
+{
+	return type_units(sizes, ARRAY_SIZE(sizes), text, ret);
+}
+static bool type_time(const char *text, uint64_t *ret)
+{
+	return type_units(times, ARRAY_SIZE(times), text, ret);
+}
 
 static bool type_bool(const char *text, uint64_t *ret)
 {
@@ -77,16 +93,27 @@ static bool type_label(const char *text, uint64_t *ret)
 	return n >= 1 && n <= 63 && strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_-") == n;
 }
 
-
 static bool type_family(const char *text, uint8_t family)
 {
 	struct addr a;
 
 	return addr_parse(text, &a) && (!family || a.family == family);
 }
-static bool type_addr(const char *text, uint64_t *ret) { (void)ret; return type_family(text, 0); }
-static bool type_addr4(const char *text, uint64_t *ret) { (void)ret; return type_family(text, 4); }
-static bool type_addr6(const char *text, uint64_t *ret) { (void)ret; return type_family(text, 6); }
+static bool type_addr(const char *text, uint64_t *ret)
+{
+	(void)ret;
+	return type_family(text, 0);
+}
+static bool type_addr4(const char *text, uint64_t *ret)
+{
+	(void)ret;
+	return type_family(text, 4);
+}
+static bool type_addr6(const char *text, uint64_t *ret)
+{
+	(void)ret;
+	return type_family(text, 6);
+}
 
 static bool type_network(const char *text, uint8_t family)
 {
@@ -94,22 +121,37 @@ static bool type_network(const char *text, uint8_t family)
 
 	return prefix_parse(text, &p) && (!family || p.addr.family == family);
 }
-static bool type_prefix(const char *text, uint64_t *ret) { (void)ret; return type_network(text, 0); }
-static bool type_prefix4(const char *text, uint64_t *ret) { (void)ret; return type_network(text, 4); }
-static bool type_prefix6(const char *text, uint64_t *ret) { (void)ret; return type_network(text, 6); }
+static bool type_prefix(const char *text, uint64_t *ret)
+{
+	(void)ret;
+	return type_network(text, 0);
+}
+static bool type_prefix4(const char *text, uint64_t *ret)
+{
+	(void)ret;
+	return type_network(text, 4);
+}
+static bool type_prefix6(const char *text, uint64_t *ret)
+{
+	(void)ret;
+	return type_network(text, 6);
+}
 
 /* Absolute, and nothing that has to be escaped in a rule file or a command line. */
 static bool type_path(const char *text, uint64_t *ret)
 {
 	(void)ret;
-	return *text == '/' && strlen(text) < 4096 && !strstr(text, "/../") && !strpbrk(text, "\n\"\\");
+	return *text == '/' && strlen(text) < 4096 && !strstr(text, "/../") &&
+	       !strpbrk(text, "\n\"\\");
 }
 
-/* What dev_valid_name() of the kernel takes, less what would need quoting; one * may end a pattern. */
+/* What dev_valid_name() of the kernel takes, less what would need quoting; one * may end a pattern.
+ */
 static bool type_interface(const char *text, uint64_t *ret)
 {
 	size_t n = strlen(text);
-	size_t named = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-");
+	size_t named =
+		strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-");
 
 	(void)ret;
 	if (named < 1 || n >= IFNAMSIZ || !strcmp(text, ".") || !strcmp(text, ".."))

@@ -1,0 +1,38 @@
+/*
+ * compile.h - a profile in the making: what profile.c, profile_git.c and profile_checks.c share.
+ * Private to policy/.
+ */
+#ifndef POLICY_COMPILE_H
+#define POLICY_COMPILE_H
+
+#include "policy/compiled.h"
+#include "policy/doc.h"
+#include "policy/schema.h"
+
+struct compile {
+	const char *file;
+	struct diag *d;
+	const struct policy_site *site;
+	const struct node *root; /* has passed schema_check() */
+	struct policy *p;
+	bool no_memory; /* sticky; nothing is returned then */
+};
+
+/* An error or a warning at anything that has a line and a column. */
+#define fault(c, at, ...)   diag_error((c)->d, (c)->file, (at)->line, (at)->column, __VA_ARGS__)
+#define caution(c, at, ...) diag_warn((c)->d, (c)->file, (at)->line, (at)->column, __VA_ARGS__)
+
+/* A new rule, owned by the policy, its text "KEY: PATTERN". NULL: out of memory. */
+struct rule *compile_rule(struct compile *c, enum verdict v, const struct name_pattern *pattern,
+			  const char *key, const struct node *at);
+void compile_grant(struct compile *c, struct rule *r, enum protocol proto, struct grant g);
+/* fn for each item of a list. */
+void compile_each(struct compile *c, const char *path,
+		  void (*fn)(struct compile *, const struct node *));
+
+/* The section sandbox.git, after the rows of sandbox.network. */
+void compile_git(struct compile *c);
+/* Warnings that need all rules. */
+void compile_checks(struct compile *c);
+
+#endif
