@@ -553,7 +553,6 @@ def test_budget_is_per_sandbox(scripted, script):
                 got += 1
     assert 100 <= got <= 1000
     scripted.audit.wait(reason="rate_limited", sandbox="vm0")
-    time.sleep(1)								# the budget of tests that follow
 
 
 @row("B17")

@@ -39,3 +39,6 @@ $(eval $(call unit-test,git_path,gitproxy/git_path.c base/bytes.c,))
 $(eval $(call unit-test,http_head,gitproxy/http_head.c base/bytes.c,))
 $(eval $(call unit-test,http_body,gitproxy/http_body.c,-lz))
 $(eval $(call unit-test,keeper_ipc,gitproxy/keeper_ipc.c gitproxy/git_path.c base/msg.c base/ipc.c $(GITPROXY_NAMES),-lidn2))
+DNS_NAMES := policy/name.c policy/known.c base/addr.c base/bytes.c
+$(eval $(call unit-test,dns_answer,dns/answer.c dns/message.c $(POLICY_TESTED),$(POLICY_LIB)))
+$(eval $(call unit-test,dns_resolver,dns/resolver.c dns/answer.c dns/message.c dns/table.c policy/address.c policy/reason.c base/loop.c base/msg.c base/ipc.c $(DNS_NAMES),-lidn2))

@@ -1,5 +1,5 @@
 /*
- * policy_fixture.h - compile a policy text in one line. For tests/unit/test_policy*.c only.
+ * policy_fixture.h - compile a policy text in one line. For unit tests only.
  */
 #ifndef UNIT_POLICY_FIXTURE_H
 #define UNIT_POLICY_FIXTURE_H

@@ -1,0 +1,416 @@
+/*
+ * test_dns_resolver.c - no answer without a landed pin, whatever happens on the way
+ *
+ * The resolver is linked with a view, an upstream and policies of this file, so that each step is a call.
+ */
+#include "tests/unit/check.h"
+
+#include <errno.h>
+
+#include "dns/resolver.h"
+#include "policy/address.h"
+
+/* --- what the resolver stands on --------------------------------------------------------------------- */
+
+struct policy { int refs; };
+static struct policy policy_a = { 1 }, policy_b = { 1 };
+static struct msg_pin sent[64];
+static uint32_t sent_sequence[64];
+static size_t n_sent;
+static int send_result;
+static struct upstream_wait *asking;	/* the last who asked */
+static unsigned asks;
+
+struct policy *policy_ref(const struct policy *p)
+{
+	struct policy *mine = (struct policy *)p;
+
+	mine->refs++;
+	return mine;
+}
+
+void policy_unref(struct policy *p)
+{
+	if (p)
+		p->refs--;
+}
+
+void policy_decide_name(const struct policy *p, const char *name, struct name_decision *ret)
+{
+	(void)p;
+	(void)name;
+	*ret = (struct name_decision){ 0 };
+}
+
+struct policy_site host_config_site(const struct host_config *c)
+{
+	(void)c;
+	return (struct policy_site){ 0 };
+}
+
+int view_send(struct view *v, enum msg_type t, uint32_t sequence, const void *body)
+{
+	(void)v;
+	CHECK_EQ("only PIN is sent", t, MSG_PIN);
+	if (send_result < 0)
+		return send_result;
+	sent_sequence[n_sent % ARRAY_SIZE(sent)] = sequence;
+	memcpy(&sent[n_sent++ % ARRAY_SIZE(sent)], body, sizeof(sent[0]));
+	return 0;
+}
+
+void upstream_ask(struct upstream *u, const char *name, struct upstream_wait *w)
+{
+	(void)u;
+	(void)name;
+	asking = w;
+	asks++;
+}
+
+void upstream_cancel(struct upstream_wait *w)
+{
+	if (asking == w)
+		asking = NULL;
+}
+
+/* --- a fixture ----------------------------------------------------------------------------------------- */
+
+struct fixture {
+	struct loop *loop;
+	struct host_config config;
+	struct resolver *resolver;
+	struct view_sandbox sandbox;
+	struct name_decision forward, proxied;
+};
+struct waiter {
+	struct resolver_wait wait;
+	unsigned called;
+	const struct policy *policy;
+	struct answer answer[2];	/* A, AAAA */
+};
+
+static void waiter_fn(struct resolver_wait *w, const struct outcome *o)
+{
+	struct waiter *me = container_of(w, struct waiter, wait);
+
+	me->called++;
+	me->policy = outcome_policy(o);
+	outcome_answer(o, DNS_A, 0, &me->answer[0]);
+	outcome_answer(o, DNS_AAAA, 0, &me->answer[1]);
+}
+
+static struct waiter waiter(void)
+{
+	return (struct waiter){ .wait.fn = waiter_fn };
+}
+
+static void start(struct fixture *f)
+{
+	*f = (struct fixture){ 0 };
+	prefix_parse("198.18.0.0/15", &f->config.pool.v4);
+	prefix_parse("fd63:6f72:646f::/64", &f->config.pool.v6);
+	f->sandbox = (struct view_sandbox){ .id = 7, .profile = 3, .policy = &policy_a };
+	f->forward = (struct name_decision){ .allowed = true, .rule = "rule" };
+	f->proxied = (struct name_decision){ .allowed = true, .rule = "rule", .proxied = true };
+	n_sent = asks = 0;
+	send_result = 0;
+	asking = NULL;
+	if (loop_new(&f->loop) || resolver_new(f->loop, &f->config, NULL, NULL, &f->resolver))
+		abort();
+}
+
+static void end(struct fixture *f)
+{
+	resolver_free(f->resolver);
+	loop_free(f->loop);
+	CHECK_EQ("references to policy a", policy_a.refs, 1);
+	CHECK_EQ("references to policy b", policy_b.refs, 1);
+}
+
+static void answered(const char *v4, const char *v6)
+{
+	struct upstream_answer a = { .status = UPSTREAM_ADDRESSES, .ttl = 300 };
+	struct upstream_wait *w = asking;
+
+	a.n4 = v4 && addr_parse(v4, &a.a4[0]);
+	a.n6 = v6 && addr_parse(v6, &a.a6[0]);
+	asking = NULL;
+	w->fn(w, &a);
+}
+
+static void failed(enum upstream_status status)
+{
+	struct upstream_answer a = { .status = status, .ttl = 1 };
+	struct upstream_wait *w = asking;
+
+	asking = NULL;
+	w->fn(w, &a);
+}
+
+static int pinned(struct fixture *f, uint32_t sequence, enum reason reason, uint32_t index, bool v4, bool v6)
+{
+	struct msg_pinned m = { .reason = reason, .index = index, .has4 = v4, .has6 = v6 };
+	struct ipc_in in = { .head = { MSG_PINNED, sizeof(m), sequence } };
+
+	memcpy(in.body, &m, sizeof(m));
+	return resolver_pinned(f->resolver, &in);
+}
+
+static bool hit(struct fixture *f, const char *name)
+{
+	struct answer a;
+
+	return resolver_lookup(f->resolver, &f->sandbox, name, DNS_A, &a) && a.reply.kind == REPLY_ADDRESS;
+}
+
+/* --- */
+
+TEST(pass_through_name)
+{
+	struct waiter one = waiter(), two = waiter();
+	struct fixture f;
+
+	start(&f);
+	CHECK("first waits", resolver_wait(f.resolver, &f.sandbox, "a.example", &f.forward, &one.wait));
+	CHECK("second waits", resolver_wait(f.resolver, &f.sandbox, "a.example", &f.forward, &two.wait));
+	CHECK_EQ("one question", asks, 1);
+	CHECK_EQ("no pin before the addresses", n_sent, 0);
+	answered("93.184.216.34", NULL);
+	CHECK_EQ("one pin", n_sent, 1);
+	CHECK_EQ("its address", sent[0].n4, 1);
+	CHECK_EQ("its other family", sent[0].n6, 0);
+	CHECK_EQ("its profile", sent[0].profile, 3);
+	CHECK_STR("its name", sent[0].name, "a.example");
+	CHECK_EQ("nobody is answered before the pin landed", one.called + two.called, 0);
+	CHECK("nor does a look-up hit", !hit(&f, "a.example"));
+	CHECK_EQ("pinned", pinned(&f, sent_sequence[0], REASON_NONE, 256, true, false), 0);
+	CHECK_EQ("both are answered", one.called * 10 + two.called, 11);
+	CHECK_EQ("address", one.answer[0].reply.kind, REPLY_ADDRESS);
+	CHECK("synthetic", !memcmp(one.answer[0].reply.addr.b, "\xc6\x12\1\0", 4));
+	CHECK_EQ("no data", one.answer[1].reply.kind, REPLY_NEGATIVE);
+	CHECK_EQ("no data is no error", one.answer[1].reply.rcode, DNS_NOERROR);
+	CHECK("now it hits", hit(&f, "a.example"));
+	CHECK_EQ("a second PINNED is nothing", pinned(&f, sent_sequence[0], REASON_NONE, 257, true, true), 0);
+	end(&f);
+}
+
+TEST(proxied_name_needs_no_upstream)
+{
+	struct waiter w = waiter();
+	struct fixture f;
+
+	start(&f);
+	CHECK("waits", resolver_wait(f.resolver, &f.sandbox, "git.example", &f.proxied, &w.wait));
+	CHECK_EQ("no question", asks, 0);
+	CHECK_EQ("pin without addresses", n_sent == 1 && !sent[0].n4 && !sent[0].n6, 1);
+	pinned(&f, sent_sequence[0], REASON_NONE, 300, true, true);
+	CHECK_EQ("A", w.answer[0].reply.kind, REPLY_ADDRESS);
+	CHECK_EQ("AAAA", w.answer[1].reply.addr.family, 6);
+	end(&f);
+}
+
+TEST(a_pin_is_of_one_profile_and_policy)
+{
+	struct waiter w = waiter();
+	struct fixture f;
+
+	start(&f);
+	resolver_wait(f.resolver, &f.sandbox, "a.example", &f.proxied, &w.wait);
+	pinned(&f, sent_sequence[0], REASON_NONE, 300, true, true);
+	CHECK("hit", hit(&f, "a.example"));
+	f.sandbox.profile = 4;
+	CHECK("not of another profile", !hit(&f, "a.example"));
+	f.sandbox.profile = 3;
+	f.sandbox.policy = &policy_b;
+	CHECK("not after a reload", !hit(&f, "a.example"));
+	w = waiter();
+	resolver_wait(f.resolver, &f.sandbox, "a.example", &f.proxied, &w.wait);
+	CHECK_EQ("pinned anew", n_sent, 2);
+	pinned(&f, sent_sequence[1], REASON_NONE, 300, true, true);
+	CHECK("under the new policy", w.policy == &policy_b);
+	CHECK("hit again", hit(&f, "a.example"));
+	end(&f);
+}
+
+TEST(a_waiter_learns_under_which_policy)
+{
+	struct waiter before = waiter(), after = waiter();
+	struct fixture f;
+
+	start(&f);
+	resolver_wait(f.resolver, &f.sandbox, "a.example", &f.forward, &before.wait);
+	f.sandbox.policy = &policy_b;
+	resolver_wait(f.resolver, &f.sandbox, "a.example", &f.forward, &after.wait);
+	answered("93.184.216.34", NULL);
+	pinned(&f, sent_sequence[0], REASON_NONE, 300, true, false);
+	CHECK("both see that it is the old one", before.policy == &policy_a && after.policy == &policy_a);
+	end(&f);
+}
+
+TEST(lost_netd_voids_everything)
+{
+	struct waiter w = waiter(), asking_w = waiter(), pinning = waiter();
+	struct fixture f;
+
+	start(&f);
+	resolver_wait(f.resolver, &f.sandbox, "done.example", &f.proxied, &w.wait);
+	pinned(&f, sent_sequence[0], REASON_NONE, 300, true, true);
+	resolver_wait(f.resolver, &f.sandbox, "pinning.example", &f.proxied, &pinning.wait);
+	resolver_wait(f.resolver, &f.sandbox, "asking.example", &f.forward, &asking_w.wait);
+	resolver_lost(f.resolver);
+	CHECK_EQ("who waited is told", pinning.called * 10 + asking_w.called, 11);
+	CHECK_EQ("SERVFAIL", pinning.answer[0].reply.rcode, DNS_SERVFAIL);
+	CHECK("nobody asks any more", !asking);
+	CHECK("the landed pin is void", !hit(&f, "done.example"));
+	CHECK_EQ("a late PINNED is nothing", pinned(&f, sent_sequence[1], REASON_NONE, 301, true, true), 0);
+	CHECK("really nothing", !hit(&f, "pinning.example"));
+	end(&f);
+}
+
+static const struct { enum reason reason; uint32_t index; int rcode; enum reason want; } bad_pins[] = {
+	{ REASON_REBINDING_BLOCKED, 0, DNS_NXDOMAIN, REASON_REBINDING_BLOCKED },
+	{ REASON_NAME_NOT_ALLOWED, 0, DNS_NXDOMAIN, REASON_NAME_NOT_ALLOWED },
+	{ REASON_POOL_EXHAUSTED, 0, DNS_SERVFAIL, REASON_POOL_EXHAUSTED },
+	{ 9999, 0, DNS_SERVFAIL, REASON_INTERNAL_ERROR },
+	{ REASON_NONE, 0, DNS_SERVFAIL, REASON_INTERNAL_ERROR },		/* an index of the services */
+	{ REASON_NONE, 53, DNS_SERVFAIL, REASON_INTERNAL_ERROR },
+	{ REASON_NONE, 1 << 17, DNS_SERVFAIL, REASON_INTERNAL_ERROR },		/* beyond the pool */
+	{ REASON_NONE, UINT32_MAX, DNS_SERVFAIL, REASON_INTERNAL_ERROR },
+};
+
+TEST(pins_that_netd_refuses)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(bad_pins); i++) {
+		struct waiter w = waiter();
+		struct fixture f;
+
+		start(&f);
+		resolver_wait(f.resolver, &f.sandbox, "a.example", &f.proxied, &w.wait);
+		pinned(&f, sent_sequence[0], bad_pins[i].reason, bad_pins[i].index, true, true);
+		CHECK_EQ("told", w.called, 1);
+		CHECK_EQ("rcode", w.answer[0].reply.rcode, bad_pins[i].rcode);
+		CHECK_EQ("reason", w.answer[0].reason, bad_pins[i].want);
+		CHECK("no address", !hit(&f, "a.example"));
+		end(&f);
+	}
+}
+
+TEST(malformed_pinned)
+{
+	struct ipc_in in = { .head = { MSG_PINNED, 3, 1 } };
+	struct fixture f;
+
+	start(&f);
+	CHECK_EQ("wrong length", resolver_pinned(f.resolver, &in), -EPROTO);
+	end(&f);
+}
+
+TEST(upstream_outcomes)
+{
+	static const struct { enum upstream_status status; int rcode; enum reason reason; } rows[] = {
+		{ UPSTREAM_UNREACHABLE, DNS_SERVFAIL, REASON_RESOLVER_UNREACHABLE },
+		{ UPSTREAM_NXDOMAIN, DNS_NXDOMAIN, REASON_NONE },
+		{ UPSTREAM_NODATA, DNS_NOERROR, REASON_NONE },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct waiter w = waiter();
+		struct fixture f;
+
+		start(&f);
+		resolver_wait(f.resolver, &f.sandbox, "a.example", &f.forward, &w.wait);
+		failed(rows[i].status);
+		CHECK_EQ("no pin", n_sent, 0);
+		CHECK_EQ("rcode", w.answer[0].reply.rcode, rows[i].rcode);
+		CHECK_EQ("reason", w.answer[0].reason, rows[i].reason);
+		CHECK("no address", w.answer[0].reply.kind != REPLY_ADDRESS);
+		end(&f);
+	}
+}
+
+TEST(forbidden_addresses_are_not_pinned)
+{
+	struct waiter w = waiter(), mixed = waiter();
+	struct fixture f;
+
+	start(&f);
+	resolver_wait(f.resolver, &f.sandbox, "a.example", &f.forward, &w.wait);
+	answered("127.0.0.1", "::1");
+	CHECK_EQ("no pin", n_sent, 0);
+	CHECK_EQ("reason", w.answer[0].reason, REASON_REBINDING_BLOCKED);
+	resolver_wait(f.resolver, &f.sandbox, "b.example", &f.forward, &mixed.wait);
+	answered("93.184.216.34", "fe80::1");
+	CHECK_EQ("the good one is pinned", n_sent == 1 && sent[0].n4 == 1 && sent[0].n6 == 0, 1);
+	end(&f);
+}
+
+TEST(netd_that_cannot_be_sent_to)
+{
+	struct waiter w = waiter();
+	struct fixture f;
+
+	start(&f);
+	send_result = -EPIPE;
+	CHECK("waits", resolver_wait(f.resolver, &f.sandbox, "a.example", &f.proxied, &w.wait));
+	CHECK_EQ("told at once", w.called, 1);
+	CHECK_EQ("SERVFAIL", w.answer[0].reply.rcode, DNS_SERVFAIL);
+	end(&f);
+}
+
+TEST(pins_on_their_way_are_bounded)
+{
+	static struct waiter w[100];
+	struct fixture f;
+	char name[16];
+	size_t before;
+
+	start(&f);
+	for (size_t i = 0; i < ARRAY_SIZE(w); i++) {
+		w[i] = waiter();
+		snprintf(name, sizeof(name), "n%zu.example", i);
+		CHECK(name, resolver_wait(f.resolver, &f.sandbox, name, &f.proxied, &w[i].wait));
+	}
+	before = n_sent;
+	CHECK("not all at once", before < 64);
+	for (size_t i = 0; i < ARRAY_SIZE(w); i++)
+		pinned(&f, sent_sequence[i % ARRAY_SIZE(sent)], REASON_NONE, 256 + i, true, true);
+	CHECK_EQ("all in the end", n_sent, ARRAY_SIZE(w));
+	for (size_t i = 0; i < ARRAY_SIZE(w); i++)
+		CHECK_EQ("answered once", w[i].called, 1);
+	end(&f);
+}
+
+TEST(a_waiter_that_leaves)
+{
+	struct waiter w = waiter();
+	struct fixture f;
+
+	start(&f);
+	resolver_wait(f.resolver, &f.sandbox, "a.example", &f.proxied, &w.wait);
+	resolver_cancel(&w.wait);
+	resolver_cancel(&w.wait);
+	pinned(&f, sent_sequence[0], REASON_NONE, 300, true, true);
+	CHECK_EQ("is not called", w.called, 0);
+	CHECK("but the pin counts", hit(&f, "a.example"));
+	end(&f);
+}
+
+TEST(reverse_look_up)
+{
+	struct waiter w = waiter();
+	struct addr a = { 4, { 198, 18, 1, 44 } };
+	struct fixture f;
+
+	start(&f);
+	resolver_wait(f.resolver, &f.sandbox, "a.example", &f.proxied, &w.wait);
+	pinned(&f, sent_sequence[0], REASON_NONE, 300, true, true);
+	CHECK_STR("its name", resolver_name_of(f.resolver, &f.sandbox, &a), "a.example");
+	f.sandbox.profile = 4;
+	CHECK("not for another profile", !resolver_name_of(f.resolver, &f.sandbox, &a));
+	f.sandbox.profile = 3;
+	a.b[3] = 45;
+	CHECK("not its neighbour", !resolver_name_of(f.resolver, &f.sandbox, &a));
+	a.b[0] = 8;
+	CHECK("not outside", !resolver_name_of(f.resolver, &f.sandbox, &a));
+	end(&f);
+}
