@@ -25,3 +25,6 @@ $(eval $(call fuzzer,name,policy/name.c policy/known.c base/addr.c base/bytes.c,
 $(eval $(call fuzzer,git_path,gitproxy/git_path.c base/bytes.c,))
 $(eval $(call fuzzer,http_head,gitproxy/http_head.c base/bytes.c,))
 $(eval $(call fuzzer,http_body,gitproxy/http_body.c,-lz))
+$(eval $(call fuzzer,hello,netd/inspect/hello.c base/bytes.c,))
+$(eval $(call fuzzer,tls_stream,netd/inspect/tls_stream.c,))
+$(eval $(call fuzzer,flow,netd/inspect/flow.c netd/inspect/hello.c netd/inspect/tls_stream.c,))
