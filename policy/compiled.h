@@ -41,6 +41,7 @@ struct rule {
  * below it. */
 struct slot {
 	const char *name;	       /* inside a rule's pattern; NULL: free */
+	uint32_t hash;
 	const struct rule *rule[2][3]; /* by enum verdict and enum pattern_kind */
 	bool ancestor;
 };

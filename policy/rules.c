@@ -1,12 +1,14 @@
 /*
  * rules.c - find the rule that a name meets
  *
- * Theory of operation: one hash table keyed by pattern base. A name is looked up as it is, then
- * each of its suffixes from the longest: the first wildcard found is the one with the longest
- * suffix, whatever the order of the file. *.x and **.x have the same suffix; for a name one label
- * below x the narrower * is taken. At most 127 look-ups, no allocation. Ancestors of what is
- * granted are marked in the same table, so that the resolver can answer "no data" instead of "no
- * such name" for them (RFC 8020).
+ * Theory of operation: one hash table keyed by pattern base. The hash runs from the end of a name
+ * to its beginning, so one pass gives the hash of every suffix, from the shortest to the whole
+ * name; the last rule that is found is the one with the longest suffix, whatever the order of the
+ * file. *.x and
+ * **.x have the same suffix; for a name one label below x the narrower * is taken. A look-up costs
+ * the length of the name, allocates nothing, and does not depend on the number of rules. Ancestors
+ * of what is granted are marked in the same table, so that the resolver can answer "no data"
+ * instead of "no such name" for them (RFC 8020).
  */
 #include "policy/compiled.h"
 
@@ -36,28 +38,36 @@ static const char *above(const char *name)
 	return dot ? dot + 1 : NULL;
 }
 
-static size_t hash(const char *name)
-{
-	uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
+/* FNV-1a from the last byte to the first: one pass over a name gives the hash of each suffix. */
+enum { HASH_START = 0x811c9dc5, HASH_PRIME = 0x01000193 };
 
-	for (; *name; name++)
-		h = (h ^ (uint8_t)*name) * 0x100000001b3u;
-	return (size_t)(h ^ h >> 32);
+static uint32_t hash_byte(uint32_t h, char c)
+{
+	return (h ^ (uint8_t)c) * HASH_PRIME;
+}
+
+static uint32_t hash_of(const char *name)
+{
+	uint32_t h = HASH_START;
+
+	for (size_t i = strlen(name); i--;)
+		h = hash_byte(h, name[i]);
+	return h;
 }
 
 /* The slot of a name, or the free one where it would stand. cap is not 0. */
-static struct slot *slot_at(const struct rule_index *x, const char *name)
+static struct slot *slot_at(const struct rule_index *x, const char *name, uint32_t hash)
 {
-	size_t i = hash(name) & (x->cap - 1);
+	size_t i = (hash ^ hash >> 15) & (x->cap - 1);
 
-	while (x->slots[i].name && strcmp(x->slots[i].name, name))
+	while (x->slots[i].name && (x->slots[i].hash != hash || strcmp(x->slots[i].name, name)))
 		i = (i + 1) & (x->cap - 1);
 	return &x->slots[i];
 }
 
-static const struct slot *slot_find(const struct rule_index *x, const char *name)
+static const struct slot *slot_find(const struct rule_index *x, const char *name, uint32_t hash)
 {
-	const struct slot *s = x->cap ? slot_at(x, name) : NULL;
+	const struct slot *s = x->cap ? slot_at(x, name, hash) : NULL;
 
 	return s && s->name ? s : NULL;
 }
@@ -73,7 +83,7 @@ static int index_grow(struct rule_index *x)
 		return -ENOMEM;
 	for (size_t i = 0; i < x->cap; i++)
 		if (x->slots[i].name)
-			*slot_at(&more, x->slots[i].name) = x->slots[i];
+			*slot_at(&more, x->slots[i].name, x->slots[i].hash) = x->slots[i];
 	free(x->slots);
 	*x = more;
 	return 0;
@@ -82,13 +92,15 @@ static int index_grow(struct rule_index *x)
 /* The slot of a name, made when it is not there; NULL: out of memory. */
 static struct slot *slot_make(struct rule_index *x, const char *name)
 {
+	uint32_t hash = hash_of(name);
 	struct slot *s;
 
 	if (index_grow(x))
 		return NULL;
-	s = slot_at(x, name);
+	s = slot_at(x, name, hash);
 	if (!s->name) {
 		s->name = name;
+		s->hash = hash;
 		x->n++;
 	}
 	return s;
@@ -107,26 +119,40 @@ int rule_index_add(struct rule_index *x, const struct rule *r)
 const struct rule *rule_index_get(const struct rule_index *x, enum verdict v,
 				  const struct name_pattern *p)
 {
-	const struct slot *s = slot_find(x, p->base);
+	const struct slot *s = slot_find(x, p->base, hash_of(p->base));
 
 	return s ? s->rule[v][p->kind] : NULL;
 }
 
+/* What a slot holds for a name of which its base is the part from `at` on; the second label is at
+ * `one`. */
+static const struct rule *slot_rule(const struct slot *s, enum verdict v, size_t at, size_t one)
+{
+	if (!at)
+		return s->rule[v][PATTERN_EXACT];
+	if (at == one && s->rule[v][PATTERN_ONE])
+		return s->rule[v][PATTERN_ONE];
+	return s->rule[v][PATTERN_ANY];
+}
+
 const struct rule *rule_index_match(const struct rule_index *x, enum verdict v, const char *name)
 {
-	const struct slot *s = slot_find(x, name);
-	const char *base = above(name);
+	const struct rule *best = NULL;
+	size_t one = strcspn(name, ".") + 1;
+	uint32_t hash = HASH_START;
 
-	if (s && s->rule[v][PATTERN_EXACT])
-		return s->rule[v][PATTERN_EXACT];
-	for (bool first = true; base; base = above(base), first = false) {
-		s = slot_find(x, base);
-		if (s && first && s->rule[v][PATTERN_ONE])
-			return s->rule[v][PATTERN_ONE];
-		if (s && s->rule[v][PATTERN_ANY])
-			return s->rule[v][PATTERN_ANY];
+	for (size_t i = strlen(name); i--;) {
+		const struct slot *s;
+		const struct rule *r;
+
+		hash = hash_byte(hash, name[i]);
+		if (i && name[i - 1] != '.')
+			continue;
+		s = slot_find(x, name + i, hash);
+		r = s ? slot_rule(s, v, i, one) : NULL;
+		best = r ? r : best; /* the suffixes come longer and longer */
 	}
-	return NULL;
+	return best;
 }
 
 /* Is everything that this rule grants denied? Asked for a name no policy can hold, at the rule's
@@ -164,7 +190,7 @@ int rule_index_mark_ancestors(struct rule_index *x, struct rule *const *rules, s
 
 bool rule_index_is_ancestor(const struct rule_index *x, const char *name)
 {
-	const struct slot *s = slot_find(x, name);
+	const struct slot *s = slot_find(x, name, hash_of(name));
 
 	return s && s->ancestor;
 }
