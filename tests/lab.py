@@ -13,7 +13,6 @@ is swept by the next.
 import contextlib
 import glob
 import ipaddress
-import itertools
 import json
 import os
 import re
@@ -164,7 +163,6 @@ class Lab:
         self.signalled = False		# by us: then a daemon may have died
         self.sandboxes = {}
         self._used = None
-        self._renewals = itertools.count(1)
         with self._closing_on_error():
             sweep()
             self.dir = tempfile.mkdtemp(prefix=f"{self.prefix}-", dir="/tmp")
@@ -294,20 +292,21 @@ class Lab:
         self._used = name
         self.audit.watch({name})
 
-    def renew(self):
-        """Register every sandbox anew, under another name that Audit.events() shows as before.
+    def renew(self, suffix=""):
+        """Register every sandbox anew, as NAME-SUFFIX; Audit.events() goes on showing it as NAME.
 
         Refusals of one key within ten seconds are one line, so tests that share a sandbox would wait for
         each other's lines, or find them. A test that does this has its own keys.
         """
-        n = next(self._renewals)
-        aliases = {}
+        shown = {}
         for name, sandbox in self.sandboxes.items():
-            self.cordon("rm", sandbox.guest, check=True)
-            sandbox.guest = f"{name}-{n}"
-            aliases[sandbox.guest] = name
-            self.register(sandbox, sandbox.profile)
-        self.audit.watch(aliases)
+            new = name + suffix
+            if sandbox.guest != new:
+                self.cordon("rm", sandbox.guest, check=True)
+                sandbox.guest = new
+                self.register(sandbox, sandbox.profile)
+            shown[new] = name
+        self.audit.watch(shown)
 
     def ca_certificate(self):
         """PEM of Cordon's CA, the public part."""
