@@ -306,16 +306,43 @@ TEST(examples)
 	profile_set_done(&set);
 }
 
-TEST(schema_reference)
+static char *text_of(const char *path)
 {
 	AUTO(mem) char *text = NULL;
 	size_t n = 0;
-	FILE *to = open_memstream(&text, &n);
+	FILE *from = fopen(path, "r"), *to = open_memstream(&text, &n);
 
+	for (int c; from && to && (c = fgetc(from)) != EOF;)
+		fputc(c, to);
+	if (from)
+		fclose(from);
+	if (to)
+		fclose(to);
+	return text ? STEAL(text) : strdup("");
+}
+
+/* The guide is written by hand, the tables below its marker are printed. */
+TEST(reference_is_up_to_date)
+{
+	static const char path[] = "docs/policy.md", marker[] = "<!-- Below: printed by";
+	AUTO(mem) char *doc = text_of(path), *want = NULL;
+	char *at = strstr(doc, marker);
+	size_t n = 0;
+	FILE *to = open_memstream(&want, &n);
+
+	at = at ? strchr(at, '\n') : NULL;
+	CHECK("docs/policy.md has the marker", at != NULL);
+	fputs("\n\n", to);
 	policy_print_schema(to);
 	fclose(to);
-	CHECK("profile keys", strstr(text, "| `sandbox.network.allow[].host` |"));
-	CHECK("host keys", strstr(text, "| `dns.timeout` | a time such as"));
-	CHECK("defaults", strstr(text, "| 198.18.0.0/15 |"));
-	CHECK("what is not there yet", strstr(text, "(not supported yet)"));
+	if (at && getenv("UPDATE")) {
+		to = fopen(path, "w");
+		fprintf(to, "%.*s%s", (int)(at - doc), doc, want);
+		fclose(to);
+	} else if (at) {
+		CHECK("docs/policy.md is what the schema prints (UPDATE=1 writes it)", !strcmp(at, want));
+	}
+	CHECK("profile keys", strstr(want, "| `sandbox.network.allow[].host` |"));
+	CHECK("defaults", strstr(want, "| 198.18.0.0/15 |"));
+	CHECK("what is not there yet", strstr(want, "(not supported yet)"));
 }
