@@ -25,6 +25,7 @@
 #include "netd/netd.h"
 #include "netd/nflog.h"
 #include "netd/parts.h"
+#include "netd/pin.h"
 #include "netd/profiles.h"
 #include "netd/registry.h"
 #include "netd/sandboxes.h"
@@ -270,6 +271,8 @@ static int prepare(struct netd *n)
 		r = registry_new(&n->registry);
 	if (r >= 0)
 		r = names_new(n->config, n->rules, &n->names);
+	if (r >= 0)
+		r = pins_new(n, &n->pins);
 	return say("starting", r);
 }
 
@@ -300,6 +303,7 @@ static void done(struct daemon *d)
 	inspector_free(n->inspector);
 	parts_free(n->parts);
 	nflog_free(n->nflog);
+	pins_free(n->pins);
 	names_free(n->names);
 	registry_free(n->registry);
 	audit_close(n->audit);

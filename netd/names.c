@@ -243,9 +243,8 @@ struct plan {
 static void plan_done(struct plan *p)
 {
 	free(p->grants);
-	p->grants = NULL;
+	*p = (struct plan){ 0 };
 }
-static inline void auto_free_plan(struct plan *p) { plan_done(p); }
 
 static int grant_compare(const void *va, const void *vb)
 {
@@ -456,7 +455,7 @@ static int plans_commit(struct names *t, struct plan *plans, size_t n)
 /* ---- pin ---- */
 
 /* Keep the real address while it is still offered, else take the first usable one. */
-static bool choose_real(const struct names *t, const struct name_offer *o, int f, bool private_ok,
+static bool choose_real(const struct names *t, const struct name_ask *o, int f, bool private_ok,
 			struct addr *real)
 {
 	struct address_context ctx = context(t);
@@ -485,29 +484,71 @@ static bool has_family(const struct name *nm, uint16_t profile, uint8_t family)
 	return false;
 }
 
-enum reason names_grant(struct names *t, const struct profiles *p, struct name *nm,
-			const struct name_offer *offer, bool ret_has[2])
+static enum reason plan_ask(const struct names *t, const struct profiles *p, const struct name_ask *a,
+			    struct plan *plan)
 {
-	const struct policy *policy = profiles_policy(p, offer->profile);
-	AUTO(plan) struct plan plan = { .nm = nm };
+	const struct policy *policy = profiles_policy(p, a->profile);
 	struct name_decision d = { 0 };
 	bool usable = false;
 
-	memcpy(plan.real, nm->real, sizeof(plan.real));
+	plan->nm = a->nm;
+	memcpy(plan->real, a->nm->real, sizeof(plan->real));
 	if (policy)
-		policy_decide_name(policy, nm->text, &d);
+		policy_decide_name(policy, a->nm->text, &d);
 	if (!d.allowed)
 		return d.reason ? d.reason : REASON_NAME_NOT_ALLOWED;
 	for (int f = 0; f < 2 && !d.proxied; f++)
-		usable |= choose_real(t, offer, f, d.private_ok, &plan.real[f]);
-	if (!d.proxied && !usable && offer->n[0] + offer->n[1])
+		usable |= choose_real(t, a, f, d.private_ok, &plan->real[f]);
+	if (!d.proxied && !usable && a->n[0] + a->n[1])
 		return REASON_REBINDING_BLOCKED;
-	if (plan_make(t, &plan, p, offer->profile) < 0 || plans_commit(t, &plan, 1) < 0)
-		return REASON_INTERNAL_ERROR;
-	plan_apply(&plan);
-	ret_has[0] = has_family(nm, offer->profile, 4);
-	ret_has[1] = has_family(nm, offer->profile, 6);
-	return ret_has[0] || ret_has[1] ? REASON_NONE : REASON_RESOLVER_UNREACHABLE;
+	return plan_make(t, plan, p, a->profile) < 0 ? REASON_INTERNAL_ERROR : REASON_NONE;
+}
+
+static void ask_granted(struct name_ask *a, struct plan *plan)
+{
+	plan_apply(plan);
+	a->has[0] = has_family(a->nm, a->profile, 4);
+	a->has[1] = has_family(a->nm, a->profile, 6);
+	if (!a->has[0] && !a->has[1])
+		a->reason = REASON_RESOLVER_UNREACHABLE;
+}
+
+/* An element that somebody else deleted makes every change of its name fail: put back what is missing. */
+static int plans_commit_or_repair(struct names *t, struct plan *plans, size_t n)
+{
+	int r = plans_commit(t, plans, n);
+
+	if (r == -ENOENT && names_refill(t) >= 0)
+		r = plans_commit(t, plans, n);
+	return r;
+}
+
+void names_grant(struct names *t, const struct profiles *p, struct name_ask *asks, size_t n)
+{
+	struct plan plans[NAMES_ASKS_MAX] = { 0 };
+	size_t of[NAMES_ASKS_MAX], m = 0;
+	int r;
+
+	for (size_t i = 0; i < n; i++) {
+		asks[i].reason = plan_ask(t, p, &asks[i], &plans[m]);
+		asks[i].has[0] = asks[i].has[1] = false;
+		if (asks[i].reason)
+			plan_done(&plans[m]);
+		else
+			of[m++] = i;
+	}
+	r = plans_commit_or_repair(t, plans, m);
+	for (size_t i = 0; i < m; i++) {
+		struct name_ask *a = &asks[of[i]];
+
+		if (r >= 0)
+			ask_granted(a, &plans[i]);
+		else
+			a->reason = REASON_INTERNAL_ERROR;
+		plan_done(&plans[i]);
+		if (r < 0 && n > 1)
+			names_grant(t, p, a, 1);
+	}
 }
 
 /* ---- reload ---- */

@@ -53,18 +53,22 @@ size_t names_count(const struct names *t);
 struct name *names_after(const struct names *t, uint32_t index);
 void name_message(const struct name *nm, struct msg_name *ret);
 
-/* What a pin may give to a name; addresses as dns found them. */
-struct name_offer {
+/* What a pin may give to a name (addresses as dns found them), and what came of it. */
+struct name_ask {
+	struct name *nm;
 	uint16_t profile;
 	const struct addr *a[2];	/* v4, v6 */
 	size_t n[2];
+	enum reason reason;		/* out; REASON_NONE: granted */
+	bool has[2];			/* out: which families the profile may be answered */
 };
+enum { NAMES_ASKS_MAX = 64 };
 /*
- * Choose real addresses, write translation and grants in one transaction and wait for the kernel. Writes
- * nothing when nothing changes. ret_has: which families the profile may be answered.
+ * Choose real addresses, write translation and grants of all asks in one transaction and wait for the
+ * kernel. Writes nothing when nothing changes. At most NAMES_ASKS_MAX, each of another name. When the
+ * transaction fails, each ask is tried alone, so that one does not take the others along.
  */
-enum reason names_grant(struct names *t, const struct profiles *p, struct name *nm,
-			const struct name_offer *offer, bool ret_has[2]);
+void names_grant(struct names *t, const struct profiles *p, struct name_ask *asks, size_t n);
 
 /* A grant that was taken away: its flows are to be closed. */
 typedef void names_lost_fn(void *owner, const struct addr *synthetic, const struct name_grant *g);

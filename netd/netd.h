@@ -18,6 +18,7 @@
 struct registry;
 struct profiles;
 struct names;
+struct pins;
 struct parts;
 struct control;
 struct inspector;
@@ -32,6 +33,7 @@ struct netd {
 	struct registry *registry;
 	struct profiles *profiles;	/* in force; replaced whole by a reload */
 	struct names *names;
+	struct pins *pins;
 	struct parts *parts;
 	struct control *control;
 	struct inspector *inspector;

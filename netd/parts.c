@@ -436,13 +436,11 @@ static int dispatch(struct part *p, const struct ipc_in *in)
 	return -EPROTO;
 }
 
-static void part_on_event(struct loop *l, struct watch *w, uint32_t events)
+static void part_read(struct part *p, uint32_t events)
 {
-	struct part *p = container_of(w, struct part, watch);
 	struct ipc_in in;
 	int r = 0;
 
-	(void)l;
 	for (int i = 0; r >= 0 && i < READS_PER_WAKE && p->state != PART_DEAD; i++) {
 		r = ipc_recv(p->watch.fd, &in);
 		if (r < 0)
@@ -458,6 +456,17 @@ static void part_on_event(struct loop *l, struct watch *w, uint32_t events)
 		part_cut(p, "sent what does not belong here");
 	else if (events & EPOLLOUT)
 		part_flush(p);
+}
+
+/* What was asked in this turn is granted in one transaction; the part may be cut off by its answer. */
+static void part_on_event(struct loop *l, struct watch *w, uint32_t events)
+{
+	struct part *p = container_of(w, struct part, watch);
+	struct netd *n = p->ps->n;
+
+	(void)l;
+	part_read(p, events);
+	pins_turn(n);
 }
 
 /* ---- connecting ---- */

@@ -6,7 +6,8 @@
  * the inspector and the proxy are told of a new name and must acknowledge it, then translation and
  * grants are written and the kernel must acknowledge them; only then PINNED goes back. Everyone who asks
  * for a name while it is being told waits for the same acknowledgement: the second of two queries must
- * not be answered before the first one's pin has landed.
+ * not be answered before the first one's pin has landed. Pins that are due in the same turn of the loop
+ * share one transaction: a transaction costs the same for one name as for many.
  *
  * Invariants: the decision is taken when the kernel is written, not when the message came: a reload in
  * between counts. An error is a refusal.
@@ -24,7 +25,8 @@
 #include "policy/policy.h"
 
 struct pin {
-	struct pin *next;		/* waits for the same name */
+	struct pin *next;		/* waits for the same name, or its turn */
+	uint32_t index;
 	uint64_t part;
 	uint32_t sequence;
 	struct msg_pin m;
@@ -33,6 +35,12 @@ struct pin {
 struct telling {			/* of a new name */
 	struct publish publish;
 	uint32_t index;
+};
+
+struct pins {
+	struct netd *n;
+	struct timer turn;
+	struct pin *head, **tail;	/* due: the parts know their names */
 };
 
 static void answer(struct netd *n, uint64_t part, uint32_t sequence, const struct msg_pinned *m)
@@ -83,28 +91,132 @@ static enum reason budget(struct netd *n, struct sandbox *s, const struct name *
 		       ? REASON_NONE : REASON_WILDCARD_BUDGET_EXCEEDED;
 }
 
-static void pin_finish(struct netd *n, struct name *nm, const struct pin *p)
+/* All that may have changed since it was asked. */
+static enum reason pin_check(struct netd *n, const struct name *nm, const struct pin *p)
 {
-	struct name_offer offer = { .profile = p->m.profile, .a = { p->m.a4, p->m.a6 },
-				    .n = { p->m.n4, p->m.n6 } };
-	struct msg_pinned reply = { .index = nm->index };
-	bool has[2] = { false, false };
 	struct name_decision d;
 	struct sandbox *s;
 	enum reason why = asker(n, &p->m, &s);
 
 	if (!why)
 		why = decide(n, &p->m, &d);
-	if (!why)
-		why = budget(n, s, nm, &d);
-	if (!why)
-		why = names_grant(n->names, n->profiles, nm, &offer, has);
-	if (why == REASON_INTERNAL_ERROR)
-		log_line(LOG_ERR, "event=pin_failed name=%s profile=%u", nm->text, p->m.profile);
-	reply.reason = why;
-	reply.has4 = !why && has[0];
-	reply.has6 = !why && has[1];
-	answer(n, p->part, p->sequence, &reply);
+	return why ? why : budget(n, s, nm, &d);
+}
+
+static void pin_answer(struct netd *n, const struct pin *p, const struct name_ask *a)
+{
+	struct msg_pinned m = { .reason = a->reason, .index = p->index };
+
+	if (a->reason == REASON_INTERNAL_ERROR)
+		log_line(LOG_ERR, "event=pin_failed name=%s profile=%u", p->m.name, p->m.profile);
+	m.has4 = !a->reason && a->has[0];
+	m.has6 = !a->reason && a->has[1];
+	answer(n, p->part, p->sequence, &m);
+}
+
+static bool asked(const struct name_ask *asks, size_t n, const struct name *nm)
+{
+	for (size_t i = 0; i < n; i++)
+		if (asks[i].nm == nm)
+			return true;
+	return false;
+}
+
+/* As many as make one transaction: each of another name. */
+static size_t take_due(struct pins *ps, struct pin **pins, struct name_ask *asks)
+{
+	size_t n = 0;
+
+	while (ps->head && n < NAMES_ASKS_MAX) {
+		struct pin *p = ps->head;
+		struct name *nm = names_at(ps->n->names, p->index);
+		enum reason why;
+
+		if (asked(asks, n, nm))
+			break;
+		ps->head = p->next;
+		if (!ps->head)
+			ps->tail = &ps->head;
+		why = pin_check(ps->n, nm, p);
+		if (why) {
+			refuse(ps->n, p->part, p->sequence, why);
+			free(p);
+			continue;
+		}
+		pins[n] = p;
+		asks[n++] = (struct name_ask){ .nm = nm, .profile = p->m.profile,
+					       .a = { p->m.a4, p->m.a6 }, .n = { p->m.n4, p->m.n6 } };
+	}
+	return n;
+}
+
+static void take_turn(struct pins *ps)
+{
+	struct name_ask asks[NAMES_ASKS_MAX];
+	struct pin *pins[NAMES_ASKS_MAX];
+	size_t n = take_due(ps, pins, asks);
+
+	names_grant(ps->n->names, ps->n->profiles, asks, n);
+	for (size_t i = 0; i < n; i++) {
+		pin_answer(ps->n, pins[i], &asks[i]);
+		free(pins[i]);
+	}
+}
+
+void pins_turn(struct netd *n)
+{
+	struct pins *ps = n->pins;
+
+	if (!ps->head)
+		return;
+	loop_disarm(n->loop, &ps->turn);
+	take_turn(ps);
+	if (ps->head)
+		loop_arm(n->loop, &ps->turn, 0);
+}
+
+static void on_turn(struct loop *l, struct timer *t)
+{
+	(void)l;
+	pins_turn(container_of(t, struct pins, turn)->n);
+}
+
+static void pin_due(struct netd *n, struct pin *p)		/* takes p */
+{
+	struct pins *ps = n->pins;
+
+	p->next = NULL;
+	*ps->tail = p;
+	ps->tail = &p->next;
+	if (ps->head == p)
+		loop_arm(n->loop, &ps->turn, 0);
+}
+
+int pins_new(struct netd *n, struct pins **ret)
+{
+	struct pins *ps = calloc(1, sizeof(*ps));
+
+	if (!ps)
+		return -ENOMEM;
+	ps->n = n;
+	ps->tail = &ps->head;
+	ps->turn.fn = on_turn;
+	*ret = ps;
+	return 0;
+}
+
+void pins_free(struct pins *ps)
+{
+	if (!ps)
+		return;
+	loop_disarm(ps->n->loop, &ps->turn);
+	for (struct pin *p = ps->head; p;) {
+		struct pin *next = p->next;
+
+		free(p);
+		p = next;
+	}
+	free(ps);
 }
 
 static void name_told(struct netd *n, struct publish *publish)
@@ -117,8 +229,7 @@ static void name_told(struct netd *n, struct publish *publish)
 	nm->known = true;
 	while ((p = nm->waiting)) {
 		nm->waiting = p->next;
-		pin_finish(n, nm, p);
-		free(p);
+		pin_due(n, p);
 	}
 }
 
@@ -138,17 +249,11 @@ static int tell(struct netd *n, struct name *nm)
 	return 0;
 }
 
-static enum reason wait_for(struct netd *n, struct name *nm, uint64_t part, uint32_t sequence,
-			    const struct msg_pin *m)
+static enum reason wait_for(struct netd *n, struct name *nm, struct pin *p /* takes */)
 {
-	struct pin *p = calloc(1, sizeof(*p)), **at;
+	struct pin **at;
 	bool first = !nm->waiting;
 
-	if (!p)
-		return REASON_INTERNAL_ERROR;
-	p->part = part;
-	p->sequence = sequence;
-	p->m = *m;
 	for (at = &nm->waiting; *at; at = &(*at)->next)
 		;
 	*at = p;
@@ -182,6 +287,7 @@ int pin_start(struct netd *n, uint64_t part, uint32_t sequence, const struct msg
 	struct name_decision d;
 	struct name *nm = NULL;
 	struct sandbox *s;
+	struct pin *p;
 	enum reason why;
 
 	if (!well_formed(m))
@@ -191,14 +297,16 @@ int pin_start(struct netd *n, uint64_t part, uint32_t sequence, const struct msg
 		why = decide(n, m, &d);		/* before the name takes an index */
 	if (!why)
 		why = name_for(n, m->name, &nm);
-	if (!why && nm->known) {
-		struct pin p = { .part = part, .sequence = sequence, .m = *m };
-
-		pin_finish(n, nm, &p);
-		return 0;
+	p = why ? NULL : calloc(1, sizeof(*p));
+	if (!why && !p)
+		why = REASON_INTERNAL_ERROR;
+	if (!why) {
+		*p = (struct pin){ .index = nm->index, .part = part, .sequence = sequence, .m = *m };
+		if (nm->known)
+			pin_due(n, p);
+		else
+			why = wait_for(n, nm, p);
 	}
-	if (!why)
-		why = wait_for(n, nm, part, sequence, m);
 	if (why)
 		refuse(n, part, sequence, why);
 	return 0;

@@ -170,10 +170,9 @@ static enum reason pin(struct names *t, struct name *nm, uint16_t profile, const
 		       const char *second, bool has[2])
 {
 	struct addr a[2][2];
-	struct name_offer o = { .profile = profile, .a = { a[0], a[1] } };
+	struct name_ask o = { .nm = nm, .profile = profile, .a = { a[0], a[1] } };
 	const char *texts_[] = { first, second };
 
-	has[0] = has[1] = false;
 	for (size_t i = 0; i < 2; i++) {
 		struct addr x = texts_[i] ? addr(texts_[i]) : (struct addr){ 0 };
 		int f = x.family == 6;
@@ -181,7 +180,9 @@ static enum reason pin(struct names *t, struct name *nm, uint16_t profile, const
 		if (texts_[i])
 			a[f][o.n[f]++] = x;
 	}
-	return names_grant(t, &profiles, nm, &o, has);
+	names_grant(t, &profiles, &o, 1);
+	memcpy(has, o.has, sizeof(o.has));
+	return o.reason;
 }
 
 static struct name *named(struct names *t, const char *text)
@@ -303,6 +304,43 @@ TEST(a_failed_transaction_changes_nothing)
 	fail_commit = 0;
 	CHECK_EQ("works", pin(t, nm, PLAIN, "93.184.216.34", NULL, has), REASON_NONE);
 	CHECK_EQ("grant", count(MAP_GRANTS, 4, MARK(PLAIN)), 1);
+}
+
+TEST(several_in_one_transaction)
+{
+	AUTO(names) struct names *t = fresh();
+	struct addr good = addr("93.184.216.34"), bad = addr("127.0.0.1");
+	struct name_ask asks[] = {
+		{ .nm = named(t, "web.example"), .profile = PLAIN, .a = { &good, NULL }, .n = { 1, 0 } },
+		{ .nm = named(t, "evil.example"), .profile = PLAIN, .a = { &good, NULL }, .n = { 1, 0 } },
+		{ .nm = named(t, "db.example"), .profile = PLAIN, .a = { &good, NULL }, .n = { 1, 0 } },
+		{ .nm = named(t, "bad.example"), .profile = PLAIN, .a = { &bad, NULL }, .n = { 1, 0 } },
+	};
+	static const enum reason want[] = { REASON_NONE, REASON_NAME_NOT_ALLOWED, REASON_NONE,
+					    REASON_NAME_NOT_ALLOWED };
+
+	names_grant(t, &profiles, asks, ARRAY_SIZE(asks));
+	for (size_t i = 0; i < ARRAY_SIZE(asks); i++)
+		CHECK_EQ(asks[i].nm->text, asks[i].reason, want[i]);
+	CHECK_EQ("one transaction", commits, 1);
+	CHECK_EQ("two grants", count(MAP_GRANTS, 4, MARK(PLAIN)), 2);
+}
+
+TEST(one_that_fails_takes_no_other_along)
+{
+	AUTO(names) struct names *t = fresh();
+	struct addr good = addr("93.184.216.34");
+	struct name_ask asks[] = {
+		{ .nm = named(t, "web.example"), .profile = PLAIN, .a = { &good, NULL }, .n = { 1, 0 } },
+		{ .nm = named(t, "db.example"), .profile = PLAIN, .a = { &good, NULL }, .n = { 1, 0 } },
+	};
+
+	elems[n_elems++] = (struct ruleset_elem){ .map = MAP_NAMES,
+						  .addr = names_synthetic(t, asks[0].nm, 4) };
+	names_grant(t, &profiles, asks, 2);
+	CHECK_EQ("in the way", asks[0].reason, REASON_INTERNAL_ERROR);
+	CHECK_EQ("the other", asks[1].reason, REASON_NONE);
+	CHECK_EQ("granted", count(MAP_GRANTS, 4, MARK(PLAIN)), 1);
 }
 
 static size_t n_lost;
