@@ -307,6 +307,7 @@ int firewall_stop(const struct host_config *c, FILE *to)
 	if (r < 0)
 		return failed(to, r, "sysctls", "run as root");
 	r = rule_all(c, false);
+	r = r == 0 ? rtnl_backstop_clear() : r;
 	if (r < 0)
 		return failed(to, r, "policy routing rules", "run as root");
 	/* Adding first makes the deletion succeed when the table is gone already. */

@@ -284,7 +284,7 @@ int rtnl_host_addresses(struct addr *ret, int max)
 
 /* ---- policy routing rules ---- */
 
-int rtnl_rule(const struct rtnl_rule *r, bool add)
+static int rule_change(const struct rtnl_rule *r, bool add)
 {
 	char buf[MESSAGE_MAX] __attribute__((aligned(8)));
 	struct nlmsghdr *h = message(buf, add ? RTM_NEWRULE : RTM_DELRULE,
@@ -305,7 +305,12 @@ int rtnl_rule(const struct rtnl_rule *r, bool add)
 		mnl_attr_put_u32(h, FRA_FWMARK, r->mark);
 		mnl_attr_put_u32(h, FRA_FWMASK, r->mask);
 	}
-	return settled(request(h, NULL, NULL), add ? -EEXIST : -ENOENT);
+	return request(h, NULL, NULL);
+}
+
+int rtnl_rule(const struct rtnl_rule *r, bool add)
+{
+	return settled(rule_change(r, add), add ? -EEXIST : -ENOENT);
 }
 
 static int backstop(const char *interface, bool add)
@@ -324,4 +329,16 @@ int rtnl_backstop_add(const char *interface)
 int rtnl_backstop_del(const char *interface)
 {
 	return backstop(interface, false);
+}
+
+/* A deletion without an interface takes the first rule of that preference, whatever its interface. */
+int rtnl_backstop_clear(void)
+{
+	const struct rtnl_rule any = { .family = 6, .pref = RTNL_PREF_INTERFACE, .mask = MARK_STATE_MASK };
+	int r;
+
+	do {
+		r = rule_change(&any, false);
+	} while (r == 0);
+	return settled(r, -ENOENT);
 }

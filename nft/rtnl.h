@@ -45,5 +45,6 @@ int rtnl_local_table(uint32_t table, uint8_t family, bool add);
 /* Backstop of one IPv6 sandbox interface: pref 91 iif IF without a state bit: unreachable. */
 int rtnl_backstop_add(const char *interface);
 int rtnl_backstop_del(const char *interface);
+int rtnl_backstop_clear(void);			/* of every interface */
 
 #endif
