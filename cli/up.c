@@ -116,23 +116,36 @@ static int start_failed(const struct host_config *c, const struct supervise_stat
 	return EXIT_REFUSED;
 }
 
+static int not_ready(const struct host_config *c, const bool *ready)
+{
+	size_t i = 0;
+
+	while (i + 1 < SUPERVISE_PARTS && ready[i])
+		i++;
+	cli_fail("cordon-%s is not ready after %d s: see %s/%s.log", supervise_parts[i], READY_MS / 1000,
+		 c->log_dir, supervise_parts[i]);
+	print_tail(c, supervise_parts[i]);
+	return EXIT_REFUSED;
+}
+
 static int wait_ready(const struct host_config *c, int status, int signals)
 {
 	struct pollfd p[] = { { .fd = status, .events = POLLIN }, { .fd = signals, .events = POLLIN } };
+	bool ready[SUPERVISE_PARTS] = { false };
 	struct supervise_status st;
 
-	for (int ready = 0; ready < SUPERVISE_PARTS; ready++) {
+	for (int n = 0; n < SUPERVISE_PARTS; n++) {
 		int r = poll(p, ARRAY_SIZE(p), READY_MS);
 
 		if (r > 0 && p[1].revents)
 			return cli_fail("interrupted while the daemons started");
 		if (r <= 0)
-			return cli_fail("the daemons are not ready after %d s: see %s/*.log",
-					READY_MS / 1000, c->log_dir);
+			return not_ready(c, ready);
 		if (read(status, &st, sizeof(st)) != sizeof(st) || st.part >= SUPERVISE_PARTS)
 			return cli_fail("the supervisor ended: see %s/supervisor.log", c->log_dir);
 		if (!st.ready)
 			return start_failed(c, &st);
+		ready[st.part] = true;
 	}
 	return EXIT_DONE;
 }
