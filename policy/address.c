@@ -7,9 +7,8 @@
  * address, and RFC 8215 prefixes are local use), except the well-known NAT64 prefix: hosts behind
  * NAT64 see every IPv4 server through it, so there the IPv4 address inside decides, and RFC 6052
  * s3.1 forbids private ones. The context (pools, sandbox networks, host addresses) is asked for the
- * address and for what it carries. Documentation ranges are left public: nothing is there, and labs
- * use them as the internet. Spec: threats A10, RFC 6890, RFC 4291 s2.5.5, RFC 6052, RFC 3056, RFC
- * 4380.
+ * address and for what it carries.
+ * Spec: threats A10, RFC 6890, RFC 4291 s2.5.5, RFC 6052, RFC 3056, RFC 4380.
  */
 #include "policy/address.h"
 
@@ -28,39 +27,44 @@ static const struct {
 	enum address_class class;
 } classes[] = {
 	/* Metadata services of clouds; 169.254/16 and 192.0.0/24 cover those that are not here. */
-	{ { V4(100, 100, 100, 200), 32 }, ADDRESS_FORBIDDEN },		/* Alibaba */
-	{ { V4(168, 63, 129, 16), 32 }, ADDRESS_FORBIDDEN },		/* Azure, a public address */
-	{ { V6(0xfd, 0x00, 0x0e, 0xc2), 32 }, ADDRESS_FORBIDDEN },	/* fd00:ec2::254, AWS */
-	{ { V6(0xfd, 0x20, 0x00, 0xce), 32 }, ADDRESS_FORBIDDEN },	/* fd20:ce::254, Google */
-	{ { V6(0xfd, 0x00, 0x00, 0x42), 32 }, ADDRESS_FORBIDDEN },	/* fd00:42::42, Scaleway */
+	{ { V4(100, 100, 100, 200), 32 }, ADDRESS_FORBIDDEN },	/* Alibaba */
+	{ { V4(168, 63, 129, 16), 32 }, ADDRESS_FORBIDDEN },	/* Azure, a public address */
+	{ { V6(0xfd, 0x00, 0x0e, 0xc2), 32 }, ADDRESS_FORBIDDEN }, /* fd00:ec2::254, AWS */
+	{ { V6(0xfd, 0x20, 0x00, 0xce), 32 }, ADDRESS_FORBIDDEN }, /* fd20:ce::254, Google */
+	{ { V6(0xfd, 0x00, 0x00, 0x42), 32 }, ADDRESS_FORBIDDEN }, /* fd00:42::42, Scaleway */
 
-	{ { V4(0, 0, 0, 0), 8 }, ADDRESS_FORBIDDEN },			/* this network */
-	{ { V4(127, 0, 0, 0), 8 }, ADDRESS_FORBIDDEN },			/* loopback */
-	{ { V4(169, 254, 0, 0), 16 }, ADDRESS_FORBIDDEN },		/* link-local */
-	{ { V4(192, 0, 0, 0), 24 }, ADDRESS_FORBIDDEN },		/* protocol assignments */
-	{ { V4(192, 88, 99, 0), 24 }, ADDRESS_FORBIDDEN },		/* 6to4 relays, RFC 7526 */
-	{ { V4(198, 18, 0, 0), 15 }, ADDRESS_FORBIDDEN },		/* benchmarks: the usual pool */
-	{ { V4(224, 0, 0, 0), 4 }, ADDRESS_FORBIDDEN },			/* multicast */
-	{ { V4(240, 0, 0, 0), 4 }, ADDRESS_FORBIDDEN },			/* reserved, broadcast */
+	{ { V4(0, 0, 0, 0), 8 }, ADDRESS_FORBIDDEN },		/* this network */
+	{ { V4(127, 0, 0, 0), 8 }, ADDRESS_FORBIDDEN },		/* loopback */
+	{ { V4(169, 254, 0, 0), 16 }, ADDRESS_FORBIDDEN },	/* link-local */
+	{ { V4(192, 0, 0, 0), 24 }, ADDRESS_FORBIDDEN },	/* protocol assignments */
+	{ { V4(192, 0, 2, 0), 24 }, ADDRESS_FORBIDDEN },	/* documentation, RFC 5737 */
+	{ { V4(198, 51, 100, 0), 24 }, ADDRESS_FORBIDDEN },
+	{ { V4(203, 0, 113, 0), 24 }, ADDRESS_FORBIDDEN },
+	{ { V4(192, 88, 99, 0), 24 }, ADDRESS_FORBIDDEN },	/* 6to4 relays, RFC 7526 */
+	{ { V4(198, 18, 0, 0), 15 }, ADDRESS_FORBIDDEN },	/* benchmarks: the usual pool */
+	{ { V4(224, 0, 0, 0), 4 }, ADDRESS_FORBIDDEN },		/* multicast */
+	{ { V4(240, 0, 0, 0), 4 }, ADDRESS_FORBIDDEN },		/* reserved, broadcast */
 	{ { V4(10, 0, 0, 0), 8 }, ADDRESS_PRIVATE },
 	{ { V4(172, 16, 0, 0), 12 }, ADDRESS_PRIVATE },
 	{ { V4(192, 168, 0, 0), 16 }, ADDRESS_PRIVATE },
-	{ { V4(100, 64, 0, 0), 10 }, ADDRESS_PRIVATE },			/* shared, RFC 6598 */
+	{ { V4(100, 64, 0, 0), 10 }, ADDRESS_PRIVATE },		/* shared, RFC 6598 */
 
-	{ { V6(0), 96 }, ADDRESS_FORBIDDEN },				/* ::, ::1, v4-compatible */
-	{ { V6(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff), 96 }, ADDRESS_FORBIDDEN },	/* v4-mapped */
-	{ { V6(0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff), 96 }, ADDRESS_FORBIDDEN },	/* v4-translated, SIIT */
-	{ { V6(0x00, 0x64, 0xff, 0x9b, 0, 1), 48 }, ADDRESS_FORBIDDEN },	/* local NAT64 */
-	{ { V6(0x01, 0x00), 64 }, ADDRESS_FORBIDDEN },			/* discard, RFC 6666 */
-	{ { V6(0x20, 0x01), 32 }, ADDRESS_FORBIDDEN },			/* Teredo */
-	{ { V6(0x20, 0x01, 0x00, 0x10), 28 }, ADDRESS_FORBIDDEN },	/* ORCHID */
-	{ { V6(0x20, 0x01, 0x00, 0x20), 28 }, ADDRESS_FORBIDDEN },	/* ORCHIDv2 */
-	{ { V6(0x20, 0x02), 16 }, ADDRESS_FORBIDDEN },			/* 6to4 */
-	{ { V6(0x5f, 0x00), 16 }, ADDRESS_FORBIDDEN },			/* SRv6, RFC 9602 */
-	{ { V6(0xfe, 0x80), 10 }, ADDRESS_FORBIDDEN },			/* link-local */
-	{ { V6(0xfe, 0xc0), 10 }, ADDRESS_FORBIDDEN },			/* site-local, RFC 3879 */
-	{ { V6(0xff), 8 }, ADDRESS_FORBIDDEN },				/* multicast */
-	{ { V6(0xfc), 7 }, ADDRESS_PRIVATE },				/* ULA */
+	{ { V6(0), 96 }, ADDRESS_FORBIDDEN },			/* ::, ::1, v4-compatible */
+	{ { V6(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff), 96 }, ADDRESS_FORBIDDEN }, /* v4-mapped */
+	{ { V6(0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff), 96 }, ADDRESS_FORBIDDEN }, /* v4-translated, SIIT */
+	{ { V6(0x00, 0x64, 0xff, 0x9b, 0, 1), 48 }, ADDRESS_FORBIDDEN }, /* local NAT64 */
+	{ { V6(0x01, 0x00), 64 }, ADDRESS_FORBIDDEN },		/* discard, RFC 6666 */
+	{ { V6(0x20, 0x01), 32 }, ADDRESS_FORBIDDEN },		/* Teredo */
+	{ { V6(0x20, 0x01, 0x00, 0x10), 28 }, ADDRESS_FORBIDDEN }, /* ORCHID */
+	{ { V6(0x20, 0x01, 0x00, 0x20), 28 }, ADDRESS_FORBIDDEN }, /* ORCHIDv2 */
+	{ { V6(0x20, 0x01, 0x0d, 0xb8), 32 }, ADDRESS_FORBIDDEN }, /* documentation */
+	{ { V6(0x3f, 0xff), 20 }, ADDRESS_FORBIDDEN },		/* documentation, RFC 9637 */
+	{ { V6(0x20, 0x02), 16 }, ADDRESS_FORBIDDEN },		/* 6to4 */
+	{ { V6(0x5f, 0x00), 16 }, ADDRESS_FORBIDDEN },		/* SRv6, RFC 9602 */
+	{ { V6(0xfe, 0x80), 10 }, ADDRESS_FORBIDDEN },		/* link-local */
+	{ { V6(0xfe, 0xc0), 10 }, ADDRESS_FORBIDDEN },		/* site-local, RFC 3879 */
+	{ { V6(0xff), 8 }, ADDRESS_FORBIDDEN },			/* multicast */
+	{ { V6(0xfc), 7 }, ADDRESS_PRIVATE },			/* ULA */
 };
 /* clang-format on */
 
