@@ -1,23 +1,27 @@
 /*
  * answer.c - the decision table: what a question of this sandbox gets
  *
- * Theory of operation: a question that parsed goes through four steps, each a table. (1) Query types that
- * are not about data (transfers, TSIG, OPT): REFUSED. (2) Special names, which clients ask to find out
- * whether they may go around their resolver: answered so that they do not, for every policy (RFC 9462 s6,
- * Mozilla's canary, Apple's private relay), and localhost (RFC 6761). (3) Reverse names. (4) The policy:
- * what it does not allow is NXDOMAIN with the reason, ancestors of what it allows exist but hold nothing
- * (RFC 8020), and of an allowed name only A and AAAA have data.
+ * Theory of operation: a question that parsed goes through four steps, each a table. (1) Query
+ * types that are not about data (transfers, TSIG, OPT): REFUSED. (2) Special names, which clients
+ * ask to find out whether they may go around their resolver: answered so that they do not, for
+ * every policy (RFC 9462 s6, Mozilla's canary, Apple's private relay), and localhost (RFC 6761).
+ * (3) Reverse names. (4) The policy: what it does not allow is NXDOMAIN with the reason, ancestors
+ * of what it allows exist but hold nothing (RFC 8020), and of an allowed name only A and AAAA have
+ * data.
  *
- * HTTPS and SVCB are empty without a word: clients ask for them on their own, and an answer could carry
- * ECH keys, address hints or h3. The same for what validators ask. Every other type is a refusal, and
- * audited as one. `dns_types` of a rule is not enforced yet, and policies that use it do not compile.
+ * HTTPS and SVCB are empty without a word: clients ask for them on their own, and an answer could
+ * carry ECH keys, address hints or h3. The same for what validators ask. Every other type is a
+ * refusal, and audited as one. `dns_types` of a rule is not enforced yet, and policies that use it
+ * do not compile.
  * Invariants: pure; unknown and forgotten cases are refusals.
  */
 #include "dns/answer.h"
 
 #include <string.h>
 
-static const struct reply REPLY_NONE = { .rcode = DNS_SERVFAIL, .kind = REPLY_EMPTY, .ede = DNS_EDE_NONE };
+static const struct reply REPLY_NONE = { .rcode = DNS_SERVFAIL,
+					 .kind = REPLY_EMPTY,
+					 .ede = DNS_EDE_NONE };
 
 static void answer_set(struct answer *a, uint16_t rcode, enum reply_kind kind, uint32_t ttl)
 {
@@ -73,7 +77,8 @@ void answer_refuse(enum reason reason, const char *rule, struct answer *ret)
 			rcode = table[i].rcode;
 			ede = table[i].ede;
 		}
-	answer_set(ret, rcode, rcode == DNS_SERVFAIL ? REPLY_EMPTY : REPLY_NEGATIVE, ANSWER_TTL_NEGATIVE);
+	answer_set(ret, rcode, rcode == DNS_SERVFAIL ? REPLY_EMPTY : REPLY_NEGATIVE,
+		   ANSWER_TTL_NEGATIVE);
 	ret->reply.ede = ede;
 	ret->reply.ede_text = reason_text(reason);
 	ret->reason = reason;
@@ -106,12 +111,16 @@ static bool name_under(const char *name, const char *top, bool below)
 
 static enum special name_special(const char *name)
 {
-	static const struct { const char *name; bool below; enum special is; } table[] = {
-		{ "use-application-dns.net", false, SPECIAL_ABSENT },	/* browsers' DoH canary */
-		{ "mask.icloud.com", false, SPECIAL_ABSENT },		/* private relay */
+	static const struct {
+		const char *name;
+		bool below;
+		enum special is;
+	} table[] = {
+		{ "use-application-dns.net", false, SPECIAL_ABSENT }, /* browsers' DoH canary */
+		{ "mask.icloud.com", false, SPECIAL_ABSENT },	      /* private relay */
 		{ "mask-h2.icloud.com", false, SPECIAL_ABSENT },
-		{ "resolver.arpa", true, SPECIAL_EMPTY },		/* discovery of designated resolvers */
-		{ "localhost", true, SPECIAL_LOOPBACK },		/* RFC 6761 s6.3 */
+		{ "resolver.arpa", true, SPECIAL_EMPTY }, /* discovery of designated resolvers */
+		{ "localhost", true, SPECIAL_LOOPBACK },  /* RFC 6761 s6.3 */
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
@@ -122,7 +131,8 @@ static enum special name_special(const char *name)
 
 static void answer_loopback(uint16_t qtype, struct answer *ret)
 {
-	static const struct addr loopback4 = { 4, { 127, 0, 0, 1 } }, loopback6 = { 6, { [15] = 1 } };
+	static const struct addr loopback4 = { 4, { 127, 0, 0, 1 } },
+				 loopback6 = { 6, { [15] = 1 } };
 
 	if (qtype == DNS_A)
 		answer_address(&loopback4, ANSWER_TTL_MAX, ret);
@@ -154,7 +164,9 @@ static bool answer_special(const struct query *q, struct answer *ret)
 /* Types of an allowed name that are empty without being a refusal. */
 static bool type_is_quiet(uint16_t qtype)
 {
-	static const uint16_t quiet[] = { DNS_HTTPS, DNS_SVCB, DNS_SOA, DNS_NS, DNS_DS, DNS_DNSKEY };
+	static const uint16_t quiet[] = {
+		DNS_HTTPS, DNS_SVCB, DNS_SOA, DNS_NS, DNS_DS, DNS_DNSKEY
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(quiet); i++)
 		if (quiet[i] == qtype)
@@ -176,8 +188,8 @@ static enum answer_next answer_allowed(const struct query *q, const struct name_
 	return ANSWER_NOW;
 }
 
-enum answer_next answer_decide(const struct policy *p, const struct query *q, struct name_decision *ret_d,
-			       struct answer *ret)
+enum answer_next answer_decide(const struct policy *p, const struct query *q,
+			       struct name_decision *ret_d, struct answer *ret)
 {
 	struct name_decision d = { .reason = REASON_NAME_NOT_ALLOWED };
 
@@ -186,7 +198,7 @@ enum answer_next answer_decide(const struct policy *p, const struct query *q, st
 		answer_meta(ret);
 		return ANSWER_NOW;
 	}
-	if (!q->name_n) {				/* the root is above everything that is allowed */
+	if (!q->name_n) { /* the root is above everything that is allowed */
 		answer_nodata(ANSWER_TTL_NEGATIVE, ret);
 		return ANSWER_NOW;
 	}
@@ -202,7 +214,8 @@ enum answer_next answer_decide(const struct policy *p, const struct query *q, st
 	if (d.ancestor)
 		answer_nodata(ANSWER_TTL_NEGATIVE, ret);
 	else
-		answer_refuse(d.reason == REASON_NONE ? REASON_NAME_NOT_ALLOWED : d.reason, d.rule, ret);
+		answer_refuse(d.reason == REASON_NONE ? REASON_NAME_NOT_ALLOWED : d.reason, d.rule,
+			      ret);
 	return ANSWER_NOW;
 }
 
@@ -226,7 +239,8 @@ static bool reverse4(struct rd r, struct addr *ret)
 
 	ret->family = 4;
 	for (int i = 3; i >= 0; i--) {
-		if (!rd_until(&r, '.', &label) || !label.n || label.n > 3 || (label.n > 1 && *label.p == '0'))
+		if (!rd_until(&r, '.', &label) || !label.n || label.n > 3 ||
+		    (label.n > 1 && *label.p == '0'))
 			return false;
 		for (v = 0; rd_left(&label); v = v * 10 + digit)
 			if (!rd_u8(&label, &c) || !nibble(c, &digit) || digit > 9)
@@ -245,7 +259,8 @@ static bool reverse6(struct rd r, struct addr *ret)
 
 	ret->family = 6;
 	for (int i = 31; i >= 0; i--) {
-		if (!rd_until(&r, '.', &label) || !rd_u8(&label, &c) || !rd_done(&label) || !nibble(c, &digit))
+		if (!rd_until(&r, '.', &label) || !rd_u8(&label, &c) || !rd_done(&label) ||
+		    !nibble(c, &digit))
 			return false;
 		ret->b[i / 2] |= i & 1 ? digit : digit << 4;
 	}

@@ -16,8 +16,8 @@ enum { ANSWER_TTL_MAX = 60,		/* of addresses: what a client caches stays short *
 /* Zero: the answer is complete. */
 enum answer_next {
 	ANSWER_NOW = 0,
-	ANSWER_RESOLVE,			/* a granted name's A or AAAA: pin, then answer */
-	ANSWER_REVERSE			/* PTR of `addr`: its name if it has one, else answer_refuse() */
+	ANSWER_RESOLVE, /* a granted name's A or AAAA: pin, then answer */
+	ANSWER_REVERSE	/* PTR of `addr`: its name if it has one, else answer_refuse() */
 };
 struct answer {
 	struct reply reply;
@@ -27,13 +27,13 @@ struct answer {
 };
 
 /* q must be QUERY_OK. `ret_d` is filled for ANSWER_RESOLVE. Pure. */
-enum answer_next answer_decide(const struct policy *p, const struct query *q, struct name_decision *ret_d,
-			       struct answer *ret);
+enum answer_next answer_decide(const struct policy *p, const struct query *q,
+			       struct name_decision *ret_d, struct answer *ret);
 
 /*
- * The answer for a reason: refusals by policy are NXDOMAIN (or, for a record type, no data) with SOA and
- * EDE 15, since REFUSED makes stub resolvers try the next server and stall; what could not be found out
- * is SERVFAIL with the EDE that fits. The text of the EDE is the reason's.
+ * The answer for a reason: refusals by policy are NXDOMAIN (or, for a record type, no data) with
+ * SOA and EDE 15, since REFUSED makes stub resolvers try the next server and stall; what could not
+ * be found out is SERVFAIL with the EDE that fits. The text of the EDE is the reason's.
  */
 void answer_refuse(enum reason reason, const char *rule, struct answer *ret);
 /* No policy yet, or netd is away: SERVFAIL, EDE 14. */

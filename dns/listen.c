@@ -1,10 +1,10 @@
 /*
  * listen.c - the sockets on which sandboxes' questions arrive
  *
- * Theory of operation: IP_TRANSPARENT lets a socket be bound to an address that the host does not have,
- * and answer from one. The ruleset steers every packet to port 53 here, whatever its destination; the
- * packet keeps that destination, so UDP learns it from packet information and TCP from getsockname(), and
- * answers come from the resolver that the guest asked.
+ * Theory of operation: IP_TRANSPARENT lets a socket be bound to an address that the host does not
+ * have, and answer from one. The ruleset steers every packet to port 53 here, whatever its
+ * destination; the packet keeps that destination, so UDP learns it from packet information and TCP
+ * from getsockname(), and answers come from the resolver that the guest asked.
  */
 #include "dns/listen.h"
 
@@ -38,16 +38,18 @@ static int set_family(int fd, uint8_t family)
 		{ IPPROTO_IPV6, IPV6_RECVPKTINFO, 1 },
 	};
 
-	return family == 4 ? set_options(fd, four, ARRAY_SIZE(four)) : set_options(fd, six, ARRAY_SIZE(six));
+	return family == 4 ? set_options(fd, four, ARRAY_SIZE(four))
+			   : set_options(fd, six, ARRAY_SIZE(six));
 }
 
 int listen_transparent(const struct addr *a, int type)
 {
 	static const struct option common[] = {
-		{ SOL_SOCKET, SO_REUSEADDR, 1 },		/* connections of a killed one may linger */
-		{ SOL_SOCKET, SO_RCVBUFFORCE, LISTEN_BUFFER },	/* a burst of all sandboxes */
+		{ SOL_SOCKET, SO_REUSEADDR, 1 }, /* connections of a killed one may linger */
+		{ SOL_SOCKET, SO_RCVBUFFORCE, LISTEN_BUFFER }, /* a burst of all sandboxes */
 	};
-	AUTO(fd) int fd = socket(a->family == 4 ? AF_INET : AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int family = a->family == 4 ? AF_INET : AF_INET6;
+	AUTO(fd) int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	/* A flood of one TCP connection must not get megabytes: only UDP has the large buffer. */
 	size_t n = type == SOCK_DGRAM ? ARRAY_SIZE(common) : 1;
 	struct sockaddr_storage sa;

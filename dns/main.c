@@ -2,10 +2,11 @@
  * main.c - cordon-dns: the resolver that sandboxes get, whichever they ask
  *
  * Theory of operation: started as root, it reads the host configuration, opens its audit file, the
- * sockets of the service address (IP_TRANSPARENT) and c-ares' channels; then it becomes its role without
- * any capability, and allows itself only the system calls below. From then on everything hangs on one
- * loop: questions, upstream answers, and the connection to netd, which is made anew for ever. Until the
- * first snapshot is complete, and whenever netd is away, questions wait a moment and then get SERVFAIL.
+ * sockets of the service address (IP_TRANSPARENT) and c-ares' channels; then it becomes its role
+ * without any capability, and allows itself only the system calls below. From then on everything
+ * hangs on one loop: questions, upstream answers, and the connection to netd, which is made anew
+ * for ever. Until the first snapshot is complete, and whenever netd is away, questions wait a
+ * moment and then get SERVFAIL.
  *
  * It never writes to the kernel's tables, and answers no address that netd has not acknowledged.
  */
@@ -45,7 +46,7 @@ struct daemon {
 	struct tcp *tcp;
 	struct watch netd;
 	struct timer reconnect, tick;
-	int ready_fd;			/* until the first snapshot: then who started us is told; -1 */
+	int ready_fd; /* until the first snapshot: then who started us is told; -1 */
 	bool away;			/* told once that netd is away */
 	uint32_t retry_ms;
 };
@@ -98,7 +99,7 @@ static const struct proc_syscall syscalls[] = {
 	{ -1, NULL },
 };
 
-/* --- the connection to netd ------------------------------------------------------------------------- */
+/* ---- the connection to netd ---- */
 
 static int on_extra(void *owner, const struct ipc_in *in)
 {
@@ -131,7 +132,7 @@ static void on_netd(struct loop *l, struct watch *w, uint32_t events)
 	if (r < 0 || was_ready || !view_ready(d->view))
 		return;
 	log_line(LOG_NOTE, "event=netd_ready");
-	proc_ready(d->ready_fd);		/* not before: without a picture every answer is SERVFAIL */
+	proc_ready(d->ready_fd); /* not before: without a picture every answer is SERVFAIL */
 	d->ready_fd = -1;
 	d->retry_ms = RECONNECT_MIN_MS;
 	service_view_ready(d->service);
@@ -160,9 +161,10 @@ static void on_tick(struct loop *l, struct timer *t)
 	loop_arm(l, t, AUDIT_TICK_MS);
 }
 
-/* --- start ------------------------------------------------------------------------------------------- */
+/* ---- start ---- */
 
-static int open_family(struct daemon *d, const struct addr *a, enum client_kind kind, struct udp **ret)
+static int open_family(struct daemon *d, const struct addr *a, enum client_kind kind,
+		       struct udp **ret)
 {
 	int fd = listen_transparent(a, SOCK_DGRAM), r;
 
@@ -177,7 +179,8 @@ static int open_family(struct daemon *d, const struct addr *a, enum client_kind 
 
 static int open_sockets(struct daemon *d)
 {
-	struct addr a4 = pool_addr4(&d->config->pool, POOL_DNS), a6 = pool_addr6(&d->config->pool, POOL_DNS);
+	struct addr a4 = pool_addr4(&d->config->pool, POOL_DNS),
+		    a6 = pool_addr6(&d->config->pool, POOL_DNS);
 	int r = tcp_new(d->loop, d->service, &d->tcp);
 
 	if (r == 0)
@@ -189,7 +192,8 @@ static int open_sockets(struct daemon *d)
 
 static int open_audit(struct daemon *d)
 {
-	return audit_open(d->config->log_dir, "dns", proc_role_uid(ROLE_DNS), proc_group(), &d->audit);
+	return audit_open(d->config->log_dir, "dns", proc_role_uid(ROLE_DNS), proc_group(),
+			  &d->audit);
 }
 
 static int open_loop(struct daemon *d)
@@ -253,7 +257,8 @@ static int start(struct daemon *d)
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
 		r = steps[i].fn(d);
 		if (r < 0) {
-			log_line(LOG_ERR, "event=start_failed what=\"%s\" error=\"%s\"", steps[i].what, strerror(-r));
+			log_line(LOG_ERR, "event=start_failed what=\"%s\" error=\"%s\"",
+				 steps[i].what, strerror(-r));
 			return r;
 		}
 	}

@@ -1,16 +1,16 @@
 /*
  * message.c - the sandbox's question in, our answer out
  *
- * Theory of operation: a question is hostile. It is read strictly: one question, nothing in the answer
- * and authority sections, at most one OPT (at the root, version 0) and nothing else behind it. Labels in
- * a question are never compressed (no client does it; a pointer there only serves to make two readers
- * disagree). A dot or a NUL inside a label would make the text form lie about the labels: malformed.
- * Other bytes outside the policy's alphabet make the name one that no policy can allow, which is decided
- * by name_canonical() and nobody else.
+ * Theory of operation: a question is hostile. It is read strictly: one question, nothing in the
+ * answer and authority sections, at most one OPT (at the root, version 0) and nothing else behind
+ * it. Labels in a question are never compressed (no client does it; a pointer there only serves to
+ * make two readers disagree). A dot or a NUL inside a label would make the text form lie about the
+ * labels: malformed. Other bytes outside the policy's alphabet make the name one that no policy can
+ * allow, which is decided by name_canonical() and nobody else.
  *
- * The answer repeats the question's bytes as they came (case included: clients use it as entropy), sets
- * QR, AA and RA, copies RD and CD, and carries OPT when the question did. Our answers are short, so TC
- * happens only in theory; it is handled, not assumed away.
+ * The answer repeats the question's bytes as they came (case included: clients use it as entropy),
+ * sets QR, AA and RA, copies RD and CD, and carries OPT when the question did. Our answers are
+ * short, so TC happens only in theory; it is handled, not assumed away.
  * Invariants: allocates nothing, keeps no state, never logs. Fuzzed by tests/fuzz/fuzz_dns_query.c.
  */
 #include "dns/message.h"
@@ -86,14 +86,15 @@ static const char *question(struct rd *r, struct query *q)
 		return wrong;
 	if (!rd_u16(r, &q->qtype) || !rd_u16(r, &q->qclass))
 		return "question cut";
-	if (!rd_take(&start, rd_left(&start) - rd_left(r), &whole) || rd_left(&whole) > sizeof(q->question))
+	if (!rd_take(&start, rd_left(&start) - rd_left(r), &whole) ||
+	    rd_left(&whole) > sizeof(q->question))
 		return "question too long";
 	memcpy(q->question, whole.p, whole.n);
 	q->question_n = whole.n;
 	return NULL;
 }
 
-/* The additional section: nothing, or one OPT of the root. The options inside only have to be framed. */
+/* The additional section: nothing, or one OPT of the root, whose options only have to be framed. */
 static const char *additional(struct rd *r, uint16_t count, struct query *q, uint8_t *ret_version)
 {
 	struct rd rdata, option;
@@ -141,11 +142,12 @@ static enum query_verdict query_body(struct rd in, struct query *q)
 		wrong = "trailing bytes";
 	if (wrong)
 		return fault(q, DNS_FORMERR, wrong);
-	if (version)					/* RFC 6891 s6.1.3; before anything else is looked at */
+	if (version) /* RFC 6891 s6.1.3; before anything else is looked at */
 		return fault(q, DNS_BADVERS, NULL);
 	if (q->qclass != DNS_IN)
 		return fault(q, DNS_REFUSED, "class");
-	q->canonical = name_canonical(rd_of(q->name, q->name_n), canonical) && !strcmp(canonical, q->name);
+	q->canonical =
+		name_canonical(rd_of(q->name, q->name_n), canonical) && !strcmp(canonical, q->name);
 	return QUERY_OK;
 }
 
@@ -208,12 +210,12 @@ static void put_length(struct wr *w, uint8_t *at)
 }
 
 /*
- * The view that a sandbox has is one zone, cut at the root; so the SOA is the root's, and a name that is
- * refused does not make its parent look like a zone of its own.
+ * The view that a sandbox has is one zone, cut at the root; so the SOA is the root's, and a name
+ * that is refused does not make its parent look like a zone of its own.
  */
 static void put_soa(struct wr *w, uint32_t ttl)
 {
-	static const uint32_t numbers[] = { 1, 3600, 600, 86400 };	/* serial, refresh, retry, expire */
+	static const uint32_t numbers[] = { 1, 3600, 600, 86400 }; /* serial, refresh, ... */
 	uint8_t *length;
 
 	wr_u8(w, 0);
@@ -274,15 +276,16 @@ static void put_header(struct wr *w, const struct query *q, const struct reply *
 	bool aa = r->rcode == DNS_NOERROR || r->rcode == DNS_NXDOMAIN;
 
 	wr_u16(w, q->id);
-	wr_u16(w, FLAG_QR | (q->flags & (FLAG_OPCODE | FLAG_RD | FLAG_CD)) | FLAG_RA | (aa ? FLAG_AA : 0) |
-		       (cut ? FLAG_TC : 0) | (r->rcode & 15));
+	wr_u16(w, FLAG_QR | (q->flags & (FLAG_OPCODE | FLAG_RD | FLAG_CD)) | FLAG_RA |
+			  (aa ? FLAG_AA : 0) | (cut ? FLAG_TC : 0) | (r->rcode & 15));
 	wr_u16(w, q->question_n ? 1 : 0);
 	wr_u16(w, answer);
 	wr_u16(w, !cut && r->kind == REPLY_NEGATIVE);
 	wr_u16(w, q->edns);
 }
 
-static size_t reply_try(const struct query *q, const struct reply *r, size_t max, bool cut, uint8_t *out)
+static size_t reply_try(const struct query *q, const struct reply *r, size_t max, bool cut,
+			uint8_t *out)
 {
 	struct wr w = wr_of(out, max);
 
@@ -328,11 +331,16 @@ size_t message_ask(const char *name, uint16_t qtype, uint16_t id, uint8_t out[DN
 
 const char *message_type_text(uint16_t qtype, char buf[12])
 {
-	static const struct { uint16_t type; const char *text; } known[] = {
-		{ DNS_A, "A" },	    { DNS_NS, "NS" },	{ DNS_CNAME, "CNAME" }, { DNS_SOA, "SOA" },
-		{ DNS_PTR, "PTR" }, { DNS_MX, "MX" },	{ DNS_TXT, "TXT" },	{ DNS_AAAA, "AAAA" },
-		{ DNS_SRV, "SRV" }, { DNS_DS, "DS" },	{ DNS_DNSKEY, "DNSKEY" }, { DNS_SVCB, "SVCB" },
-		{ DNS_HTTPS, "HTTPS" }, { DNS_NULL, "NULL" }, { DNS_ANY, "ANY" }, { DNS_HINFO, "HINFO" },
+	static const struct {
+		uint16_t type;
+		const char *text;
+	} known[] = {
+		{ DNS_A, "A" },		{ DNS_NS, "NS" },	  { DNS_CNAME, "CNAME" },
+		{ DNS_SOA, "SOA" },	{ DNS_PTR, "PTR" },	  { DNS_MX, "MX" },
+		{ DNS_TXT, "TXT" },	{ DNS_AAAA, "AAAA" },	  { DNS_SRV, "SRV" },
+		{ DNS_DS, "DS" },	{ DNS_DNSKEY, "DNSKEY" }, { DNS_SVCB, "SVCB" },
+		{ DNS_HTTPS, "HTTPS" }, { DNS_NULL, "NULL" },	  { DNS_ANY, "ANY" },
+		{ DNS_HINFO, "HINFO" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++)

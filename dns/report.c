@@ -1,10 +1,10 @@
 /*
  * report.c - what cordon-dns writes to the audit log
  *
- * Theory of operation: the key of a refusal is (sandbox, name, reason), so that the A and the AAAA query
- * which every client sends for one name are one line and a count. A malformed query has no name that
- * could be trusted; the resolver it was meant for and what was wrong take the name's place. Peer bytes go
- * through audit_rd() only.
+ * Theory of operation: the key of a refusal is (sandbox, name, reason), so that the A and the AAAA
+ * query which every client sends for one name are one line and a count. A malformed query has no
+ * name that could be trusted; the resolver it was meant for and what was wrong take the name's
+ * place. Peer bytes go through audit_rd() only.
  */
 #include "dns/report.h"
 
@@ -40,10 +40,14 @@ static void make_key(const struct report *r, char *out, size_t cap)
 		addr_format(&r->client->guest, who);
 	if (r->detail && r->client)
 		addr_format(&r->client->asked, whom);
-	if (r->many)
+	if (r->detail)
+		name = r->detail;
+	if (r->many) {
 		whom[0] = 0;
-	snprintf(out, cap, "%s|%s|%s|%s", r->sandbox ? r->sandbox->name : who, reason_text(r->reason), whom,
-		 r->many ? "*" : r->detail ? r->detail : name);
+		name = "*";
+	}
+	snprintf(out, cap, "%s|%s|%s|%s", r->sandbox ? r->sandbox->name : who,
+		 reason_text(r->reason), whom, name);
 }
 
 void report_refusal(struct audit *a, const struct report *r)
@@ -76,8 +80,7 @@ void report_refusal(struct audit *a, const struct report *r)
 
 void report_daemon(struct audit *a, const char *what)
 {
-	struct audit_head head = { .event = "daemon", .sandbox = "", .profile = "", .decision = "", .reason = "",
-				   .rule = "", .policy = "" };
+	struct audit_head head = { .event = "daemon" };
 	struct audit_line l;
 
 	audit_begin(&l, &head);

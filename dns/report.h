@@ -18,7 +18,7 @@ struct report {
 	enum reason reason;
 	const char *rule;
 	const char *detail;
-	bool many;			/* too many different lines: count it under the sandbox and reason only */
+	bool many; /* too many different lines: count it under the sandbox and reason only */
 };
 void report_refusal(struct audit *a, const struct report *r);
 void report_daemon(struct audit *a, const char *what);	/* "start", "stop", ... */

@@ -3,20 +3,20 @@
  *
  * Theory of operation: an entry is a (profile, name) that a policy allows. It goes
  *
- *	asking    a pass-through name: its real addresses are asked upstream (a proxied name skips this)
- *	queued    addresses that may be used are in a PIN, which waits for its turn to be sent
- *	pinning   netd has it, and writes the translation and the grants
- *	settled   PINNED came (or anything failed): everybody who waited is answered, all by the same outcome
+ *	asking   a pass-through name: its real addresses are asked upstream (a proxied one skips
+ *this) queued   the addresses that may be used are in a PIN, which waits for its turn to be sent
+ *	pinning  netd has it, and writes the translation and the grants
+ *	settled  PINNED came, or anything failed: everybody who waited gets the same outcome
  *
- * and stays settled until its TTL ends; then the next question begins again. Whoever asks meanwhile waits
- * for the same pin: there is no path from a question to an answer that goes around it. A settled pin is
- * used only by the profile id and policy object it was made for (a reload makes new objects), and only
- * while the connection to netd that acknowledged it lives (`generation`): a restarted netd may have
- * forgotten what it pinned.
+ * and stays settled until its TTL ends; then the next question begins again. Whoever asks meanwhile
+ * waits for the same pin: there is no path from a question to an answer that goes around it. A
+ * settled pin is used only by the profile id and policy object it was made for (a reload makes new
+ * objects), and only while the connection to netd that acknowledged it lives (`generation`): a
+ * restarted netd may have forgotten what it pinned.
  *
- * Bounds: entries and pins are arrays made at start. At most PINS_SENT are on their way, so that the
- * blocking send to netd finds room. Each stage has a deadline (DEADLINE_MS over all of it); after it
- * the answer is SERVFAIL, never the address.
+ * Bounds: entries and pins are arrays made at start. At most PINS_SENT_MAX are on their way, so
+ * that the blocking send to netd finds room. DEADLINE_MS is for all stages together; after it the
+ * answer is SERVFAIL, never the address.
  */
 #include "dns/resolver.h"
 
@@ -79,7 +79,7 @@ struct resolver {
 	uint32_t sequence, generation;
 };
 
-/* --- outcomes --------------------------------------------------------------------------------------- */
+/* ---- outcomes ---- */
 
 const struct policy *outcome_policy(const struct outcome *o)
 {
@@ -117,7 +117,7 @@ void outcome_answer(const struct outcome *o, uint16_t qtype, uint64_t now_ms, st
 	answer_refuse(REASON_INTERNAL_ERROR, "default", ret);
 }
 
-/* --- entries ---------------------------------------------------------------------------------------- */
+/* ---- entries ---- */
 
 static uint64_t index_hash(struct resolver *r, uint16_t profile, uint32_t index)
 {
@@ -137,11 +137,12 @@ static bool entry_busy(const struct entry *e)
 /* Settled under this policy and this connection, and not too old. */
 static bool entry_fresh(const struct entry *e, const struct policy *p, uint64_t now_ms)
 {
-	return e->stage == STAGE_SETTLED && e->generation == e->owner->generation && e->outcome.policy == p &&
-	       e->outcome.expires_ms > now_ms;
+	return e->stage == STAGE_SETTLED && e->generation == e->owner->generation &&
+	       e->outcome.policy == p && e->outcome.expires_ms > now_ms;
 }
 
-static struct entry *entry_find(struct resolver *r, uint16_t profile, const char *name, uint64_t hash)
+static struct entry *entry_find(struct resolver *r, uint16_t profile, const char *name,
+				uint64_t hash)
 {
 	struct table_node *n = table_first(&r->by_name, hash);
 
@@ -160,7 +161,9 @@ static void entry_forget_outcome(struct entry *e)
 		table_remove(&e->owner->by_index, &e->by_index);
 	e->indexed = false;
 	policy_unref(e->outcome.policy);
-	e->outcome = (struct outcome){ .kind = OUTCOME_FAILED, .reason = REASON_INTERNAL_ERROR, .rule = "default" };
+	e->outcome = (struct outcome){ .kind = OUTCOME_FAILED,
+				       .reason = REASON_INTERNAL_ERROR,
+				       .rule = "default" };
 }
 
 static struct entry *entry_evict(struct resolver *r)
@@ -187,7 +190,8 @@ static struct entry *entry_evict(struct resolver *r)
 
 static upstream_fn entry_on_upstream;
 
-static struct entry *entry_new(struct resolver *r, uint16_t profile, const char *name, uint64_t hash)
+static struct entry *entry_new(struct resolver *r, uint16_t profile, const char *name,
+			       uint64_t hash)
 {
 	struct entry *e = entry_evict(r);
 
@@ -222,7 +226,7 @@ static void busy_remove(struct entry *e)
 	e->busy_prev = e->busy_next = e;
 }
 
-/* --- pins -------------------------------------------------------------------------------------------- */
+/* ---- pins ---- */
 
 static struct pin *pin_new(struct resolver *r, struct entry *e)
 {
@@ -258,11 +262,11 @@ static void pin_free(struct resolver *r, struct pin *p)
 	p->entry = NULL;
 }
 
-/* --- the ways of an entry ----------------------------------------------------------------------------- */
+/* ---- the ways of an entry ---- */
 
 /*
- * Everybody who waits gets the outcome. A callback may ask for the same name again; it is settled by
- * then, so that ends.
+ * Everybody who waits gets the outcome. A callback may ask for the same name again; it is settled
+ * by then, so that ends.
  */
 static void entry_settle(struct entry *e, uint32_t ttl_ms)
 {
@@ -351,7 +355,8 @@ static void entry_on_upstream(struct upstream_wait *w, const struct upstream_ans
 		return;
 	case UPSTREAM_NXDOMAIN:
 	case UPSTREAM_NODATA:
-		e->outcome.kind = a->status == UPSTREAM_NXDOMAIN ? OUTCOME_NXDOMAIN : OUTCOME_NODATA;
+		e->outcome.kind =
+			a->status == UPSTREAM_NXDOMAIN ? OUTCOME_NXDOMAIN : OUTCOME_NODATA;
 		entry_settle(e, a->ttl * 1000);
 		return;
 	case UPSTREAM_ADDRESSES:
@@ -361,7 +366,8 @@ static void entry_on_upstream(struct upstream_wait *w, const struct upstream_ans
 	entry_fail(e, REASON_INTERNAL_ERROR);
 }
 
-static void entry_begin(struct entry *e, const struct view_sandbox *s, const struct name_decision *d)
+static void entry_begin(struct entry *e, const struct view_sandbox *s,
+			const struct name_decision *d)
 {
 	struct resolver *r = e->owner;
 
@@ -416,7 +422,8 @@ int resolver_pinned(struct resolver *r, const struct ipc_in *in)
 	for (size_t i = 0; i < PINS_MAX; i++) {
 		struct pin *p = &r->pins[i];
 
-		if (p->entry && p->entry->stage == STAGE_PINNING && p->sequence == in->head.sequence) {
+		if (p->entry && p->entry->stage == STAGE_PINNING &&
+		    p->sequence == in->head.sequence) {
 			entry_landed(p->entry, m);
 			break;				/* not found: it came after the deadline */
 		}
@@ -442,16 +449,17 @@ static void resolver_on_tick(struct loop *l, struct timer *t)
 
 	/* The ring is in the order of deadlines. */
 	while ((e = r->busy.busy_next) != &r->busy && e->deadline_ms <= now)
-		entry_fail(e, e->stage == STAGE_ASKING ? REASON_RESOLVER_UNREACHABLE : REASON_INTERNAL_ERROR);
+		entry_fail(e, e->stage == STAGE_ASKING ? REASON_RESOLVER_UNREACHABLE
+						       : REASON_INTERNAL_ERROR);
 	pins_send(r);
 	if (r->busy.busy_next != &r->busy)
 		loop_arm(l, t, TICK_MS);
 }
 
-/* --- questions ---------------------------------------------------------------------------------------- */
+/* ---- questions ---- */
 
-bool resolver_lookup(struct resolver *r, const struct view_sandbox *s, const char *name, uint16_t qtype,
-		     struct answer *ret)
+bool resolver_lookup(struct resolver *r, const struct view_sandbox *s, const char *name,
+		     uint16_t qtype, struct answer *ret)
 {
 	struct entry *e = entry_find(r, s->profile, name, name_hash(r, s->profile, name));
 	uint64_t now = loop_now(r->loop);
@@ -492,7 +500,8 @@ void resolver_cancel(struct resolver_wait *w)
 	w->prev = w->next = NULL;
 }
 
-const char *resolver_name_of(struct resolver *r, const struct view_sandbox *s, const struct addr *synthetic)
+const char *resolver_name_of(struct resolver *r, const struct view_sandbox *s,
+			     const struct addr *synthetic)
 {
 	struct table_node *n;
 	uint32_t index;
@@ -503,8 +512,8 @@ const char *resolver_name_of(struct resolver *r, const struct view_sandbox *s, c
 	for (; n; n = table_next(n)) {
 		struct entry *e = container_of(n, struct entry, by_index);
 
-		if (e->profile == s->profile && e->index == index && e->generation == r->generation &&
-		    e->outcome.policy == s->policy)
+		if (e->profile == s->profile && e->index == index &&
+		    e->generation == r->generation && e->outcome.policy == s->policy)
 			return e->name;
 	}
 	return NULL;

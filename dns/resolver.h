@@ -21,8 +21,8 @@
 struct resolver;
 struct resolver_wait;
 /*
- * The name is settled: resolver_answer() has its outcome. `policy` is the one that the outcome holds for;
- * a waiter whose sandbox has another one by now must not get it.
+ * The name is settled: outcome_answer() makes the answer. outcome_policy() is the policy that it
+ * holds for; a waiter whose sandbox has another one by now must not get it.
  */
 struct outcome;
 typedef void resolver_fn(struct resolver_wait *w, const struct outcome *o);
@@ -38,11 +38,11 @@ void resolver_free(struct resolver *r);
 DEFINE_AUTO(resolver, struct resolver *, resolver_free)
 
 /* The hot path: true when a landed pin of this profile answers (name, qtype) at once. */
-bool resolver_lookup(struct resolver *r, const struct view_sandbox *s, const char *name, uint16_t qtype,
-		     struct answer *ret);
+bool resolver_lookup(struct resolver *r, const struct view_sandbox *s, const char *name,
+		     uint16_t qtype, struct answer *ret);
 /*
- * Wait for the pin of a name that policy `s->policy` allows by decision d. w->fn is called once, perhaps
- * before this returns. False: no room (nothing is called).
+ * Wait for the pin of a name that policy `s->policy` allows by decision d. w->fn is called once,
+ * perhaps before this returns. False: no room (nothing is called).
  */
 bool resolver_wait(struct resolver *r, const struct view_sandbox *s, const char *name,
 		   const struct name_decision *d, struct resolver_wait *w);
@@ -51,8 +51,9 @@ void resolver_cancel(struct resolver_wait *w);
 const struct policy *outcome_policy(const struct outcome *o);
 void outcome_answer(const struct outcome *o, uint16_t qtype, uint64_t now_ms, struct answer *ret);
 
-/* The name behind a synthetic address, when this profile has it pinned. `ret` lives until the next call. */
-const char *resolver_name_of(struct resolver *r, const struct view_sandbox *s, const struct addr *synthetic);
+/* The name of a synthetic address, if this profile has it pinned; it lives until the next call. */
+const char *resolver_name_of(struct resolver *r, const struct view_sandbox *s,
+			     const struct addr *synthetic);
 
 /* From the view: PINNED. 0 or -EPROTO. */
 int resolver_pinned(struct resolver *r, const struct ipc_in *in);

@@ -1,19 +1,20 @@
 /*
  * service.c - one question in, one answer out, whatever it came over
  *
- * Theory of operation: the guest's address, which the kernel has verified, gives the sandbox and its
- * policy. Then: the sandbox's budget, the strict reader, a pin that has landed (the hot path: no policy
- * look-up, no allocation), the decision table, and for a granted name that is not pinned the resolver,
- * which calls back. The decision is made again at that moment: if the sandbox has another policy by
- * then, or none, it gets SERVFAIL and asks again.
+ * Theory of operation: the guest's address, which the kernel has verified, gives the sandbox and
+ * its policy. Then: the sandbox's budget, the strict reader, a pin that has landed (the hot path:
+ * no policy look-up, no allocation), the decision table, and for a granted name that is not pinned
+ * the resolver, which calls back. The decision is made again at that moment: if the sandbox has
+ * another policy by then, or none, it gets SERVFAIL and asks again.
  *
- * Without a view (netd away, snapshot not complete) nothing is decided by a picture that may be old.
- * Questions are parked, since netd is mostly back in less time than a stub resolver takes to give up
- * after a SERVFAIL; what still waits after PARK_MS, or finds no room, gets SERVFAIL. Once there is a view,
- * an address that is no sandbox's is not answered.
+ * Without a view (netd away, snapshot not complete) nothing is decided by a picture that may be
+ * old. Questions are parked, since netd is mostly back in less time than a stub resolver takes to
+ * give up after a SERVFAIL; what still waits after PARK_MS, or finds no room, gets SERVFAIL. Once
+ * there is a view, an address that is no sandbox's is not answered.
  *
  * A sandbox's refusals are exact in number, but not each gets a line: beyond the policy's
- * audit_lines_per_second they are counted under the name "*", so that random names cannot fill the disk.
+ * audit_lines_per_second they are counted under the name "*", so that random names cannot fill the
+ * disk.
  */
 #include "dns/service.h"
 
@@ -22,7 +23,13 @@
 #include "dns/report.h"
 #include "policy/mark.h"
 
-enum { WAITS_MAX = 4096, WAITS_PER_SANDBOX = 128, PARKED_MAX = 512, PARK_MS = 1500, PARK_TICK_MS = 100 };
+enum {
+	WAITS_MAX = 4096,
+	WAITS_PER_SANDBOX = 128,
+	PARKED_MAX = 512,
+	PARK_MS = 1500,
+	PARK_TICK_MS = 100
+};
 enum { NOBODY = 0 };			/* an id that no sandbox has: for who cannot be told yet */
 
 struct bucket {				/* tokens, in thousandths; refilled by the millisecond */
@@ -74,7 +81,12 @@ static bool bucket_take(struct bucket *b, uint32_t per_second, uint64_t now_ms)
 static void refused(struct service *s, const struct view_sandbox *sb, const struct client *c,
 		    const struct query *q, enum reason reason, const char *rule, const char *detail)
 {
-	struct report r = { .sandbox = sb, .client = c, .query = q, .reason = reason, .rule = rule, .detail = detail };
+	struct report r = { .sandbox = sb,
+			    .client = c,
+			    .query = q,
+			    .reason = reason,
+			    .rule = rule,
+			    .detail = detail };
 	uint32_t rate = sb ? policy_limits(sb->policy)->audit_lines_per_second : 0;
 
 	if (sb && !bucket_take(&s->tallies[sb->id].lines, rate, loop_now(s->loop)))
@@ -87,25 +99,25 @@ static size_t reply_max(const struct client *c, const struct query *q)
 	return c->kind == CLIENT_TCP ? DNS_REPLY_MAX : message_udp_max(q);
 }
 
-static enum service_result reply(const struct client *c, const struct query *q, const struct answer *a,
-				 uint8_t *out, size_t *ret_n)
+static enum service_result reply(const struct client *c, const struct query *q,
+				 const struct answer *a, uint8_t *out, size_t *ret_n)
 {
 	*ret_n = message_reply(q, &a->reply, reply_max(c, q), out);
 	return *ret_n ? SERVICE_ANSWER : SERVICE_SILENT;
 }
 
-static enum service_result reply_rcode(const struct client *c, const struct query *q, uint16_t rcode,
-				       uint8_t *out, size_t *ret_n)
+static enum service_result reply_rcode(const struct client *c, const struct query *q,
+				       uint16_t rcode, uint8_t *out, size_t *ret_n)
 {
 	struct answer a = { .reply = { .rcode = rcode, .kind = REPLY_EMPTY, .ede = DNS_EDE_NONE } };
 
 	return reply(c, q, &a, out, ret_n);
 }
 
-/* --- waiting, for a pin or for the view ------------------------------------------------------------- */
+/* ---- waiting, for a pin or for the view ---- */
 
-static struct waiting *waiting_new(struct service *s, uint16_t sandbox, uint16_t max, const struct client *c,
-				   const struct query *q)
+static struct waiting *waiting_new(struct service *s, uint16_t sandbox, uint16_t max,
+				   const struct client *c, const struct query *q)
 {
 	struct waiting *w = s->free_waits;
 
@@ -132,7 +144,8 @@ static void send_late(struct service *s, const struct client *c, const uint8_t *
 		s->late[c->kind].fn(s->late[c->kind].owner, c, out, n);
 }
 
-static void answer_late(struct service *s, const struct client *c, const struct query *q, const struct answer *a)
+static void answer_late(struct service *s, const struct client *c, const struct query *q,
+			const struct answer *a)
 {
 	uint8_t out[DNS_REPLY_MAX];
 	size_t n = 0;
@@ -223,9 +236,9 @@ static void waiting_on_outcome(struct resolver_wait *rw, const struct outcome *o
 	waiting_free(w);
 }
 
-static enum service_result wait_for_pin(struct service *s, const struct view_sandbox *sb, const struct client *c,
-					const struct query *q, const struct name_decision *d, uint8_t *out,
-					size_t *ret_n)
+static enum service_result wait_for_pin(struct service *s, const struct view_sandbox *sb,
+					const struct client *c, const struct query *q,
+					const struct name_decision *d, uint8_t *out, size_t *ret_n)
 {
 	struct waiting *w = waiting_new(s, sb->id, WAITS_PER_SANDBOX, c, q);
 	enum reason reason = w ? REASON_INTERNAL_ERROR : REASON_RATE_LIMITED;
@@ -242,10 +255,11 @@ static enum service_result wait_for_pin(struct service *s, const struct view_san
 	return reply(c, q, &a, out, ret_n);
 }
 
-/* --- a question --------------------------------------------------------------------------------------- */
+/* ---- a question ---- */
 
-static enum service_result decide(struct service *s, const struct view_sandbox *sb, const struct client *c,
-				  const struct query *q, uint8_t *out, size_t *ret_n)
+static enum service_result decide(struct service *s, const struct view_sandbox *sb,
+				  const struct client *c, const struct query *q, uint8_t *out,
+				  size_t *ret_n)
 {
 	struct name_decision d = { 0 };
 	struct answer a;
@@ -267,8 +281,9 @@ static enum service_result decide(struct service *s, const struct view_sandbox *
 	return reply(c, q, &a, out, ret_n);
 }
 
-static enum service_result query_ok(struct service *s, const struct view_sandbox *sb, const struct client *c,
-				    const struct query *q, uint8_t *out, size_t *ret_n)
+static enum service_result query_ok(struct service *s, const struct view_sandbox *sb,
+				    const struct client *c, const struct query *q, uint8_t *out,
+				    size_t *ret_n)
 {
 	struct answer a;
 
@@ -281,9 +296,10 @@ static enum service_result query_ok(struct service *s, const struct view_sandbox
 	return decide(s, sb, c, q, out, ret_n);
 }
 
-/* Over budget: silence on UDP makes a client slow down; on TCP it would hang, so there it is told. */
-static enum service_result over_budget(struct service *s, const struct view_sandbox *sb, const struct client *c,
-				       struct rd in, uint8_t *out, size_t *ret_n)
+/* Over budget: silence on UDP makes a client slow down; on TCP it would hang, so it is told. */
+static enum service_result over_budget(struct service *s, const struct view_sandbox *sb,
+				       const struct client *c, struct rd in, uint8_t *out,
+				       size_t *ret_n)
 {
 	struct query q;
 
@@ -293,8 +309,9 @@ static enum service_result over_budget(struct service *s, const struct view_sand
 	return reply_rcode(c, &q, DNS_REFUSED, out, ret_n);
 }
 
-static enum service_result query_known(struct service *s, const struct view_sandbox *sb, const struct client *c,
-				       struct rd in, uint8_t *out, size_t *ret_n)
+static enum service_result query_known(struct service *s, const struct view_sandbox *sb,
+				       const struct client *c, struct rd in, uint8_t *out,
+				       size_t *ret_n)
 {
 	uint32_t rate = policy_limits(sb->policy)->dns_queries_per_second;
 	enum query_verdict verdict;
@@ -310,8 +327,8 @@ static enum service_result query_known(struct service *s, const struct view_sand
 	return verdict == QUERY_DROP ? SERVICE_SILENT : reply_rcode(c, &q, q.rcode, out, ret_n);
 }
 
-static enum service_result query_unknown(struct service *s, const struct client *c, struct rd in, uint8_t *out,
-					 size_t *ret_n)
+static enum service_result query_unknown(struct service *s, const struct client *c, struct rd in,
+					 uint8_t *out, size_t *ret_n)
 {
 	struct query q;
 	struct answer a;
@@ -355,7 +372,8 @@ void service_view_ready(struct service *s)
 		waiting_free(w);
 		n = 0;
 		if (!view_sandbox_of(s->view, &again.client.guest, &sb)) {
-			refused(s, NULL, &again.client, NULL, REASON_SOURCE_SPOOFED, "default", "unknown sandbox");
+			refused(s, NULL, &again.client, NULL, REASON_SOURCE_SPOOFED, "default",
+				"unknown sandbox");
 			send_late(s, &again.client, out, 0);
 			continue;
 		}
@@ -377,7 +395,8 @@ bool service_connection_opened(struct service *s, const struct client *c, uint16
 	if (ok)
 		t->connections++;
 	else
-		refused(s, known ? &sb : NULL, c, NULL, REASON_TOO_MANY_CONNECTIONS, "limits", "connections");
+		refused(s, known ? &sb : NULL, c, NULL, REASON_TOO_MANY_CONNECTIONS, "limits",
+			"connections");
 	if (known)
 		view_sandbox_done(&sb);
 	return ok;
@@ -388,7 +407,8 @@ void service_connection_closed(struct service *s, uint16_t sandbox)
 	s->tallies[sandbox].connections--;
 }
 
-void service_refused(struct service *s, const struct client *c, enum reason reason, const char *what)
+void service_refused(struct service *s, const struct client *c, enum reason reason,
+		     const char *what)
 {
 	struct view_sandbox sb;
 	bool known = view_sandbox_of(s->view, &c->guest, &sb);
@@ -404,7 +424,8 @@ void service_set_late(struct service *s, enum client_kind kind, service_late_fn 
 	s->late[kind].owner = owner;
 }
 
-int service_new(struct loop *l, struct view *v, struct resolver *r, struct audit *a, struct service **ret)
+int service_new(struct loop *l, struct view *v, struct resolver *r, struct audit *a,
+		struct service **ret)
 {
 	AUTO(service) struct service *s = calloc(1, sizeof(*s));
 

@@ -26,11 +26,12 @@ struct client {
 enum { SERVICE_CONNECTIONS_MAX = 16 };	/* TCP connections of one sandbox */
 
 struct service;
-int service_new(struct loop *l, struct view *v, struct resolver *r, struct audit *a, struct service **ret);
+int service_new(struct loop *l, struct view *v, struct resolver *r, struct audit *a,
+		struct service **ret);
 void service_free(struct service *s);
 DEFINE_AUTO(service, struct service *, service_free)
 
-/* Where answers go that had to wait for a pin. n 0: there is none; the question is over all the same. */
+/* Where answers go that had to wait. n 0: there is none; the question is over all the same. */
 typedef void service_late_fn(void *owner, const struct client *c, const uint8_t *p, size_t n);
 void service_set_late(struct service *s, enum client_kind kind, service_late_fn *fn, void *owner);
 
@@ -49,6 +50,7 @@ void service_view_ready(struct service *s);
 bool service_connection_opened(struct service *s, const struct client *c, uint16_t *ret_sandbox);
 void service_connection_closed(struct service *s, uint16_t sandbox);
 /* What a transport refused before there was a question; `what` is a constant. */
-void service_refused(struct service *s, const struct client *c, enum reason reason, const char *what);
+void service_refused(struct service *s, const struct client *c, enum reason reason,
+		     const char *what);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * table.c - an intrusive hash table with a secret seed
  *
- * Theory of operation: chained buckets. The hash folds 128-bit products of eight bytes at a time with two
- * secret words, so that names which collide cannot be found from outside without the seed; it is not
- * meant to withstand somebody who can read our timings to the nanosecond.
+ * Theory of operation: chained buckets. The hash folds 128-bit products of eight bytes at a time
+ * with two secret words, so that names which collide cannot be found from outside without the seed;
+ * it is not meant to withstand somebody who can read our timings to the nanosecond.
  */
 #include "dns/table.h"
 

@@ -24,7 +24,7 @@ struct table {
 	uint64_t seed[2];
 };
 
-int table_init(struct table *t, size_t buckets);	/* rounded up to a power of two; 0 or -errno */
+int table_init(struct table *t, size_t buckets); /* rounded up to a power of two; 0 or -errno */
 void table_done(struct table *t);
 /* Of n bytes and a number that belongs to the key. */
 uint64_t table_hash(const struct table *t, const void *key, size_t n, uint64_t extra);

@@ -1,18 +1,19 @@
 /*
  * tcp.c - questions over TCP (RFC 7766: several on one connection, answered as they become ready)
  *
- * Theory of operation: a connection reads into a buffer that holds one longest question; as often as
- * a length and that many bytes are complete, they are one question and go to the service like any
- * datagram, so each message is policed, however many came in one segment or however many segments one
- * came in. Reading pauses while there is no room for the answers of everything that is under way: that
- * room (one longest answer each) is kept free, so an answer always fits when it comes.
+ * Theory of operation: a connection reads into a buffer that holds one longest question; as often
+ * as a length and that many bytes are complete, they are one question and go to the service like
+ * any datagram, so each message is policed, however many came in one segment or however many
+ * segments one came in. Reading pauses while there is no room for the answers of everything that is
+ * under way: that room (one longest answer each) is kept free, so an answer always fits when it
+ * comes.
  *
- * Deadlines: a message that has begun must be complete within CONN_MESSAGE_MS, no matter how its bytes
- * trickle; a connection that completes none for CONN_IDLE_MS is closed. A length of zero, or beyond
- * the longest question, ends the connection: what follows could not be framed. Bounds: connections in
- * all, per sandbox (service), questions under way per connection.
- * A late answer names its connection by slot and serial, so one that has closed meanwhile gets nothing
- * and neither does the next one in its slot.
+ * Deadlines: a message that has begun must be complete within CONN_MESSAGE_MS, no matter how its
+ * bytes trickle; a connection that completes none for CONN_IDLE_MS is closed. A length of zero, or
+ * beyond the longest question, ends the connection: what follows could not be framed. Bounds:
+ * connections in all, per sandbox (service), questions under way per connection.
+ * A late answer names its connection by slot and serial, so one that has closed meanwhile gets
+ * nothing and neither does the next one in its slot.
  */
 #include "dns/tcp.h"
 
@@ -20,8 +21,16 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { CONNS_MAX = 512, LISTENERS_MAX = 2, ACCEPT_BATCH = 16, PREFIX = 2, CONN_OUT = 12 * (PREFIX + DNS_REPLY_MAX),
-       CONN_MESSAGE_MS = 5000, CONN_IDLE_MS = 10000, READS_PER_CALL = 4 };
+enum {
+	CONNS_MAX = 512,
+	LISTENERS_MAX = 2,
+	ACCEPT_BATCH = 16,
+	PREFIX = 2,
+	CONN_OUT = 12 * (PREFIX + DNS_REPLY_MAX),
+	CONN_MESSAGE_MS = 5000,
+	CONN_IDLE_MS = 10000,
+	READS_PER_CALL = 4
+};
 
 struct conn {
 	struct watch watch;
@@ -159,7 +168,7 @@ static void conn_deadline(struct conn *c, bool progress)
 	}
 }
 
-/* After anything happened: send, decide what to wait for, or close. The connection may be gone then. */
+/* After anything: send, decide what to wait for, or close. The connection may be gone then. */
 static void conn_settle(struct conn *c)
 {
 	uint32_t events = 0;
@@ -216,7 +225,8 @@ static void conn_on_deadline(struct loop *l, struct timer *t)
 
 	(void)l;
 	if (c->begun)
-		service_refused(c->owner->service, &c->client, REASON_DEADLINE_EXCEEDED, "incomplete");
+		service_refused(c->owner->service, &c->client, REASON_DEADLINE_EXCEEDED,
+				"incomplete");
 	conn_close(c);
 }
 
@@ -231,8 +241,8 @@ static void tcp_late(void *owner, const struct client *cl, const uint8_t *p, siz
 	if (n)
 		conn_put(c, p, n);
 	/*
-	 * This may be inside of conn_take() of the same connection, which must not be closed under it: wait
-	 * for the loop, which finds the socket writable.
+	 * This may be inside of conn_take() of the same connection, which must not be closed under
+	 * it: wait for the loop, which finds the socket writable.
 	 */
 	loop_mod(t->loop, &c->watch, EPOLLIN | EPOLLOUT);
 }
@@ -266,7 +276,8 @@ static void conn_new(struct tcp *t, int fd /* takes */)
 	c->watch = (struct watch){ .fd = fd, .events = EPOLLIN, .fn = conn_on_event };
 	c->timer.fn = conn_on_deadline;
 	if (slot == CONNS_MAX) {
-		service_refused(t->service, &c->client, REASON_TOO_MANY_CONNECTIONS, "all connections");
+		service_refused(t->service, &c->client, REASON_TOO_MANY_CONNECTIONS,
+				"all connections");
 		return;
 	}
 	if (!service_connection_opened(t->service, &c->client, &c->sandbox))

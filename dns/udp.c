@@ -1,11 +1,11 @@
 /*
  * udp.c - questions over UDP
  *
- * Theory of operation: one batch of datagrams is received per wake-up, each is answered into the buffer of
- * its slot, and the answers leave in one batch; all buffers exist from the start. An answer is sent from
- * the address that was asked (packet information), which makes the source port right as well, since the
- * socket's port is 53. An answer that cannot be sent is dropped, as the network might have done: the
- * client asks again.
+ * Theory of operation: one batch of datagrams is received per wake-up, each is answered into the
+ * buffer of its slot, and the answers leave in one batch; all buffers exist from the start. An
+ * answer is sent from the address that was asked (packet information), which makes the source port
+ * right as well, since the socket's port is 53. An answer that cannot be sent is dropped, as the
+ * network might have done: the client asks again.
  */
 #include "dns/udp.h"
 
@@ -83,7 +83,9 @@ static size_t put_source(const struct addr *from, uint8_t control[UDP_CONTROL])
 static void make_message(struct msghdr *h, const struct client *c, struct sockaddr_storage *peer,
 			 struct iovec *iov, uint8_t control[UDP_CONTROL])
 {
-	*h = (struct msghdr){ .msg_name = peer, .msg_iov = iov, .msg_iovlen = 1, .msg_control = control };
+	*h = (struct msghdr){
+		.msg_name = peer, .msg_iov = iov, .msg_iovlen = 1, .msg_control = control
+	};
 	h->msg_namelen = addr_to_sockaddr(&c->guest, c->port, peer);
 	h->msg_controllen = put_source(&c->asked, control);
 }
@@ -119,7 +121,8 @@ static bool udp_answer(struct udp *u, size_t i, struct mmsghdr *out)
 		service_refused(u->service, &s->client, REASON_QUERY_MALFORMED, "too long");
 		return false;
 	}
-	if (service_query(u->service, &s->client, rd_of(s->in, m->msg_len), s->out, &n) != SERVICE_ANSWER)
+	if (service_query(u->service, &s->client, rd_of(s->in, m->msg_len), s->out, &n) !=
+	    SERVICE_ANSWER)
 		return false;
 	s->out_iov = (struct iovec){ .iov_base = s->out, .iov_len = n };
 	make_message(&out->msg_hdr, &s->client, &s->peer, &s->out_iov, s->out_control);
@@ -169,8 +172,10 @@ int udp_new(struct loop *l, struct service *s, enum client_kind kind, int fd, st
 		struct slot *slot = &u->slots[i];
 
 		slot->in_iov = (struct iovec){ .iov_base = slot->in, .iov_len = sizeof(slot->in) };
-		u->in[i].msg_hdr = (struct msghdr){ .msg_name = &slot->peer, .msg_iov = &slot->in_iov,
-						    .msg_iovlen = 1, .msg_control = slot->control };
+		u->in[i].msg_hdr = (struct msghdr){ .msg_name = &slot->peer,
+						    .msg_iov = &slot->in_iov,
+						    .msg_iovlen = 1,
+						    .msg_control = slot->control };
 	}
 	u->loop = l;
 	u->service = s;

@@ -1,17 +1,19 @@
 /*
  * upstream.c - real addresses of granted names, asked of the host's resolvers
  *
- * Theory of operation: a question is a name; it is sent as two queries, A and AAAA, in bytes of our own
- * making (ares_send), and read by our own reader (upstream_answer.c): c-ares gives sockets, time-outs,
- * retries and TCP after truncation. When both have ended the results are joined: addresses of either win,
- * a failure of one with no addresses of the other is a failure (a name must not look empty because a
- * resolver was slow). The result is kept for its TTL, clamped, so that profiles share it; a failure is
- * kept for a second, so that a client in a loop does not become a flood (RFC 9520).
+ * Theory of operation: a question is a name; it is sent as two queries, A and AAAA, in bytes of our
+ * own making (ares_send), and read by our own reader (upstream_answer.c): c-ares gives sockets,
+ * time-outs, retries and TCP after truncation. When both have ended the results are joined:
+ * addresses of either win, a failure of one with no addresses of the other is a failure (a name
+ * must not look empty because a resolver was slow). The result is kept for its TTL, clamped, so
+ * that profiles share it; a failure is kept for a second, so that a client in a loop does not
+ * become a flood (RFC 9520).
  *
- * c-ares keeps one UDP socket per server and channel as long as anything is outstanding, so its source
- * port can be learned. Each set of servers has CHANNELS of them, picked at random for each query, along
- * with a random ID; an idle channel closes its sockets and so changes its ports.
- * Channels are made at start only: c-ares opens files when it makes one, which seccomp forbids later.
+ * c-ares keeps one UDP socket per server and channel as long as anything is outstanding, so its
+ * source port can be learned. Each set of servers has CHANNELS of them, picked at random for each
+ * query, along with a random ID; an idle channel closes its sockets and so changes its ports.
+ * Channels are made at start only: c-ares opens files when it makes one, which seccomp forbids
+ * later.
  */
 #include "dns/upstream.h"
 
@@ -75,14 +77,15 @@ struct upstream {
 
 static const uint16_t half_type[FAMILIES] = { DNS_A, DNS_AAAA };
 
-/* --- c-ares in our loop ---------------------------------------------------------------------------- */
+/* ---- c-ares in our loop ---- */
 
 static void channel_arm(struct channel *c)
 {
 	struct timeval tv, *next = ares_timeout(c->ares, NULL, &tv);
 
 	if (next)
-		loop_arm(c->loop, &c->timer, (uint64_t)next->tv_sec * 1000 + next->tv_usec / 1000 + 1);
+		loop_arm(c->loop, &c->timer,
+			 (uint64_t)next->tv_sec * 1000 + next->tv_usec / 1000 + 1);
 	else
 		loop_disarm(c->loop, &c->timer);
 }
@@ -96,7 +99,7 @@ static void channel_on_timer(struct loop *l, struct timer *t)
 	channel_arm(c);
 }
 
-/* c-ares may close the descriptor and free the watch meanwhile: nothing of it is used afterwards. */
+/* c-ares may close the descriptor and free the watch meanwhile: it is not touched afterwards. */
 static void channel_on_socket(struct loop *l, struct watch *w, uint32_t events)
 {
 	struct channel *c = container_of(w, struct channel_socket, watch)->channel;
@@ -160,7 +163,8 @@ static int channel_open(struct channel *c, struct loop *l, const struct host_con
 			struct ares_addr_port_node *servers)
 {
 	struct ares_options o = {
-		.flags = ARES_FLAG_NOCHECKRESP | ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_EDNS,
+		.flags = ARES_FLAG_NOCHECKRESP | ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES |
+			 ARES_FLAG_EDNS,
 		.timeout = (int)config->dns_timeout_ms,
 		.tries = TRIES,
 		.ednspsz = DNS_UDP_MAX,
@@ -190,7 +194,7 @@ static void channel_close(struct channel *c)
 		loop_disarm(c->loop, &c->timer);
 }
 
-/* --- sets of servers -------------------------------------------------------------------------------- */
+/* ---- sets of servers ---- */
 
 static void server_node(const struct addr *a, uint16_t port, struct ares_addr_port_node *ret)
 {
@@ -202,8 +206,8 @@ static void server_node(const struct addr *a, uint16_t port, struct ares_addr_po
 		memcpy(&ret->addr.addr6, a->b, 16);
 }
 
-static int servers_open(struct servers *s, struct upstream *u, const char *suffix, const struct addr *addrs,
-			size_t n, uint16_t port)
+static int servers_open(struct servers *s, struct upstream *u, const char *suffix,
+			const struct addr *addrs, size_t n, uint16_t port)
 {
 	AUTO(mem) struct ares_addr_port_node *nodes = calloc(n ? n : 1, sizeof(*nodes));
 	int r;
@@ -252,8 +256,8 @@ static int sets_open(struct upstream *u)
 	if (!u->sets)
 		return -ENOMEM;
 	for (size_t i = 0; i < c->n_zones; i++) {
-		r = servers_open(&u->sets[i], u, c->zones[i].suffix, c->zones[i].servers, c->zones[i].n,
-				 PORT_DNS);
+		r = servers_open(&u->sets[i], u, c->zones[i].suffix, c->zones[i].servers,
+				 c->zones[i].n, PORT_DNS);
 		if (r < 0)
 			return r;
 	}
@@ -261,7 +265,7 @@ static int sets_open(struct upstream *u)
 			    c->dns_upstream_port);
 }
 
-/* --- questions -------------------------------------------------------------------------------------- */
+/* ---- questions ---- */
 
 static void wait_put(struct question *q, struct upstream_wait *w)
 {
@@ -306,7 +310,8 @@ static uint32_t clamp(uint32_t v, uint32_t low, uint32_t high)
 	return v < low ? low : v > high ? high : v;
 }
 
-static void answer_join(const struct chain *a, const struct chain *aaaa, struct upstream_answer *ret)
+static void answer_join(const struct chain *a, const struct chain *aaaa,
+			struct upstream_answer *ret)
 {
 	bool failed = a->result == CHAIN_FAILED || aaaa->result == CHAIN_FAILED;
 	bool gone = a->result == CHAIN_NXDOMAIN && aaaa->result == CHAIN_NXDOMAIN;
@@ -316,7 +321,8 @@ static void answer_join(const struct chain *a, const struct chain *aaaa, struct 
 	answer_add(ret, aaaa, DNS_AAAA);
 	if (ret->status == UPSTREAM_ADDRESSES) {
 		/* One family unknown: ask again soon. */
-		ret->ttl = failed ? UPSTREAM_TTL_MIN : clamp(ret->ttl, UPSTREAM_TTL_MIN, UPSTREAM_TTL_MAX);
+		ret->ttl = failed ? UPSTREAM_TTL_MIN
+				  : clamp(ret->ttl, UPSTREAM_TTL_MIN, UPSTREAM_TTL_MAX);
 		return;
 	}
 	ret->ttl = failed ? UPSTREAM_TTL_FAILED : UPSTREAM_TTL_NEGATIVE;
@@ -324,7 +330,7 @@ static void answer_join(const struct chain *a, const struct chain *aaaa, struct 
 		ret->status = gone ? UPSTREAM_NXDOMAIN : UPSTREAM_NODATA;
 }
 
-/* Waiters may ask again from their callbacks, the same name included: take them off one at a time. */
+/* Waiters may ask again from their callbacks, the same name too: they leave one at a time. */
 static void question_finish(struct question *q)
 {
 	struct upstream_wait *w;
@@ -375,7 +381,8 @@ static void half_send(struct upstream *u, struct half *h, uint16_t type)
 
 static void question_send(struct upstream *u, struct question *q)
 {
-	/* Both are open before the first is sent: it may fail at once, and must not end the question. */
+	/* Both are open before one is sent: it may fail at once, which must not end the question.
+	 */
 	for (size_t i = 0; i < FAMILIES; i++)
 		q->half[i] = (struct half){ .question = q, .open = true };
 	for (size_t i = 0; i < FAMILIES; i++)
@@ -430,7 +437,8 @@ static struct question *question_new(struct upstream *u, const char *name, uint6
 }
 
 /* `hosts:` of the configuration comes before any resolver. */
-static bool answer_static(const struct host_config *c, const char *name, struct upstream_answer *ret)
+static bool answer_static(const struct host_config *c, const char *name,
+			  struct upstream_answer *ret)
 {
 	*ret = (struct upstream_answer){ .status = UPSTREAM_ADDRESSES, .ttl = UPSTREAM_TTL_MAX };
 	for (size_t i = 0; i < c->n_hosts; i++) {
@@ -454,7 +462,8 @@ static void answer_left(const struct question *q, uint64_t now, struct upstream_
 
 void upstream_ask(struct upstream *u, const char *name, struct upstream_wait *w)
 {
-	struct upstream_answer answer = { .status = UPSTREAM_UNREACHABLE, .ttl = UPSTREAM_TTL_FAILED };
+	struct upstream_answer answer = { .status = UPSTREAM_UNREACHABLE,
+					  .ttl = UPSTREAM_TTL_FAILED };
 	uint64_t hash = table_hash(&u->table, name, strlen(name), 0), now = loop_now(u->loop);
 	struct question *q = question_find(u, name, hash);
 

@@ -1,8 +1,8 @@
 /*
  * upstream.h - real addresses of granted names, asked of the host's resolvers
  *
- * The only file of cordon-dns that sends packets beyond the host; it is called for granted names alone.
- * Wraps c-ares: its errors become enum upstream_status here.
+ * The only file of cordon-dns that sends packets beyond the host; it is called for granted names
+ * alone. Wraps c-ares: its errors become enum upstream_status here.
  */
 #ifndef DNS_UPSTREAM_H
 #define DNS_UPSTREAM_H
@@ -15,11 +15,20 @@
 #include "base/msg.h"
 #include "policy/host_config.h"
 
-enum { UPSTREAM_TTL_MIN = 5, UPSTREAM_TTL_MAX = 300,	/* of addresses, seconds; real TTLs are clamped */
-       UPSTREAM_TTL_NEGATIVE = 30, UPSTREAM_TTL_FAILED = 1 };
+enum {
+	UPSTREAM_TTL_MIN = 5,
+	UPSTREAM_TTL_MAX = 300, /* of addresses, seconds; real TTLs are clamped */
+	UPSTREAM_TTL_NEGATIVE = 30,
+	UPSTREAM_TTL_FAILED = 1
+};
 
 /* Zero is failure. */
-enum upstream_status { UPSTREAM_UNREACHABLE = 0, UPSTREAM_NXDOMAIN, UPSTREAM_NODATA, UPSTREAM_ADDRESSES };
+enum upstream_status {
+	UPSTREAM_UNREACHABLE = 0,
+	UPSTREAM_NXDOMAIN,
+	UPSTREAM_NODATA,
+	UPSTREAM_ADDRESSES
+};
 struct upstream_answer {
 	enum upstream_status status;
 	uint32_t ttl;				/* seconds from now */
@@ -36,14 +45,14 @@ struct upstream_wait {
 	struct upstream_wait *prev, *next;	/* private */
 };
 
-/* Reads /etc/resolv.conf where the configuration says system. 0 or -errno. `c` is borrowed for ever. */
+/* Reads /etc/resolv.conf if the configuration says system. 0 or -errno. `c` is kept, borrowed. */
 int upstream_new(struct loop *l, const struct host_config *c, struct upstream **ret);
 void upstream_free(struct upstream *u);
 DEFINE_AUTO(upstream, struct upstream *, upstream_free)
 
 /*
- * A and AAAA of a canonical name: from `hosts:`, from what is known, or from a resolver; one question
- * whoever asks for it. w->fn is called exactly once, perhaps before this returns.
+ * A and AAAA of a canonical name: from `hosts:`, from what is known, or from a resolver; one
+ * question whoever asks for it. w->fn is called exactly once, perhaps before this returns.
  */
 void upstream_ask(struct upstream *u, const char *name, struct upstream_wait *w);
 void upstream_cancel(struct upstream_wait *w);		/* harmless when nothing is asked */

@@ -2,15 +2,17 @@
  * upstream_answer.c - the addresses in an upstream's answer
  *
  * Theory of operation: an answer may come from a zone that the attacker owns. Its records are first
- * walked once, with bounds, into a small table of cursors (owner, type, ttl, rdata); then the chain is
- * followed from the name that was asked: at each step the one CNAME of the current owner, until an owner
- * has none; that owner's addresses are the result. So records outside of the chain are never looked at,
- * whatever they claim, and their order does not matter.
+ * walked once, with bounds, into a small table of cursors (owner, type, ttl, rdata); then the chain
+ * is followed from the name that was asked: at each step the one CNAME of the current owner, until
+ * an owner has none; that owner's addresses are the result. So records outside of the chain are
+ * never looked at, whatever they claim, and their order does not matter.
  *
- * Names are expanded into lower-case wire form. A compression pointer must point before the place where
- * the name (or the previous pointer's target) began, so expansion ends; their number is bounded too.
- * Two different CNAMEs of one owner are a contradiction: failed. DNAME: failed, since nothing that is
- * granted needs it and its substitution is one more way to disagree with another reader.
+ * Names are expanded into lower-case wire form. A compression pointer must point before the place
+ * where the name (or the previous pointer's target) began, so expansion ends; their number is
+ * bounded too.
+ * Two different CNAMEs of one owner are a contradiction: failed. DNAME: failed, since
+ * nothing that is granted needs it and its substitution is one more way to disagree with another
+ * reader.
  * Invariants: allocates nothing, keeps no state. Fuzzed by tests/fuzz/fuzz_dns_answer.c.
  */
 #include "dns/upstream_answer.h"
@@ -26,7 +28,7 @@ struct wire_name {
 };
 
 struct record {
-	struct rd owner, data;		/* from the owner's, the rdata's first byte to the message's end */
+	struct rd owner, data; /* from the owner's, the rdata's first byte to the message's end */
 	struct rd rdata;		/* just the rdata */
 	uint16_t type;
 	uint32_t ttl;
@@ -60,8 +62,8 @@ static bool label_copy(struct rd *r, uint8_t n, struct wr *w)
 }
 
 /*
- * Expand the name at *r, which lies in `whole`; *r moves past its bytes there. With out NULL only the
- * latter.
+ * Expand the name at *r, which lies in `whole`; *r moves past its bytes there. With out NULL only
+ * the latter.
  */
 static bool name_read(struct rd whole, struct rd *r, struct wire_name *out)
 {
@@ -103,7 +105,8 @@ static bool name_is(const struct wire_name *a, const struct wire_name *b)
 	return rd_eq(rd_of(a->b, a->n), b->b, b->n);
 }
 
-static bool record_owner_is(const struct answer *a, const struct record *rec, const struct wire_name *name)
+static bool record_owner_is(const struct answer *a, const struct record *rec,
+			    const struct wire_name *name)
 {
 	struct wire_name owner;
 	struct rd r = rec->owner;
@@ -122,8 +125,8 @@ static bool answer_records(struct rd *r, uint16_t count, struct answer *ret)
 	while (count--) {
 		rec = &ret->records[ret->n++];
 		rec->owner = *r;
-		if (!name_read(ret->whole, r, NULL) || !rd_u16(r, &rec->type) || !rd_u16(r, &class) ||
-		    !rd_u32(r, &rec->ttl) || !rd_u16(r, &length))
+		if (!name_read(ret->whole, r, NULL) || !rd_u16(r, &rec->type) ||
+		    !rd_u16(r, &class) || !rd_u32(r, &rec->ttl) || !rd_u16(r, &length))
 			return false;
 		rec->data = *r;
 		if (!rd_take(r, length, &rec->rdata))
@@ -137,8 +140,8 @@ static bool answer_records(struct rd *r, uint16_t count, struct answer *ret)
 }
 
 /* The CNAME of an owner. 1 with the target, 0 when there is none, -1 for nonsense. */
-static int answer_cname(const struct answer *a, const struct wire_name *owner, struct wire_name *ret_target,
-			uint32_t *ret_ttl)
+static int answer_cname(const struct answer *a, const struct wire_name *owner,
+			struct wire_name *ret_target, uint32_t *ret_ttl)
 {
 	struct wire_name target;
 	int found = 0;
@@ -215,7 +218,8 @@ static bool name_of_text(const char *text, struct wire_name *ret)
 	return n && rd_skip(&r, DNS_HEADER) && name_read(whole, &r, ret);
 }
 
-static enum chain_result chain_body(struct rd in, const char *name, uint16_t qtype, struct chain *ret)
+static enum chain_result chain_body(struct rd in, const char *name, uint16_t qtype,
+				    struct chain *ret)
 {
 	struct answer a = { .whole = in };
 	struct wire_name asked, question;
@@ -230,7 +234,8 @@ static enum chain_result chain_body(struct rd in, const char *name, uint16_t qty
 		return CHAIN_FAILED;
 	if (!name_read(a.whole, &in, &question) || !rd_u16(&in, &type) || !rd_u16(&in, &class))
 		return CHAIN_FAILED;
-	if (!name_of_text(name, &asked) || !name_is(&question, &asked) || type != qtype || class != DNS_IN)
+	if (!name_of_text(name, &asked) || !name_is(&question, &asked) || type != qtype ||
+	    class != DNS_IN)
 		return CHAIN_FAILED;
 	if (!answer_records(&in, an, &a))
 		return CHAIN_FAILED;

@@ -19,15 +19,15 @@ enum { CHAIN_HOPS_MAX = 16,		/* CNAMEs followed */
 enum chain_result { CHAIN_FAILED = 0, CHAIN_ADDRESSES, CHAIN_NODATA, CHAIN_NXDOMAIN };
 struct chain {
 	enum chain_result result;
-	uint32_t ttl;			/* least of the chain's and the addresses' records; 0 without addresses */
+	uint32_t ttl; /* least of the chain's and the addresses' records; 0 without addresses */
 	uint8_t n;			/* further addresses than MSG_ADDRS are left out */
 	struct addr addr[MSG_ADDRS];
 };
 
 /*
- * Read `in`, which should answer (name, qtype); name canonical, qtype A or AAAA. Only records whose owner
- * is the name, or reached from it by CNAMEs, count. Loops, more than CHAIN_HOPS_MAX hops, a DNAME and
- * anything malformed or truncated are CHAIN_FAILED.
+ * Read `in`, which should answer (name, qtype); name canonical, qtype A or AAAA. Only records whose
+ * owner is the name, or reached from it by CNAMEs, count. Loops, more than CHAIN_HOPS_MAX hops, a
+ * DNAME and anything malformed or truncated are CHAIN_FAILED.
  */
 void chain_read(struct rd in, const char *name, uint16_t qtype, struct chain *ret);
 

@@ -9,7 +9,11 @@
 #include "dns/message.h"
 
 static const struct reply replies[] = {
-	{ .rcode = DNS_NXDOMAIN, .kind = REPLY_NEGATIVE, .ttl = 10, .ede = DNS_EDE_BLOCKED, .ede_text = "name_not_allowed" },
+	{ .rcode = DNS_NXDOMAIN,
+	  .kind = REPLY_NEGATIVE,
+	  .ttl = 10,
+	  .ede = DNS_EDE_BLOCKED,
+	  .ede_text = "name_not_allowed" },
 	{ .kind = REPLY_ADDRESS, .ttl = 60, .addr = { .family = 6 }, .ede = DNS_EDE_NONE },
 	{ .rcode = DNS_BADVERS, .kind = REPLY_EMPTY, .ede = DNS_EDE_NONE },
 };
@@ -26,7 +30,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		n = message_reply(&q, &replies[i], message_udp_max(&q), out);
 		if (n < DNS_HEADER || n > message_udp_max(&q))
 			abort();
-		if (message_query(rd_of(out, n), &again) != QUERY_DROP)	/* an answer is no question */
+		if (message_query(rd_of(out, n), &again) !=
+		    QUERY_DROP) /* an answer is no question */
 			abort();
 	}
 	if (q.canonical && (!message_ask(q.name, q.qtype, 0, out) || strlen(q.name) != q.name_n))

@@ -1,7 +1,8 @@
 /*
  * test_dns_resolver.c - no answer without a landed pin, whatever happens on the way
  *
- * The resolver is linked with a view, an upstream and policies of this file, so that each step is a call.
+ * The resolver is linked with a view, an upstream and policies of this file, so that each step is a
+ * call.
  */
 #include "tests/unit/check.h"
 
@@ -10,7 +11,7 @@
 #include "dns/resolver.h"
 #include "policy/address.h"
 
-/* --- what the resolver stands on --------------------------------------------------------------------- */
+/* ---- what the resolver stands on ---- */
 
 struct policy { int refs; };
 static struct policy policy_a = { 1 }, policy_b = { 1 };
@@ -73,7 +74,7 @@ void upstream_cancel(struct upstream_wait *w)
 		asking = NULL;
 }
 
-/* --- a fixture ----------------------------------------------------------------------------------------- */
+/* ---- a fixture ---- */
 
 struct fixture {
 	struct loop *loop;
@@ -147,7 +148,8 @@ static void failed(enum upstream_status status)
 	w->fn(w, &a);
 }
 
-static int pinned(struct fixture *f, uint32_t sequence, enum reason reason, uint32_t index, bool v4, bool v6)
+static int pinned(struct fixture *f, uint32_t sequence, enum reason reason, uint32_t index, bool v4,
+		  bool v6)
 {
 	struct msg_pinned m = { .reason = reason, .index = index, .has4 = v4, .has6 = v6 };
 	struct ipc_in in = { .head = { MSG_PINNED, sizeof(m), sequence } };
@@ -160,10 +162,11 @@ static bool hit(struct fixture *f, const char *name)
 {
 	struct answer a;
 
-	return resolver_lookup(f->resolver, &f->sandbox, name, DNS_A, &a) && a.reply.kind == REPLY_ADDRESS;
+	return resolver_lookup(f->resolver, &f->sandbox, name, DNS_A, &a) &&
+	       a.reply.kind == REPLY_ADDRESS;
 }
 
-/* --- */
+/* ---- tests ---- */
 
 TEST(pass_through_name)
 {
@@ -171,8 +174,10 @@ TEST(pass_through_name)
 	struct fixture f;
 
 	start(&f);
-	CHECK("first waits", resolver_wait(f.resolver, &f.sandbox, "a.example", &f.forward, &one.wait));
-	CHECK("second waits", resolver_wait(f.resolver, &f.sandbox, "a.example", &f.forward, &two.wait));
+	CHECK("first waits",
+	      resolver_wait(f.resolver, &f.sandbox, "a.example", &f.forward, &one.wait));
+	CHECK("second waits",
+	      resolver_wait(f.resolver, &f.sandbox, "a.example", &f.forward, &two.wait));
 	CHECK_EQ("one question", asks, 1);
 	CHECK_EQ("no pin before the addresses", n_sent, 0);
 	answered("93.184.216.34", NULL);
@@ -190,7 +195,8 @@ TEST(pass_through_name)
 	CHECK_EQ("no data", one.answer[1].reply.kind, REPLY_NEGATIVE);
 	CHECK_EQ("no data is no error", one.answer[1].reply.rcode, DNS_NOERROR);
 	CHECK("now it hits", hit(&f, "a.example"));
-	CHECK_EQ("a second PINNED is nothing", pinned(&f, sent_sequence[0], REASON_NONE, 257, true, true), 0);
+	CHECK_EQ("a second PINNED is nothing",
+		 pinned(&f, sent_sequence[0], REASON_NONE, 257, true, true), 0);
 	end(&f);
 }
 
@@ -243,7 +249,8 @@ TEST(a_waiter_learns_under_which_policy)
 	resolver_wait(f.resolver, &f.sandbox, "a.example", &f.forward, &after.wait);
 	answered("93.184.216.34", NULL);
 	pinned(&f, sent_sequence[0], REASON_NONE, 300, true, false);
-	CHECK("both see that it is the old one", before.policy == &policy_a && after.policy == &policy_a);
+	CHECK("both see that it is the old one",
+	      before.policy == &policy_a && after.policy == &policy_a);
 	end(&f);
 }
 
@@ -262,19 +269,25 @@ TEST(lost_netd_voids_everything)
 	CHECK_EQ("SERVFAIL", pinning.answer[0].reply.rcode, DNS_SERVFAIL);
 	CHECK("nobody asks any more", !asking);
 	CHECK("the landed pin is void", !hit(&f, "done.example"));
-	CHECK_EQ("a late PINNED is nothing", pinned(&f, sent_sequence[1], REASON_NONE, 301, true, true), 0);
+	CHECK_EQ("a late PINNED is nothing",
+		 pinned(&f, sent_sequence[1], REASON_NONE, 301, true, true), 0);
 	CHECK("really nothing", !hit(&f, "pinning.example"));
 	end(&f);
 }
 
-static const struct { enum reason reason; uint32_t index; int rcode; enum reason want; } bad_pins[] = {
+static const struct {
+	enum reason reason;
+	uint32_t index;
+	int rcode;
+	enum reason want;
+} bad_pins[] = {
 	{ REASON_REBINDING_BLOCKED, 0, DNS_NXDOMAIN, REASON_REBINDING_BLOCKED },
 	{ REASON_NAME_NOT_ALLOWED, 0, DNS_NXDOMAIN, REASON_NAME_NOT_ALLOWED },
 	{ REASON_POOL_EXHAUSTED, 0, DNS_SERVFAIL, REASON_POOL_EXHAUSTED },
 	{ 9999, 0, DNS_SERVFAIL, REASON_INTERNAL_ERROR },
-	{ REASON_NONE, 0, DNS_SERVFAIL, REASON_INTERNAL_ERROR },		/* an index of the services */
+	{ REASON_NONE, 0, DNS_SERVFAIL, REASON_INTERNAL_ERROR }, /* an index of the services */
 	{ REASON_NONE, 53, DNS_SERVFAIL, REASON_INTERNAL_ERROR },
-	{ REASON_NONE, 1 << 17, DNS_SERVFAIL, REASON_INTERNAL_ERROR },		/* beyond the pool */
+	{ REASON_NONE, 1 << 17, DNS_SERVFAIL, REASON_INTERNAL_ERROR }, /* beyond the pool */
 	{ REASON_NONE, UINT32_MAX, DNS_SERVFAIL, REASON_INTERNAL_ERROR },
 };
 
@@ -307,7 +320,11 @@ TEST(malformed_pinned)
 
 TEST(upstream_outcomes)
 {
-	static const struct { enum upstream_status status; int rcode; enum reason reason; } rows[] = {
+	static const struct {
+		enum upstream_status status;
+		int rcode;
+		enum reason reason;
+	} rows[] = {
 		{ UPSTREAM_UNREACHABLE, DNS_SERVFAIL, REASON_RESOLVER_UNREACHABLE },
 		{ UPSTREAM_NXDOMAIN, DNS_NXDOMAIN, REASON_NONE },
 		{ UPSTREAM_NODATA, DNS_NOERROR, REASON_NONE },
