@@ -265,7 +265,7 @@ static void load_interfaces(struct load *l)
 
 	load_strings(l, "uplink", &c->uplinks, &c->n_uplinks);
 	load_strings(l, "sandbox_interfaces", &c->interfaces, &c->n_interfaces);
-	if (!load_at(l, "sandbox_interfaces")->n)
+	if (!load_at(l, "sandbox_interfaces")->n && !load_at(l, "sandbox_interfaces")->bad)
 		fault(l, load_at(l, "sandbox_interfaces"),
 		      "sandbox_interfaces is empty: nothing would be policed");
 	for (size_t i = 0; i < c->n_interfaces; i++) {
