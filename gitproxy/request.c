@@ -172,7 +172,8 @@ static bool build(const struct session *s, struct request *rq)
 
 static enum refuse_form form_of(const struct request *rq)
 {
-	bool fetch = rq->path.kind == GP_RPC && rq->path.service == GIT_SERVICE_UPLOAD_PACK;
+	bool fetch = rq->path.kind == GP_RPC && rq->path.service == GIT_SERVICE_UPLOAD_PACK &&
+		     rq->head.method == HTTP_POST;
 
 	if (rq->head.method == HTTP_HEAD)
 		return REFUSE_NO_BODY;

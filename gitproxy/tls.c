@@ -290,10 +290,8 @@ static ssize_t ssl_read(struct stream *s, void *to, size_t n, uint64_t deadline)
 	}
 }
 
-ssize_t stream_read(struct stream *s, void *to, size_t n, uint64_t deadline)
+static ssize_t plain_read(struct stream *s, void *to, size_t n, uint64_t deadline)
 {
-	if (s->ssl)
-		return ssl_read(s, to, n, deadline);
 	for (;;) {
 		ssize_t got = recv(s->fd, to, n, 0);
 		int r;
@@ -306,6 +304,14 @@ ssize_t stream_read(struct stream *s, void *to, size_t n, uint64_t deadline)
 		if (r < 0)
 			return r;
 	}
+}
+
+ssize_t stream_read(struct stream *s, void *to, size_t n, uint64_t deadline)
+{
+	ssize_t r = s->ssl ? ssl_read(s, to, n, deadline) : plain_read(s, to, n, deadline);
+
+	s->ended |= r <= 0 && r != -ETIMEDOUT;
+	return r;
 }
 
 /* Some bytes written (*ret_n may be 0), or -errno. */
@@ -366,7 +372,7 @@ void stream_close(struct stream *s, bool clean)
 {
 	struct linger reset = { .l_onoff = 1, .l_linger = 0 };
 
-	if (clean && s->ssl)
+	if (clean && s->ssl && !s->ended)	/* a goodbye to a closed socket would draw a reset */
 		SSL_shutdown(s->ssl);
 	ERR_clear_error();
 	if (clean) {

@@ -20,6 +20,7 @@ void tls_free(struct tls *t);
 struct stream {
 	int fd;			/* borrowed; non-blocking */
 	SSL *ssl;		/* NULL: plain */
+	bool ended;		/* the client has ended its side: it may not listen any more */
 };
 
 /*
