@@ -1,10 +1,11 @@
 /*
  * body_file.c - a request's body, decoded, as a sealed file in memory
  *
- * Theory of operation: fetch requests are small lists of wants and haves, so they are read whole before
- * anything is asked upstream: a slow or lying client then holds nothing but its own thread, and the
- * keeper gets a length that is true. Both the bytes on the wire and the decoded ones are bounded (an
- * endless gzip stream may decode to nothing). Content-Encoding is gzip, once, or absent.
+ * Theory of operation: fetch requests are small lists of wants and haves, so they are read whole
+ * before anything is asked upstream: a slow or lying client then holds nothing but its own thread,
+ * and the keeper gets a length that is true. Both the bytes on the wire and the decoded ones are
+ * bounded (an endless gzip stream may decode to nothing). Content-Encoding is gzip, once, or
+ * absent.
  */
 #include "gitproxy/body_file.h"
 
@@ -126,7 +127,8 @@ static int read_into(struct input *in, const struct http_head *head, struct sink
 		return fail(k, REASON_BODY_TOO_LARGE, 0);
 	if (encoding(k, head) < 0)
 		return -1;
-	if (head->expect_continue && stream_write(in->stream, go_on, sizeof(go_on) - 1, IDLE_MS) < 0) {
+	if (head->expect_continue &&
+	    stream_write(in->stream, go_on, sizeof(go_on) - 1, IDLE_MS) < 0) {
 		k->error->gone = true;
 		return -1;
 	}

@@ -2,8 +2,8 @@
  * confine.c - the system calls that the front may make
  *
  * Theory of operation: two filters, of which the kernel takes the stricter answer. The first allows
- * socket(2) for AF_UNIX alone, so that connect(2) reaches netd and nothing else; the second is the allow
- * list of base/proc.h. No file can be opened: everything was opened before.
+ * socket(2) for AF_UNIX alone, so that connect(2) reaches netd and nothing else; the second is the
+ * allow list of base/proc.h. No file can be opened: everything was opened before.
  */
 #include "gitproxy/confine.h"
 

@@ -19,7 +19,7 @@ void conns_free(struct conns *c);
  */
 int conns_enter(struct conns *c, uint16_t sandbox, int fd, uint32_t limit);
 void conns_leave(struct conns *c, int ticket);
-/* shutdown() every connection of the sandbox; their threads then find an error and end. How many. */
+/* shutdown() every connection of the sandbox, whose threads then end. Returns how many. */
 unsigned conns_close(struct conns *c, uint16_t sandbox);
 
 /* One of the sandbox's `limit` transfers; waits up to wait_ms for one to end. False: none free. */

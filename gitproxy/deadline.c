@@ -46,7 +46,8 @@ int deadline_wait(int fd, short events, uint64_t deadline)
 
 int deadline_wait_alive(int fd, short events, int alive, uint64_t deadline)
 {
-	struct pollfd p[2] = { { .fd = fd, .events = events }, { .fd = alive, .events = POLLRDHUP } };
+	struct pollfd p[2] = { { .fd = fd, .events = events },
+			       { .fd = alive, .events = POLLRDHUP } };
 	int r = wait_fds(p, 2, deadline);
 
 	if (r < 0)

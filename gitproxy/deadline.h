@@ -1,8 +1,8 @@
 /*
  * deadline.h - blocking calls that end in time
  *
- * A deadline is a moment of CLOCK_MONOTONIC in ms. Used by the threads of the front and of the keeper:
- * every read or write on a socket waits here first.
+ * A deadline is a moment of CLOCK_MONOTONIC in ms. Used by the threads of the front and of the
+ * keeper: every read or write on a socket waits here first.
  */
 #ifndef GITPROXY_DEADLINE_H
 #define GITPROXY_DEADLINE_H

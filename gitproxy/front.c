@@ -2,9 +2,9 @@
  * front.c - the process that sandboxes talk to
  *
  * Theory of operation: the main thread accepts; each connection gets a thread that blocks, within
- * deadlines, and the limits of its sandbox. The main thread also watches the pair to the keeper: when
- * the keeper dies, so does this process, and the unit is started anew. netd's revocations arrive on
- * the view's thread, which shuts the sandbox's connections down before it answers.
+ * deadlines, and the limits of its sandbox. The main thread also watches the pair to the keeper:
+ * when the keeper dies, so does this process, and the unit is started anew. netd's revocations
+ * arrive on the view's thread, which shuts the sandbox's connections down before it answers.
  * Limits: CONNS_MAX connections in all, limits.connections of the profile per sandbox.
  */
 #include "gitproxy/front.h"
@@ -23,7 +23,13 @@
 #include "gitproxy/deadline.h"
 #include "gitproxy/session.h"
 
-enum { TICK_MS = 1000, THREAD_STACK = 1 << 19, ACCEPTS_PER_TURN = 64, READY_MS = 10000, VIEW_MS = 3000 };
+enum {
+	TICK_MS = 1000,
+	THREAD_STACK = 1 << 19,
+	ACCEPTS_PER_TURN = 64,
+	READY_MS = 10000,
+	VIEW_MS = 3000
+};
 
 struct front {
 	struct env env;
@@ -64,8 +70,8 @@ static int start_thread(struct visitor *v)
 	return -r;
 }
 
-static void reject(const struct front *f, int fd, const struct addr *peer, const struct view_sandbox *sb,
-		   enum reason reason)
+static void reject(const struct front *f, int fd, const struct addr *peer,
+		   const struct view_sandbox *sb, enum reason reason)
 {
 	struct session s = { .env = &f->env, .stream = { .fd = fd }, .peer = *peer };
 	struct sockaddr_storage ss;
@@ -78,7 +84,8 @@ static void reject(const struct front *f, int fd, const struct addr *peer, const
 }
 
 /* A registered sandbox with a connection to spare gets a thread. */
-static void admit(const struct front *f, int fd, const struct addr *peer, const struct view_sandbox *sb)
+static void admit(const struct front *f, int fd, const struct addr *peer,
+		  const struct view_sandbox *sb)
 {
 	struct visitor *v = calloc(1, sizeof(*v));
 	int ticket = conns_enter(f->env.conns, sb->id, fd, policy_limits(sb->policy)->connections);
@@ -115,7 +122,8 @@ static void accept_some(const struct front *f, int listener)
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
 		struct sockaddr_storage ss;
 		socklen_t n = sizeof(ss);
-		int fd = accept4(listener, (struct sockaddr *)&ss, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		struct sockaddr *sa = (struct sockaddr *)&ss;
+		int fd = accept4(listener, sa, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd < 0)
 			return;
@@ -156,7 +164,7 @@ static int front_loop(const struct front *f)
 	struct pollfd p[] = {
 		{ .fd = f->spec->listener[0], .events = POLLIN },
 		{ .fd = f->spec->listener[1], .events = POLLIN },
-		{ .fd = f->spec->keeper, .events = POLLIN },	/* it never speaks again: this is its end */
+		{ .fd = f->spec->keeper, .events = POLLIN },	/* it only ends: it never speaks */
 		{ .fd = f->signals, .events = POLLIN },
 	};
 
@@ -197,7 +205,9 @@ static int front_open(struct front *f)
 	f->signals = signalfd(-1, &set, SFD_CLOEXEC);
 	if (f->signals < 0)
 		return -errno;
-	f->env = (struct env){ .config = spec->config, .audit = spec->audit, .keeper = spec->keeper };
+	f->env = (struct env){ .config = spec->config,
+			       .audit = spec->audit,
+			       .keeper = spec->keeper };
 	r = conns_new(&f->env.conns);
 	if (!r)
 		r = tls_new(spec->keeper, &f->env.tls);

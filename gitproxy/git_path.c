@@ -2,11 +2,12 @@
  * git_path.c - what a request target on a git host asks for
  *
  * Theory of operation: the raw bytes of the target are cut at '?' and at '/', and the segments must
- * match one row of the table of endings below; what stands before the ending is the repository. There
- * is no decoding step: a '%', a backslash, a semicolon or any other byte outside [A-Za-z0-9._/-] is
- * refused, so there is nothing on which we and the upstream could differ. Spellings that some server
- * might fold onto another repository ("x.git.git", "x.GIT", "x.") are refused too. One ".git" is
- * stripped, and that form is the one which is decided on and dialled (the keeper appends ".git").
+ * match one row of the table of endings below; what stands before the ending is the repository.
+ * There is no decoding step: a '%', a backslash, a semicolon or any other byte outside
+ * [A-Za-z0-9._/-] is refused, so there is nothing on which we and the upstream could differ.
+ * Spellings that some server might fold onto another repository ("x.git.git", "x.GIT", "x.") are
+ * refused too. One ".git" is stripped, and that form is the one which is decided on and dialled
+ * (the keeper appends ".git").
  * Invariants: allocates nothing, borrows nothing, outputs are complete copies.
  * Fuzzed by tests/fuzz/fuzz_git_path.c.
  */
@@ -217,7 +218,8 @@ static enum reason classify(struct rd target, bool nested, struct gp_path *io)
 	return query_reason(has_query, query, io);
 }
 
-enum parse gp_path_parse(struct rd target, bool nested, struct gp_path *ret, enum reason *ret_reason)
+enum parse gp_path_parse(struct rd target, bool nested, struct gp_path *ret,
+			 enum reason *ret_reason)
 {
 	*ret = (struct gp_path){ 0 };
 	*ret_reason = classify(target, nested, ret);

@@ -25,16 +25,17 @@ enum gp_kind { GP_NONE = 0, GP_INFO_REFS, GP_RPC };
 struct gp_path {
 	enum gp_kind kind;
 	enum git_service service;
-	char repo[GP_REPO_MAX + 1];	/* canonical: no slash at either end, no .git; case as it came */
+	char repo[GP_REPO_MAX + 1]; /* canonical: no slash at an end, no .git; case as it came */
 };
 
 /*
  * PARSE_OK with everything filled, or PARSE_BAD with the reason and whatever of repo and service is
  * certain (for the audit). `nested`: the host has deeper groups than owner/repo.
  */
-enum parse gp_path_parse(struct rd target, bool nested, struct gp_path *ret, enum reason *ret_reason);
+enum parse gp_path_parse(struct rd target, bool nested, struct gp_path *ret,
+			 enum reason *ret_reason);
 
-/* Is this a canonical repository path, as gp_path_parse() makes them? For the keeper's own check. */
+/* Is this a canonical repository path, as gp_path_parse() makes them? The keeper asks again. */
 bool gp_repo_valid(struct rd repo, bool nested);
 
 #endif

@@ -1,12 +1,12 @@
 /*
  * http_body.c - the body of a request: its framing taken off, then its gzip
  *
- * Theory of operation: two incremental decoders that the request loop chains. The framing decoder hands
- * out slices of the input and stops exactly at the end of the body, so that a pipelined request behind
- * it is parsed as what it is. Chunk sizes are 1 to 8 hexadecimal digits and CR LF; extensions, trailers
- * and bare line feeds are refused: peers are known to disagree about all three. The gzip decoder takes
- * one member and refuses bytes behind it; its output goes into the caller's bounded writer, which is
- * what stops a bomb.
+ * Theory of operation: two incremental decoders that the request loop chains. The framing decoder
+ * hands out slices of the input and stops exactly at the end of the body, so that a pipelined
+ * request behind it is parsed as what it is. Chunk sizes are 1 to 8 hexadecimal digits and CR LF;
+ * extensions, trailers and bare line feeds are refused: peers are known to disagree about all
+ * three. The gzip decoder takes one member and refuses bytes behind it; its output goes into the
+ * caller's bounded writer, which is what stops a bomb.
  * Fuzzed by tests/fuzz/fuzz_http_body.c.
  */
 #include "gitproxy/http_body.h"
@@ -127,7 +127,7 @@ enum parse http_body_next(struct http_body *b, struct rd *io, struct rd *ret_dat
 int http_gzip_init(struct http_gzip *g)
 {
 	*g = (struct http_gzip){ 0 };
-	if (inflateInit2(&g->z, 16 + MAX_WBITS) != Z_OK)	/* 16: a gzip header and nothing else */
+	if (inflateInit2(&g->z, 16 + MAX_WBITS) != Z_OK) /* 16: a gzip header and nothing else */
 		return -ENOMEM;
 	g->open = true;
 	return 0;

@@ -26,8 +26,9 @@ struct http_body {			/* embedded; no release needed */
 
 void http_body_init(struct http_body *b, const struct http_head *h);
 /*
- * Move *io forward. PARSE_OK with data (a slice of *io), or with an empty slice and b->done: the body
- * is complete and *io begins with the next request. PARSE_MORE: *io is used up. PARSE_BAD: sticky.
+ * Move *io forward. PARSE_OK with data (a slice of *io), or with an empty slice and b->done: the
+ * body is complete and *io begins with the next request. PARSE_MORE: *io is used up. PARSE_BAD:
+ * sticky.
  */
 enum parse http_body_next(struct http_body *b, struct rd *io, struct rd *ret_data);
 

@@ -1,12 +1,12 @@
 /*
  * http_head.c - one HTTP/1.1 request head
  *
- * Theory of operation: lines end in CR LF and nothing else; each is checked byte by byte before it is
- * given a meaning. A field that carries meaning here may appear once (Connection excepted), its value
- * has one spelling, and what frames the body is unambiguous: either one Content-Length of plain digits
- * or one "Transfer-Encoding: chunked", never both. Unknown fields are dropped, because the upstream
- * request is built anew. Input: at most HTTP_HEAD_MAX bytes of an untrusted client; the caller parses
- * again from the start when more has come.
+ * Theory of operation: lines end in CR LF and nothing else; each is checked byte by byte before it
+ * is given a meaning. A field that carries meaning here may appear once (Connection excepted), its
+ * value has one spelling, and what frames the body is unambiguous: either one Content-Length of
+ * plain digits or one "Transfer-Encoding: chunked", never both. Unknown fields are dropped, because
+ * the upstream request is built anew. Input: at most HTTP_HEAD_MAX bytes of an untrusted client;
+ * the caller parses again from the start when more has come.
  * Invariants: allocates nothing, keeps no state, outputs change on success only.
  * Fuzzed by tests/fuzz/fuzz_http_head.c.
  */
@@ -109,7 +109,7 @@ static bool method_ok(struct rd r)
 
 	if (!r.n || r.n > 16)
 		return false;
-	while (rd_left(&r))			/* methods are case-sensitive; ours are upper case */
+	while (rd_left(&r)) /* methods are case-sensitive; ours are upper case */
 		if (!rd_u8(&r, &c) || c < 'A' || c > 'Z')
 			return false;
 	return true;
@@ -151,7 +151,8 @@ static bool field_line(struct rd line, struct http_head *h)
 {
 	struct rd name;
 
-	/* A name directly followed by its colon: refuses obs-fold and space before the colon as well. */
+	/* A name directly followed by its colon: refuses obs-fold and space before the colon as
+	 * well. */
 	if (!rd_until(&line, ':', &name) || !is_token(name))
 		return false;
 	line = trimmed(line);

@@ -20,7 +20,7 @@ enum {
 enum http_method { HTTP_OTHER = 0, HTTP_GET, HTTP_HEAD, HTTP_POST };
 enum http_framing { HTTP_NO_BODY = 0, HTTP_LENGTH, HTTP_CHUNKED };
 
-/* The fields we look at; all others are dropped, since the request is rebuilt and never passed on. */
+/* The fields we look at; all others are dropped, since the request is rebuilt. */
 enum http_field {
 	HTTP_HOST, HTTP_CONTENT_LENGTH, HTTP_TRANSFER_ENCODING, HTTP_CONTENT_TYPE,
 	HTTP_CONTENT_ENCODING, HTTP_GIT_PROTOCOL, HTTP_USER_AGENT, HTTP_EXPECT, HTTP_AUTHORIZATION,
@@ -40,8 +40,8 @@ struct http_head {			/* slices borrow from the input */
 static inline bool http_has(const struct http_head *h, enum http_field f) { return h->field[f].p; }
 
 /*
- * The head at the start of `in`. PARSE_OK: *ret_used bytes were the head. PARSE_MORE: what is there may
- * still become one (never for HTTP_HEAD_MAX bytes or more). PARSE_BAD: answer 400 and close.
+ * The head at the start of `in`. PARSE_OK: *ret_used bytes were the head. PARSE_MORE: what is there
+ * may still become one (never for HTTP_HEAD_MAX bytes or more). PARSE_BAD: answer 400 and close.
  */
 enum parse http_head_parse(struct rd in, struct http_head *ret, size_t *ret_used);
 

@@ -1,8 +1,8 @@
 /*
  * keeper_client.c - the front's side of the conversation with the keeper
  *
- * Theory of operation: see keeper_ipc.h. A socket pair is made for each request; the keeper gets one
- * end. Frames are datagrams, so a short or long one is recognised by its size alone.
+ * Theory of operation: see keeper_ipc.h. A socket pair is made for each request; the keeper gets
+ * one end. Frames are datagrams, so a short or long one is recognised by its size alone.
  */
 #include "gitproxy/keeper_client.h"
 
@@ -17,7 +17,8 @@
 enum { SIGN_MS = 10000 };
 
 /* Ask with `fds`, the keeper's end of a new pair among them at `at`. Returns our end. */
-static int ask(int keeper, enum msg_type type, const void *body, size_t n, int *fds, size_t nfds, size_t at)
+static int ask(int keeper, enum msg_type type, const void *body, size_t n, int *fds, size_t nfds,
+	       size_t at)
 {
 	AUTO(fd) int ours = -1;
 	AUTO(fd) int theirs = -1;
@@ -94,7 +95,8 @@ static enum keeper_frame_kind kind_of(const union keeper_in *f, size_t n)
 {
 	if (n < sizeof(f->frame))
 		return KEEPER_NONE;
-	if (f->frame.kind == KEEPER_STATUS && n == sizeof(f->status) && keeper_status_ok(&f->status))
+	if (f->frame.kind == KEEPER_STATUS && n == sizeof(f->status) &&
+	    keeper_status_ok(&f->status))
 		return KEEPER_STATUS;
 	if (f->frame.kind == KEEPER_DATA && n > sizeof(f->frame))
 		return KEEPER_DATA;

@@ -16,13 +16,14 @@ struct keeper_leaf {
 int keeper_sign(int keeper, const char *name, struct keeper_leaf *ret);
 void keeper_leaf_done(struct keeper_leaf *l);
 
-/* Returns the socket the frames will come on, or -errno. Descriptors are borrowed; body -1: none. */
+/* The socket the frames will come on, or -errno. Descriptors are borrowed; body -1: none. */
 int keeper_open(int keeper, const struct keeper_open *o, int client, int body);
 
 /*
- * The next frame: kind, and its bytes in f (fixed size). Waits until the deadline, and only while the
- * client's connection lives. *ret_n is the number of data bytes of a DATA frame. KEEPER_NONE: failure,
- * *ret_error tells which (-ETIMEDOUT, -ECONNRESET: the client is gone, -EPIPE: the keeper is).
+ * The next frame: kind, and its bytes in f (fixed size). Waits until the deadline, and only while
+ * the client's connection lives. *ret_n is the number of data bytes of a DATA frame. KEEPER_NONE:
+ * failure, *ret_error tells which (-ETIMEDOUT, -ECONNRESET: the client is gone, -EPIPE: the keeper
+ * is).
  */
 union keeper_in {
 	struct keeper_frame frame;

@@ -1,9 +1,9 @@
 /*
  * keeper_ipc.c - what the front asks of the keeper, checked
  *
- * Theory of operation: both sides fill fixed structs and both check what they get, since the reason for
- * two processes is that one of them may be taken over. A struct that does not pass ends the request
- * (an answer) or the whole unit (a request: our own front never sends one).
+ * Theory of operation: both sides fill fixed structs and both check what they get, since the reason
+ * for two processes is that one of them may be taken over. A struct that does not pass ends the
+ * request (an answer) or the whole unit (a request: our own front never sends one).
  */
 #include "gitproxy/keeper_ipc.h"
 
@@ -68,7 +68,8 @@ static bool host_ok(const char *name)
 {
 	char again[POLICY_NAME_MAX + 1];
 
-	return text_ok(name, MSG_NAME) && name_canonical(rd_str(name), again) && !strcmp(name, again);
+	return text_ok(name, MSG_NAME) && name_canonical(rd_str(name), again) &&
+	       !strcmp(name, again);
 }
 
 bool keeper_sign_ok(const struct keeper_sign *s)
@@ -92,12 +93,14 @@ bool keeper_open_ok(const struct keeper_open *o)
 	if (o->git_protocol > 2 || (refs && o->body_length))
 		return false;
 	return host_ok(o->host) && text_ok(o->repo, sizeof(o->repo)) &&
-	       gp_repo_valid(rd_str(o->repo), true) && text_ok(o->user_agent, sizeof(o->user_agent));
+	       gp_repo_valid(rd_str(o->repo), true) &&
+	       text_ok(o->user_agent, sizeof(o->user_agent));
 }
 
 bool keeper_status_ok(const struct keeper_status *s)
 {
-	if (s->kind != KEEPER_STATUS || s->reason >= REASON_COUNT || s->n_headers > KEEPER_HEADERS_MAX)
+	if (s->kind != KEEPER_STATUS || s->reason >= REASON_COUNT ||
+	    s->n_headers > KEEPER_HEADERS_MAX)
 		return false;
 	for (uint32_t i = 0; i < s->n_headers; i++)
 		if (!keeper_header_name(s->header[i].id) ||

@@ -2,16 +2,15 @@
  * keeper_ipc.h - what the front asks of the keeper
  *
  * Theory of operation: requests go over the inherited SEQPACKET pair (base/ipc.h) and are never
- * answered there: each brings a socket of its own for the answer, so that threads of the front need no
- * dispatcher, and a front that lost interest just closes it.
- *   SIGN{name}            fds: answer                 answered by CERT on it (fd 0: memfd with the key)
- *   OPEN{request}         fds: client, answer[, body] answered by frames on it
- *   DONE{result}          keeper to front, once, on the pair: the keeper serves
- * An answer to OPEN is SEQPACKET datagrams that begin with a struct keeper_frame: one STATUS; if that
- * has no reason, any number of DATA and then END. Anything else, and above all an end of file without
- * END, is a failure: the client's connection is then reset, never ended cleanly.
- * The keeper never believes who asks: it takes the sandbox from the peer address of the client
- * descriptor and repeats the policy decision.
+ * answered there: each brings a socket of its own for the answer, so that threads of the front need
+ * no dispatcher, and a front that lost interest just closes it. SIGN{name}            fds: answer
+ * answered by CERT on it (fd 0: memfd with the key) OPEN{request}         fds: client, answer[,
+ * body] answered by frames on it DONE{result}          keeper to front, once, on the pair: the
+ * keeper serves An answer to OPEN is SEQPACKET datagrams that begin with a struct keeper_frame: one
+ * STATUS; if that has no reason, any number of DATA and then END. Anything else, and above all an
+ * end of file without END, is a failure: the client's connection is then reset, never ended
+ * cleanly. The keeper never believes who asks: it takes the sandbox from the peer address of the
+ * client descriptor and repeats the policy decision.
  */
 #ifndef GITPROXY_KEEPER_IPC_H
 #define GITPROXY_KEEPER_IPC_H
@@ -54,8 +53,13 @@ enum keeper_frame_kind { KEEPER_NONE = 0, KEEPER_STATUS, KEEPER_DATA, KEEPER_END
 struct keeper_frame { uint32_t kind; };
 
 /* Upstream's response headers that are passed on, in upstream's order. */
-enum keeper_header_id { KEEPER_CONTENT_TYPE = 1, KEEPER_CACHE_CONTROL, KEEPER_EXPIRES, KEEPER_PRAGMA,
-			KEEPER_HEADER_COUNT };
+enum keeper_header_id {
+	KEEPER_CONTENT_TYPE = 1,
+	KEEPER_CACHE_CONTROL,
+	KEEPER_EXPIRES,
+	KEEPER_PRAGMA,
+	KEEPER_HEADER_COUNT
+};
 struct keeper_header { uint32_t id; char value[KEEPER_VALUE]; };
 
 struct keeper_status {
@@ -66,7 +70,10 @@ struct keeper_status {
 	uint64_t length;		/* UINT64_MAX: unknown */
 	struct keeper_header header[KEEPER_HEADERS_MAX];
 };
-struct keeper_end { uint32_t kind; uint32_t reason; };	/* REASON_NONE: upstream's answer is complete */
+struct keeper_end {
+	uint32_t kind;
+	uint32_t reason;
+}; /* REASON_NONE: upstream's answer is complete */
 struct keeper_data { uint32_t kind; uint8_t data[KEEPER_DATA_MAX]; };
 
 /* What a receiver checks before it believes a struct: text, enums, lengths, combinations. */
@@ -75,7 +82,8 @@ bool keeper_cert_ok(const struct keeper_cert *c);
 bool keeper_open_ok(const struct keeper_open *o);
 bool keeper_status_ok(const struct keeper_status *s);
 
-/* Names of the response headers, lower case; NULL for an unknown id. And back: 0 for an unknown name. */
+/* Names of the response headers, lower case; NULL for an unknown id. And back: 0 for an unknown
+ * name. */
 const char *keeper_header_name(uint32_t id);
 uint32_t keeper_header_of(struct rd name);
 /* A header value that may be passed on: printable ASCII, fits. */

@@ -1,11 +1,12 @@
 /*
  * main.c - cordon-gitproxy: the parent, which becomes the front
  *
- * Theory of operation: starts as root. Opens the listeners (transparent: on addresses of the synthetic
- * pool that no interface has, where only the steering delivers) and the audit file, starts cordon-keeper
- * with one end of a socket pair, becomes cordon-gitproxy without any capability, and serves. Until rights
- * are dropped it reads nothing from a network. The two processes die together: each watches its end of
- * the pair, which the kernel closes however the other one ends. The supervisor outside restarts the unit.
+ * Theory of operation: starts as root. Opens the listeners (transparent: on addresses of the
+ * synthetic pool that no interface has, where only the steering delivers) and the audit file,
+ * starts cordon-keeper with one end of a socket pair, becomes cordon-gitproxy without any
+ * capability, and serves. Until rights are dropped it reads nothing from a network. The two
+ * processes die together: each watches its end of the pair, which the kernel closes however the
+ * other one ends. The supervisor outside restarts the unit.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -79,7 +80,8 @@ static int check_paths(const struct host_config *c)
 
 	if (strlen(c->run_dir) + strlen("/parts/netd.sock") < sizeof(sun.sun_path))
 		return 0;
-	log_line(LOG_ERR, "event=path_too_long directory=%s fix=\"choose a shorter directories.run\"",
+	log_line(LOG_ERR,
+		 "event=path_too_long directory=%s fix=\"choose a shorter directories.run\"",
 		 c->run_dir);
 	return -ENAMETOOLONG;
 }
@@ -115,8 +117,8 @@ static int open_listeners(const struct host_config *c, struct front_spec *spec)
 		if (!r)
 			continue;
 		addr_format(&a[i], text);
-		log_line(LOG_ERR, "event=listen_failed address=%s port=%d error=%s", text, PORT_PROXY,
-			 strerror(-r));
+		log_line(LOG_ERR, "event=listen_failed address=%s port=%d error=%s", text,
+			 PORT_PROXY, strerror(-r));
 		return r;
 	}
 	return 0;
@@ -139,8 +141,10 @@ static int start_keeper(const char *config, struct front_spec *spec)
 		return r;
 	ours = pair[0];
 	theirs = pair[1];
-	r = proc_spawn(&(struct proc_spec){ .path = path, .argv = argv,
-					    .fds = &(struct proc_fd){ theirs, KEEPER_FD }, .nfds = 1,
+	r = proc_spawn(&(struct proc_spec){ .path = path,
+					    .argv = argv,
+					    .fds = &(struct proc_fd){ theirs, KEEPER_FD },
+					    .nfds = 1,
 					    .die_with_parent = true },
 		       &pid, &pidfd);
 	if (r < 0)

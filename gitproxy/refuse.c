@@ -1,10 +1,10 @@
 /*
  * refuse.c - how a refusal is said over HTTP and to git
  *
- * Theory of operation: two lines at most, the stable word and its sentence, neither of which depends on
- * anything upstream; so a refusal cannot reveal whether a repository exists. 401 is never used: git
- * would ask for a password, or erase a stored one. git shows a text/plain body of a failed GET info/refs
- * and nothing of a failed POST, hence the packet form for the latter.
+ * Theory of operation: two lines at most, the stable word and its sentence, neither of which
+ * depends on anything upstream; so a refusal cannot reveal whether a repository exists. 401 is
+ * never used: git would ask for a password, or erase a stored one. git shows a text/plain body of a
+ * failed GET info/refs and nothing of a failed POST, hence the packet form for the latter.
  */
 #include "gitproxy/refuse.h"
 
@@ -53,8 +53,8 @@ static void packet(struct wr *w, enum reason r)
 	wr_fmt(w, "%04zxERR %s: %s\n", n, reason_text(r), reason_sentence(r));
 }
 
-int refuse_answer(struct stream *s, enum refuse_form form, enum reason r, unsigned status, bool close,
-		  unsigned *ret_status)
+int refuse_answer(struct stream *s, enum refuse_form form, enum reason r, unsigned status,
+		  bool close, unsigned *ret_status)
 {
 	char body[512], all[1024];
 	struct wr b = wr_of(body, sizeof(body)), w = wr_of(all, sizeof(all));
@@ -64,11 +64,12 @@ int refuse_answer(struct stream *s, enum refuse_form form, enum reason r, unsign
 		packet(&b, r);
 	else
 		wr_fmt(&b, "%s\n%s\n", reason_text(r), reason_sentence(r));
-	wr_fmt(&w, "HTTP/1.1 %u %s\r\nX-Cordon-Reason: %s\r\nCache-Control: no-cache\r\n"
-		   "Content-Type: %s\r\nContent-Length: %zu\r\n%s\r\n", *ret_status, phrase_of(*ret_status),
-	       reason_text(r), form == REFUSE_FETCH_PACKET ? "application/x-git-upload-pack-result" :
-							     "text/plain", b.n,
-	       close ? "Connection: close\r\n" : "");
+	wr_fmt(&w,
+	       "HTTP/1.1 %u %s\r\nX-Cordon-Reason: %s\r\nCache-Control: no-cache\r\n"
+	       "Content-Type: %s\r\nContent-Length: %zu\r\n%s\r\n",
+	       *ret_status, phrase_of(*ret_status), reason_text(r),
+	       form == REFUSE_FETCH_PACKET ? "application/x-git-upload-pack-result" : "text/plain",
+	       b.n, close ? "Connection: close\r\n" : "");
 	if (form != REFUSE_NO_BODY)
 		wr_rd_all(&w, wr_rd(&b));
 	return wr_ok(&w) && wr_ok(&b) ? stream_write(s, w.p, w.n, REFUSE_WRITE_MS) : -1;

@@ -12,12 +12,13 @@ enum { REFUSE_WRITE_MS = 10000 };
 unsigned refuse_status(enum reason r);
 
 enum refuse_form {
-	REFUSE_TEXT = 0,	/* status and text/plain; git shows it as "remote: ..." on info/refs */
-	REFUSE_NO_BODY,		/* the same without a body: HEAD */
-	REFUSE_FETCH_PACKET	/* 200 and an ERR packet: the only thing git shows on POST git-upload-pack */
+	REFUSE_TEXT = 0,    /* status and text/plain; git shows it as "remote: ..." on info/refs */
+	REFUSE_NO_BODY,	    /* the same without a body: HEAD */
+	REFUSE_FETCH_PACKET /* 200 and an ERR packet: the only thing git shows on POST
+			       git-upload-pack */
 };
 /* status 0: the reason's own. 0 or -errno; ret_status is what was sent. */
-int refuse_answer(struct stream *s, enum refuse_form form, enum reason r, unsigned status, bool close,
-		  unsigned *ret_status);
+int refuse_answer(struct stream *s, enum refuse_form form, enum reason r, unsigned status,
+		  bool close, unsigned *ret_status);
 
 #endif

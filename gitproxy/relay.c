@@ -1,11 +1,11 @@
 /*
  * relay.c - the keeper's answer, passed on to the client
  *
- * Theory of operation: nothing is written before the keeper's STATUS says that upstream's answer is one
- * that may be passed on. The head is built anew from the allowed headers, in upstream's order. A known
- * length is kept and counted; otherwise the body is chunked. Only the keeper's END makes an end: every
- * other outcome is a broken answer, and the caller resets the connection, so that a client cannot take
- * a cut pack for a whole one.
+ * Theory of operation: nothing is written before the keeper's STATUS says that upstream's answer is
+ * one that may be passed on. The head is built anew from the allowed headers, in upstream's order.
+ * A known length is kept and counted; otherwise the body is chunked. Only the keeper's END makes an
+ * end: every other outcome is a broken answer, and the caller resets the connection, so that a
+ * client cannot take a cut pack for a whole one.
  */
 #include "gitproxy/relay.h"
 
@@ -48,9 +48,10 @@ static int put_data(struct out *o, struct rd data)
 	struct wr w = wr_of(text, sizeof(text));
 
 	o->down += data.n;
+	if (!o->chunked && o->down > o->status->length)
+		return -EPROTO;
 	if (!o->chunked)
-		return o->down > o->status->length ? -EPROTO :
-						     stream_write(o->stream, data.p, data.n, o->idle_ms);
+		return stream_write(o->stream, data.p, data.n, o->idle_ms);
 	wr_fmt(&w, "%zx\r\n", data.n);
 	wr_rd_all(&w, data);
 	wr_str(&w, "\r\n");
@@ -79,11 +80,12 @@ static enum relay_result body(struct out *o, int frames, uint64_t deadline, unio
 	int error;
 
 	for (;;) {
-		enum keeper_frame_kind kind = keeper_next(frames, o->stream->fd, deadline, f, &n, &error);
+		enum keeper_frame_kind kind =
+			keeper_next(frames, o->stream->fd, deadline, f, &n, &error);
 
 		if (kind == KEEPER_DATA) {
 			if (put_data(o, rd_of(f->data.data, n)) < 0)
-				return RELAY_BROKEN;	/* reason none: the client does not take it */
+				return RELAY_BROKEN; /* reason none: the client does not take it */
 			continue;
 		}
 		if (kind == KEEPER_END && f->end.reason == REASON_NONE && !put_end(o))

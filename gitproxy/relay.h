@@ -8,9 +8,9 @@
 #include "gitproxy/tls.h"
 
 enum relay_result {
-	RELAY_BROKEN = 0,	/* part of an answer is out, or nobody listens: reset the connection */
-	RELAY_REFUSED,		/* nothing is out yet; say why */
-	RELAY_DONE		/* a whole answer is out */
+	RELAY_BROKEN = 0, /* part of an answer is out, or nobody listens: reset the connection */
+	RELAY_REFUSED,	  /* nothing is out yet; say why */
+	RELAY_DONE	  /* a whole answer is out */
 };
 struct relay {
 	enum reason reason;	/* of REFUSED and BROKEN; REASON_NONE when the client left */

@@ -1,12 +1,12 @@
 /*
  * request.c - the requests on one connection
  *
- * Theory of operation: read a head, judge it, read its body, ask the keeper, relay the answer; then the
- * next. Every request is judged by itself, with the policy as it is at that moment: keep-alive and
- * pipelining carry nothing over. What goes upstream is made from parsed fields alone (struct
- * keeper_open); no byte of a head is copied. A refusal keeps the connection when no body is pending;
- * otherwise the answer says close, and the rest is read away.
- * One audit line per request: allowed ones at once, refused ones aggregated.
+ * Theory of operation: read a head, judge it, read its body, ask the keeper, relay the answer; then
+ * the next. Every request is judged by itself, with the policy as it is at that moment: keep-alive
+ * and pipelining carry nothing over. What goes upstream is made from parsed fields alone (struct
+ * keeper_open); no byte of a head is copied. A refusal keeps the connection when no body is
+ * pending; otherwise the answer says close, and the rest is read away. One audit line per request:
+ * allowed ones at once, refused ones aggregated.
  */
 #include "gitproxy/request.h"
 
@@ -28,7 +28,7 @@ enum {
 };
 
 struct request {
-	struct http_head head;		/* its slices end with the first byte of the body that is read */
+	struct http_head head; /* its slices end with the first byte of the body that is read */
 	struct gp_path path;
 	struct keeper_open open;
 	struct view_sandbox sandbox;
@@ -259,8 +259,11 @@ static const char *service_text(enum git_service v)
 static void audit_request(const struct session *s, const struct request *rq, bool refused)
 {
 	const struct view_sandbox *sb = &rq->sandbox;
-	struct audit_head h = { .event = "git", .sandbox = sb->name, .profile = policy_name(sb->policy),
-				.decision = refused ? "deny" : "allow", .reason = reason_text(rq->reason),
+	struct audit_head h = { .event = "git",
+				.sandbox = sb->name,
+				.profile = policy_name(sb->policy),
+				.decision = refused ? "deny" : "allow",
+				.reason = reason_text(rq->reason),
 				.rule = rq->decision.rule ? rq->decision.rule : "default",
 				.policy = policy_sha256(sb->policy) };
 	char key[MSG_LABEL + MSG_NAME + GP_REPO_MAX + 96];
@@ -326,11 +329,11 @@ static enum step one(struct session *s, struct input *in, bool last)
 	enum step step;
 	enum parse r = read_head(in, &rq.head, &timeout);
 
-	if (r == PARSE_MORE)				/* the end, between requests or inside one */
+	if (r == PARSE_MORE) /* the end, between requests or inside one */
 		return timeout || !input_rd(in).n ? STEP_CLOSE : STEP_RESET;
 	rq.malformed = r == PARSE_BAD;
 	if (!view_sandbox_of(s->env->view, &s->peer, &rq.sandbox))
-		return STEP_RESET;			/* gone, or netd is: nothing is served blindly */
+		return STEP_RESET; /* gone, or netd is: nothing is served blindly */
 	step = rq.sandbox.id == s->sandbox ? decide_and_serve(s, in, &rq) : STEP_RESET;
 	view_sandbox_done(&rq.sandbox);
 	return step;

@@ -1,10 +1,10 @@
 /*
  * session.c - one connection of a sandbox
  *
- * Theory of operation: the steering left the original destination as the socket's own address. That is
- * a synthetic address, hence a name; no name, no service. Port 443 is TLS under that name's
- * certificate, port 80 plain HTTP, nothing else is served. Only names that the sandbox's profile lists
- * as git hosts get as far as a handshake.
+ * Theory of operation: the steering left the original destination as the socket's own address. That
+ * is a synthetic address, hence a name; no name, no service. Port 443 is TLS under that name's
+ * certificate, port 80 plain HTTP, nothing else is served. Only names that the sandbox's profile
+ * lists as git hosts get as far as a handshake.
  */
 #include "gitproxy/session.h"
 
@@ -19,9 +19,12 @@ enum { HANDSHAKE_MS = 10000, PORT_HTTPS = 443, PORT_HTTP = 80 };
 void session_audit(const struct session *s, const struct view_sandbox *sb, enum reason reason,
 		   const char *sni)
 {
-	struct audit_head h = { .event = "connection", .sandbox = sb ? sb->name : "",
+	struct audit_head h = { .event = "connection",
+				.sandbox = sb ? sb->name : "",
 				.profile = sb ? policy_name(sb->policy) : "",
-				.decision = "deny", .reason = reason_text(reason), .rule = "default",
+				.decision = "deny",
+				.reason = reason_text(reason),
+				.rule = "default",
 				.policy = sb ? policy_sha256(sb->policy) : "" };
 	char peer[ADDR_TEXT_MAX], to[ADDR_TEXT_MAX], key[512];
 	struct audit_line l;
@@ -36,17 +39,21 @@ void session_audit(const struct session *s, const struct view_sandbox *sb, enum 
 		audit_str(&l, "name", s->name);
 	if (sni && sni[0])
 		audit_rd(&l, "sni", rd_str(sni));
-	snprintf(key, sizeof(key), "%s|%s|%u|%s", sb ? sb->name : peer, s->name[0] ? s->name : to, s->port,
-		 h.reason);
+	snprintf(key, sizeof(key), "%s|%s|%u|%s", sb ? sb->name : peer, s->name[0] ? s->name : to,
+		 s->port, h.reason);
 	audit_aggregate(s->env->audit, key, &l);
 }
 
 /* Not a decision of ours, but the administrator will ask. */
 static void log_gave_up(const struct session *s, const struct view_sandbox *sb)
 {
-	struct audit_head h = { .event = "connection", .sandbox = sb->name,
-				.profile = policy_name(sb->policy), .decision = "",
-				.reason = "", .rule = "default", .policy = policy_sha256(sb->policy) };
+	struct audit_head h = { .event = "connection",
+				.sandbox = sb->name,
+				.profile = policy_name(sb->policy),
+				.decision = "",
+				.reason = "",
+				.rule = "default",
+				.policy = policy_sha256(sb->policy) };
 	char key[512];
 	struct audit_line l;
 
@@ -87,7 +94,8 @@ static bool secure(struct session *s, const struct view_sandbox *sb)
 
 	if (s->port == PORT_HTTP)
 		return true;
-	switch (tls_accept(s->env->tls, &s->stream, s->name, deadline_in(HANDSHAKE_MS), sni, &reason)) {
+	switch (tls_accept(s->env->tls, &s->stream, s->name, deadline_in(HANDSHAKE_MS), sni,
+			   &reason)) {
 	case TLS_OK:
 		return true;
 	case TLS_GAVE_UP:

@@ -24,13 +24,14 @@ struct session {
 	const struct env *env;
 	struct stream stream;
 	struct addr peer;
-	uint16_t sandbox;		/* who it was when it connected; addresses may change hands */
+	uint16_t sandbox; /* who it was when it connected; addresses may change hands */
 	struct addr destination;	/* as the sandbox sees it */
 	uint16_t port;			/* likewise */
 	char name[MSG_NAME];		/* canonical */
 };
 
-/* Serve the connection to its end. `fd` is borrowed, non-blocking; the peer is a registered sandbox. */
+/* Serve the connection to its end. `fd` is borrowed, non-blocking; the peer is a registered
+ * sandbox. */
 void session_run(const struct env *env, int fd, const struct addr *peer);
 
 /* A refused connection, for the audit; sb NULL: nobody knows whose. */

@@ -1,11 +1,12 @@
 /*
  * tls.c - a client's connection, TLS or plain, with deadlines
  *
- * Theory of operation: one SSL_CTX per name with a leaf from the keeper, cached until it is LEAF_FRESH_MS
- * old. The ClientHello's server_name must be the name of the connection, byte for byte after case
- * folding and one trailing dot; no name, two names or another name end the handshake. No session cache,
- * no tickets, no renegotiation, no compression, nothing below TLS 1.2; ALPN chooses http/1.1 or fails.
- * Sockets are non-blocking; every wait is bounded by deadline_wait().
+ * Theory of operation: one SSL_CTX per name with a leaf from the keeper, cached until it is
+ * LEAF_FRESH_MS old. The ClientHello's server_name must be the name of the connection, byte for
+ * byte after case folding and one trailing dot; no name, two names or another name end the
+ * handshake. No session cache, no tickets, no renegotiation, no compression, nothing below TLS 1.2;
+ * ALPN chooses http/1.1 or fails. Sockets are non-blocking; every wait is bounded by
+ * deadline_wait().
  * Invariants: an SSL_CTX is never changed after it was published; connections hold references.
  * Spec: RFC 6066 s3, RFC 7301.
  */
@@ -80,8 +81,8 @@ static enum parse sni_of(struct rd ext, struct rd *ret)
 	struct rd list, name;
 	uint8_t type;
 
-	if (!rd_vec(&ext, 2, &list) || !rd_done(&ext) || !rd_u8(&list, &type) || type != SNI_HOST_NAME ||
-	    !rd_vec(&list, 2, &name) || !rd_done(&list) || !rd_left(&name))
+	if (!rd_vec(&ext, 2, &list) || !rd_done(&ext) || !rd_u8(&list, &type) ||
+	    type != SNI_HOST_NAME || !rd_vec(&list, 2, &name) || !rd_done(&list) || !rd_left(&name))
 		return PARSE_BAD;
 	*ret = name;
 	return PARSE_OK;
@@ -116,15 +117,15 @@ static int on_hello(SSL *ssl, int *al, void *arg)
 	return h->reason == REASON_NONE ? SSL_CLIENT_HELLO_SUCCESS : SSL_CLIENT_HELLO_ERROR;
 }
 
-static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsigned char *in,
-		   unsigned int inlen, void *arg)
+static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *outlen,
+		   const unsigned char *in, unsigned int inlen, void *arg)
 {
 	static const uint8_t ours[] = "\x08http/1.1";
+	int r = SSL_select_next_proto((unsigned char **)(uintptr_t)out, outlen, ours,
+				      sizeof(ours) - 1, in, inlen);
 
 	(void)ssl, (void)arg;
-	return SSL_select_next_proto((unsigned char **)(uintptr_t)out, outlen, ours, sizeof(ours) - 1, in,
-				     inlen) == OPENSSL_NPN_NEGOTIATED ?
-		       SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
+	return r == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
 /* ---- contexts ---- */
@@ -147,8 +148,8 @@ static SSL_CTX *ctx_new(const struct keeper_leaf *l)
 	if (!ctx)
 		return NULL;
 	SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
-	SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-				 SSL_OP_CIPHER_SERVER_PREFERENCE);
+	SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION |
+					 SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
 	SSL_CTX_set_num_tickets(ctx, 0);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
@@ -218,7 +219,8 @@ static SSL_CTX *ctx_of(struct tls *t, const char *name)
 
 /* ---- input and output ---- */
 
-/* Wait for what OpenSSL wants. 0, -ETIMEDOUT, or -ECONNRESET for an error that waiting does not cure. */
+/* Wait for what OpenSSL wants. 0, -ETIMEDOUT, or -ECONNRESET for an error that waiting does not
+ * cure. */
 static int ssl_wait(struct stream *s, int result, uint64_t deadline)
 {
 	int e = SSL_get_error(s->ssl, result);
@@ -350,8 +352,8 @@ int stream_write(struct stream *s, const void *p, size_t n, unsigned idle_ms)
 }
 
 /*
- * Read away what the client still sends, bounded: closing with unread bytes would send a reset, which
- * may overtake the refusal that the client should read.
+ * Read away what the client still sends, bounded: closing with unread bytes would send a reset,
+ * which may overtake the refusal that the client should read.
  */
 static void linger(struct stream *s)
 {
@@ -372,7 +374,7 @@ void stream_close(struct stream *s, bool clean)
 {
 	struct linger reset = { .l_onoff = 1, .l_linger = 0 };
 
-	if (clean && s->ssl && !s->ended)	/* a goodbye to a closed socket would draw a reset */
+	if (clean && s->ssl && !s->ended) /* a goodbye to a closed socket would draw a reset */
 		SSL_shutdown(s->ssl);
 	ERR_clear_error();
 	if (clean) {

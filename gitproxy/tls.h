@@ -24,9 +24,9 @@ struct stream {
 };
 
 /*
- * Handshake as `name`. TLS_REFUSED with the reason (sni_missing, sni_mismatch, not_tls, hello_malformed,
- * hello_timeout, internal_error); TLS_GAVE_UP: the client ended it, usually since it does not trust the
- * CA. ret_sni: what the client asked for, cut.
+ * Handshake as `name`. TLS_REFUSED with the reason (sni_missing, sni_mismatch, not_tls,
+ * hello_malformed, hello_timeout, internal_error); TLS_GAVE_UP: the client ended it, usually since
+ * it does not trust the CA. ret_sni: what the client asked for, cut.
  */
 enum tls_result { TLS_REFUSED = 0, TLS_GAVE_UP, TLS_OK };
 enum { TLS_SNI_MAX = 256 };
@@ -37,7 +37,7 @@ enum tls_result tls_accept(struct tls *t, struct stream *s, const char *name, ui
 ssize_t stream_read(struct stream *s, void *to, size_t n, uint64_t deadline);
 /* All of it: 0, -ETIMEDOUT (no progress for idle_ms), -errno. */
 int stream_write(struct stream *s, const void *p, size_t n, unsigned idle_ms);
-/* End. clean: what was written arrives, then a proper end; else a reset, so that it looks like one. */
+/* clean: what was written arrives, then a proper end; else a reset, which looks like one. */
 void stream_close(struct stream *s, bool clean);
 
 #endif

@@ -1,12 +1,12 @@
 /*
  * ca.c - the certificate authority whose leaves the sandboxes see
  *
- * Theory of operation: made at the first start, read at the others. Its certificate carries critical name
- * constraints, so that a stolen key is good for the terminated hosts only, and pathlen 0. What it may
- * sign is read back from the certificate itself, not from the configuration: a client would reject
- * anything else. The private key is decoded into OpenSSL's secure heap (locked, not dumped) when the
- * program has set one up. Files are written under a temporary name and renamed, the key first: a crash
- * leaves either no CA or a whole one.
+ * Theory of operation: made at the first start, read at the others. Its certificate carries
+ * critical name constraints, so that a stolen key is good for the terminated hosts only, and
+ * pathlen 0. What it may sign is read back from the certificate itself, not from the configuration:
+ * a client would reject anything else. The private key is decoded into OpenSSL's secure heap
+ * (locked, not dumped) when the program has set one up. Files are written under a temporary name
+ * and renamed, the key first: a crash leaves either no CA or a whole one.
  * Invariants: the key leaves this file only as signatures.
  */
 #include "gitproxy/keeper/ca.h"
@@ -89,11 +89,13 @@ static bool set_subject(X509 *cert, const char *organisation, const char *cn)
 
 	if (!name)
 		return false;
-	if (organisation && !X509_NAME_add_entry_by_txt(name, "O", MBSTRING_ASC,
-							(const unsigned char *)organisation, -1, -1, 0))
+	if (organisation &&
+	    !X509_NAME_add_entry_by_txt(name, "O", MBSTRING_ASC,
+					(const unsigned char *)organisation, -1, -1, 0))
 		return false;
-	if (strlen(cn) <= CN_MAX && !X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
-								(const unsigned char *)cn, -1, -1, 0))
+	if (strlen(cn) <= CN_MAX &&
+	    !X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)cn, -1, -1,
+					0))
 		return false;
 	return X509_set_subject_name(cert, name);
 }
@@ -105,7 +107,8 @@ static X509 *cert_new(EVP_PKEY *key, int days)
 
 	if (!cert || !X509_set_version(cert, X509_VERSION_3) || !set_serial(cert) ||
 	    !X509_time_adj_ex(X509_getm_notBefore(cert), -BACKDATE_DAYS, 0, NULL) ||
-	    !X509_time_adj_ex(X509_getm_notAfter(cert), days, 0, NULL) || !X509_set_pubkey(cert, key))
+	    !X509_time_adj_ex(X509_getm_notAfter(cert), days, 0, NULL) ||
+	    !X509_set_pubkey(cert, key))
 		return NULL;
 	return STEAL(cert);
 }
@@ -128,7 +131,8 @@ static X509 *ca_cert_new(EVP_PKEY *key, const char *const *names, size_t n)
 	AUTO(x509) X509 *cert = cert_new(key, CA_DAYS);
 	AUTO(mem) char *constraints = malloc(CONSTRAINTS_MAX);
 
-	if (!cert || !constraints || !n || !constraints_text(names, n, constraints, CONSTRAINTS_MAX))
+	if (!cert || !constraints || !n ||
+	    !constraints_text(names, n, constraints, CONSTRAINTS_MAX))
 		return NULL;
 	if (!set_subject(cert, "Cordon", "Cordon gateway CA") ||
 	    !X509_set_issuer_name(cert, X509_get_subject_name(cert)) ||
@@ -148,7 +152,8 @@ static bool path_of(char out[PATH_BYTES], const char *dir, const char *name)
 	return n > 0 && n < PATH_BYTES;
 }
 
-/* Write a PEM file whole: temporary name, owner, mode, rename. Exactly one of cert and key is given. */
+/* Write a PEM file whole: temporary name, owner, mode, rename. Exactly one of cert and key is
+ * given. */
 static int put_pem(const char *path, mode_t mode, uid_t uid, gid_t gid, X509 *cert, EVP_PKEY *key)
 {
 	AUTO(fd) int fd = -1;

@@ -1,10 +1,10 @@
 /*
  * confine.c - the system calls that the keeper may make
  *
- * Theory of operation: an allow list. The keeper dials upstreams, so sockets of the internet families
- * are its business; openat(2) stays, since c-ares reads resolv.conf for each channel and OpenSSL may
- * read trusted certificates by their hash (as an account that owns nothing but the CA's own folder).
- * It starts no program and changes no file.
+ * Theory of operation: an allow list. The keeper dials upstreams, so sockets of the internet
+ * families are its business; openat(2) stays, since c-ares reads resolv.conf for each channel and
+ * OpenSSL may read trusted certificates by their hash (as an account that owns nothing but the CA's
+ * own folder). It starts no program and changes no file.
  */
 #include "gitproxy/keeper/confine.h"
 

@@ -3,10 +3,10 @@
  *
  * Theory of operation: started as root by cordon-gitproxy with the pair to the front as descriptor
  * KEEPER_FD. Opens what needs rights (CA, audit file, trusted certificates, the host's resolver
- * configuration), becomes cordon-keeper without capabilities under a seccomp allow list, connects to
- * netd, and serves. It lives as long as the pair: when the front dies, the kernel closes the other end
- * and the keeper exits (a parent-death signal would not do: the kernel checks permission to send it,
- * and front and keeper are different users).
+ * configuration), becomes cordon-keeper without capabilities under a seccomp allow list, connects
+ * to netd, and serves. It lives as long as the pair: when the front dies, the kernel closes the
+ * other end and the keeper exits (a parent-death signal would not do: the kernel checks permission
+ * to send it, and front and keeper are different users).
  * Invariants: no descriptor of the CA's files stays open; the private key is in locked memory.
  */
 #include <errno.h>
@@ -21,7 +21,13 @@
 #include "gitproxy/keeper/confine.h"
 #include "gitproxy/keeper/serve.h"
 
-enum { SECURE_HEAP = 1 << 20, SECURE_MIN = 32, TICK_MS = 1000, VIEW_WAIT_MS = 3000, PATH_BYTES = 4096 };
+enum {
+	SECURE_HEAP = 1 << 20,
+	SECURE_MIN = 32,
+	TICK_MS = 1000,
+	VIEW_WAIT_MS = 3000,
+	PATH_BYTES = 4096
+};
 
 struct keeper {
 	struct host_config *config;
@@ -52,7 +58,8 @@ static int open_ca(struct keeper *k)
 	int r;
 
 	if (snprintf(dir, sizeof(dir), "%s/ca", c->state_dir) >= (int)sizeof(dir) ||
-	    snprintf(public_path, sizeof(public_path), "%s/ca.pem", c->state_dir) >= (int)sizeof(public_path))
+	    snprintf(public_path, sizeof(public_path), "%s/ca.pem", c->state_dir) >=
+		    (int)sizeof(public_path))
 		return -ENAMETOOLONG;
 	r = proc_mkdir(c->state_dir, 0711, 0, 0);
 	if (!r)
@@ -77,7 +84,8 @@ static int open_all(struct keeper *k)
 	if (!r)
 		r = upstream_new(c, &k->upstream);
 	if (!r)
-		r = audit_open(c->log_dir, "keeper", proc_role_uid(ROLE_KEEPER), proc_group(), &k->audit);
+		r = audit_open(c->log_dir, "keeper", proc_role_uid(ROLE_KEEPER), proc_group(),
+			       &k->audit);
 	return r;
 }
 
@@ -146,7 +154,8 @@ int main(int argc, char **argv)
 
 	log_init("keeper");
 	if (argc != 3 || strcmp(argv[1], "--config")) {
-		fprintf(stderr, "usage: cordon-keeper --config FILE (started by cordon-gitproxy)\n");
+		fprintf(stderr,
+			"usage: cordon-keeper --config FILE (started by cordon-gitproxy)\n");
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);

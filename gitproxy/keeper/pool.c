@@ -1,9 +1,9 @@
 /*
  * pool.c - libcurl handles at rest, each with the connections it keeps open
  *
- * Theory of operation: a fixed table under a lock. A handle is in the table only while nobody uses it.
- * When the table is full the handle is closed instead. Sandbox ids rest far longer than handles do
- * before they are given to another sandbox.
+ * Theory of operation: a fixed table under a lock. A handle is in the table only while nobody uses
+ * it. When the table is full the handle is closed instead. Sandbox ids rest far longer than handles
+ * do before they are given to another sandbox.
  */
 #include "gitproxy/keeper/pool.h"
 
@@ -93,6 +93,6 @@ void pool_tick(struct pool_handles *p)
 		if (p->slot[i].handle && now - p->slot[i].since > POOL_REST_MS)
 			old = STEAL(p->slot[i].handle);
 		pthread_mutex_unlock(&p->lock);
-		curl_easy_cleanup(old);			/* may write a TLS goodbye: not under the lock */
+		curl_easy_cleanup(old); /* may write a TLS goodbye: not under the lock */
 	}
 }

@@ -19,7 +19,8 @@ int pool_new(struct pool_handles **ret);		/* 0 or -ENOMEM */
 void pool_free(struct pool_handles *p);
 /* A rested handle of this key, or a new one; NULL: out of memory. The caller owns it. */
 CURL *pool_take(struct pool_handles *p, uint16_t sandbox, const char *host);
-void pool_give(struct pool_handles *p, uint16_t sandbox, const char *host, CURL *handle /* takes; may be NULL */);
-void pool_tick(struct pool_handles *p);			/* free what rested longer than POOL_REST_MS */
+void pool_give(struct pool_handles *p, uint16_t sandbox, const char *host,
+	       CURL *handle /* takes; may be NULL */);
+void pool_tick(struct pool_handles *p); /* free what rested longer than POOL_REST_MS */
 
 #endif

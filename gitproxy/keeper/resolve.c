@@ -1,11 +1,11 @@
 /*
  * resolve.c - the real addresses of an upstream, as the host sees them
  *
- * Theory of operation: `hosts:` of the configuration first, then the servers of the longest matching
- * zone, else dns.upstream, else the servers of the host's resolv.conf as read at start. One c-ares
- * channel per question, A and AAAA at once, driven by poll() in the calling thread; nothing else of the
- * host's resolver (nsswitch, hosts file, search list) takes part. Whether an address may be dialled is
- * the caller's to decide.
+ * Theory of operation: `hosts:` of the configuration first, then the servers of the longest
+ * matching zone, else dns.upstream, else the servers of the host's resolv.conf as read at start.
+ * One c-ares channel per question, A and AAAA at once, driven by poll() in the calling thread;
+ * nothing else of the host's resolver (nsswitch, hosts file, search list) takes part. Whether an
+ * address may be dialled is the caller's to decide.
  */
 #include "gitproxy/keeper/resolve.h"
 
@@ -67,6 +67,13 @@ static int system_servers(char out[SERVERS_TEXT])
 	return servers_text(servers, n, 0, out) ? 0 : -ENOENT;
 }
 
+static int configured_servers(const struct host_config *c, char out[SERVERS_TEXT])
+{
+	bool ok = servers_text(c->dns_upstream, c->n_dns_upstream, c->dns_upstream_port, out);
+
+	return ok ? 0 : -E2BIG;
+}
+
 int resolve_new(const struct host_config *c, struct resolve **ret)
 {
 	AUTO(resolve) struct resolve *r = calloc(1, sizeof(*r));
@@ -78,8 +85,7 @@ int resolve_new(const struct host_config *c, struct resolve **ret)
 	if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS)
 		return -ENOMEM;
 	if (c->n_dns_upstream)
-		e = servers_text(c->dns_upstream, c->n_dns_upstream, c->dns_upstream_port, r->servers) ?
-			0 : -E2BIG;
+		e = configured_servers(c, r->servers);
 	else
 		e = system_servers(r->servers);
 	if (e < 0)
@@ -123,9 +129,12 @@ static bool from_hosts(const struct host_config *c, const char *name, struct res
 static int open_channel(const struct resolve *r, const char *name, ares_channel *ret)
 {
 	const struct host_zone *z = zone_of(r->config, name);
-	struct ares_options o = { .flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_EDNS,
-				  .timeout = (int)r->config->dns_timeout_ms, .tries = TRIES,
-				  .ednspsz = 1232, .lookups = (char *)(uintptr_t)"b" };
+	struct ares_options o = { .flags =
+					  ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_EDNS,
+				  .timeout = (int)r->config->dns_timeout_ms,
+				  .tries = TRIES,
+				  .ednspsz = 1232,
+				  .lookups = (char *)(uintptr_t) "b" };
 	char text[SERVERS_TEXT];
 
 	if (z && !servers_text(z->servers, z->n, r->config->dns_upstream_port, text))
@@ -203,7 +212,8 @@ static int ask(ares_channel channel, const char *name, uint64_t deadline, struct
 
 int resolve_name(struct resolve *r, const char *name, struct resolved *ret)
 {
-	uint64_t deadline = deadline_in((uint64_t)r->config->dns_timeout_ms * TRIES * ANSWER_FACTOR);
+	uint64_t deadline =
+		deadline_in((uint64_t)r->config->dns_timeout_ms * TRIES * ANSWER_FACTOR);
 	ares_channel channel;
 	int e;
 

@@ -18,7 +18,7 @@ DEFINE_AUTO(resolve, struct resolve *, resolve_free)
 struct resolved {
 	struct addr addr[RESOLVE_MAX];
 	size_t n;
-	bool fixed;			/* from `hosts:` of the configuration: the administrator's own word */
+	bool fixed; /* from `hosts:` of the configuration: the administrator's own word */
 };
 /* 0, -ENOENT (no address), -ETIMEDOUT, -errno. Blocks within the configured time. Thread-safe. */
 int resolve_name(struct resolve *r, const char *name, struct resolved *ret);

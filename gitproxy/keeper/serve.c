@@ -1,12 +1,13 @@
 /*
  * serve.c - the keeper's side of the conversation with the front
  *
- * Theory of operation: each request is checked as a struct, then gets a thread of its own that answers
- * on the socket which came with it. The front is treated as taken over: for OPEN the sandbox is found by
- * the peer address of the client's connection, which the kernel verified, and the policy decides again,
- * on the same canonical names that are dialled; SIGN is bounded by the CA's constraints.
- * Limits: SERVE_JOBS_MAX threads, and per sandbox twice its git_transfers (the front keeps the exact
- * limit; ours only has to hold when the front does not).
+ * Theory of operation: each request is checked as a struct, then gets a thread of its own that
+ * answers on the socket which came with it. The front is treated as taken over: for OPEN the
+ * sandbox is found by the peer address of the client's connection, which the kernel verified, and
+ * the policy decides again, on the same canonical names that are dialled; SIGN is bounded by the
+ * CA's constraints.
+ * Limits: SERVE_JOBS_MAX threads, and per sandbox twice its git_transfers (the front keeps the
+ * exact limit; ours only has to hold when the front does not).
  */
 #include "gitproxy/keeper/serve.h"
 
@@ -37,7 +38,8 @@ struct job {
 	uint64_t started;
 };
 
-int serve_new(struct ca *ca, struct upstream *u, struct view *v, struct audit *a, struct serve **ret)
+int serve_new(struct ca *ca, struct upstream *u, struct view *v, struct audit *a,
+	      struct serve **ret)
 {
 	struct serve *s = calloc(1, sizeof(*s));
 
@@ -84,8 +86,8 @@ static bool sandbox_of(struct serve *s, int client, struct view_sandbox *ret)
 	struct addr a;
 	uint16_t port;
 
-	return !getpeername(client, (struct sockaddr *)&ss, &n) && addr_from_sockaddr(&ss, &a, &port) &&
-	       view_sandbox_of(s->view, &a, ret);
+	return !getpeername(client, (struct sockaddr *)&ss, &n) &&
+	       addr_from_sockaddr(&ss, &a, &port) && view_sandbox_of(s->view, &a, ret);
 }
 
 /* The body is a plain file of the announced length: reading it cannot block. */
@@ -118,14 +120,18 @@ static void leave(struct serve *s, const struct view_sandbox *sb)
 	pthread_mutex_unlock(&s->lock);
 }
 
-/* What did not work upstream, or what the front should not have asked. Success is the front's to log. */
+/* What did not work upstream, or what the front should not have asked. Success is the front's to
+ * log. */
 static void audit_outcome(const struct job *j, const struct view_sandbox *sb,
 			  const struct repo_decision *d, const struct upstream_outcome *out)
 {
 	const struct keeper_open *o = (const struct keeper_open *)j->in.body;
-	struct audit_head h = { .event = "upstream", .sandbox = sb->name,
-				.profile = policy_name(sb->policy), .decision = d->allowed ? "" : "deny",
-				.reason = reason_text(out->reason), .rule = d->rule,
+	struct audit_head h = { .event = "upstream",
+				.sandbox = sb->name,
+				.profile = policy_name(sb->policy),
+				.decision = d->allowed ? "" : "deny",
+				.reason = reason_text(out->reason),
+				.rule = d->rule,
 				.policy = policy_sha256(sb->policy) };
 	char key[MSG_LABEL + MSG_NAME + GP_REPO_MAX + 64];
 	struct audit_line l;
@@ -186,7 +192,7 @@ static void run_open(struct job *j)
 		refuse(j, REASON_INTERNAL_ERROR);
 		return;
 	}
-	close(j->in.fd[KEEPER_CLIENT]);			/* it has told who asks; nothing is read from it */
+	close(j->in.fd[KEEPER_CLIENT]); /* it has told who asks; nothing is read from it */
 	j->in.fd[KEEPER_CLIENT] = -1;
 	if (enter(j->serve, &sb)) {
 		open_for(j, &sb);
@@ -224,8 +230,8 @@ static void *job_main(void *arg)
 static bool request_ok(const struct ipc_in *in)
 {
 	if (in->head.type == MSG_SIGN)
-		return in->head.length == sizeof(struct keeper_sign) && in->fd[0] >= 0 && in->fd[1] < 0 &&
-		       keeper_sign_ok((const struct keeper_sign *)in->body);
+		return in->head.length == sizeof(struct keeper_sign) && in->fd[0] >= 0 &&
+		       in->fd[1] < 0 && keeper_sign_ok((const struct keeper_sign *)in->body);
 	if (in->head.type == MSG_OPEN)
 		return in->head.length == sizeof(struct keeper_open) &&
 		       in->fd[KEEPER_CLIENT] >= 0 && in->fd[KEEPER_ANSWER] >= 0 &&

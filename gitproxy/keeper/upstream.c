@@ -1,15 +1,16 @@
 /*
  * upstream.c - requests to the real git server
  *
- * Theory of operation: one libcurl transfer per request, in the caller's thread. The request is built
- * from the fixed struct alone. TLS is verified against the system's or the configured certificates; only
- * https; no redirect is followed, no proxy of the environment is used, no cookie is kept. libcurl never
- * resolves: it is handed the addresses that resolve.c found and policy/address.h let pass, and the
- * function that opens its sockets asks policy/address.h again about the very address that is dialled.
- * The answer's status and headers are judged before the first frame goes out; after that, every failure
- * is told as one, never as an end. Handles rest in a small pool keyed by sandbox and host.
- * Invariants: nothing of a sandbox but the repository's canonical path, the cleaned user agent and the
- * body's bytes reaches libcurl; upstream's headers reach the front by an allow list only.
+ * Theory of operation: one libcurl transfer per request, in the caller's thread. The request is
+ * built from the fixed struct alone. TLS is verified against the system's or the configured
+ * certificates; only https; no redirect is followed, no proxy of the environment is used, no cookie
+ * is kept. libcurl never resolves: it is handed the addresses that resolve.c found and
+ * policy/address.h let pass, and the function that opens its sockets asks policy/address.h again
+ * about the very address that is dialled. The answer's status and headers are judged before the
+ * first frame goes out; after that, every failure is told as one, never as an end. Handles rest in
+ * a small pool keyed by sandbox and host.
+ * Invariants: nothing of a sandbox but the repository's canonical path, the cleaned user agent and
+ * the body's bytes reaches libcurl; upstream's headers reach the front by an allow list only.
  */
 #include "gitproxy/keeper/upstream.h"
 
@@ -43,7 +44,7 @@ struct transfer {
 	struct upstream_outcome *out;
 	CURL *curl;				/* borrowed */
 	struct keeper_status status;
-	bool typed;				/* the content type is the one git's protocol demands */
+	bool typed; /* the content type is the one git's protocol demands */
 	bool encoded;				/* a content encoding that we did not ask for */
 	bool answered;				/* STATUS is out */
 	bool heard;				/* upstream has begun to answer */
@@ -64,7 +65,7 @@ static enum reason status_reason(long code)
 		return REASON_NONE;
 	if (code >= 300 && code < 400)
 		return REASON_REDIRECT_NOT_ALLOWED;
-	if (code >= 400 && code < 500)		/* one word for all: says nothing about what exists */
+	if (code >= 400 && code < 500) /* one word for all: says nothing about what exists */
 		return REASON_UPSTREAM_DENIED;
 	return REASON_UPSTREAM_UNREACHABLE;
 }
@@ -72,7 +73,8 @@ static enum reason status_reason(long code)
 int upstream_send(int answer, const void *head, size_t head_n, const void *data, size_t n,
 		  uint64_t deadline)
 {
-	struct iovec iov[2] = { { (void *)(uintptr_t)head, head_n }, { (void *)(uintptr_t)data, n } };
+	struct iovec iov[2] = { { (void *)(uintptr_t)head, head_n },
+				{ (void *)(uintptr_t)data, n } };
 	struct msghdr mh = { .msg_iov = iov, .msg_iovlen = n ? 2 : 1 };
 
 	for (;;) {
@@ -111,7 +113,8 @@ static bool answer(struct transfer *t)
 	t->status.upstream_status = (uint32_t)code;
 	t->status.length = length < 0 ? UINT64_MAX : (uint64_t)length;
 	t->answered = true;
-	return !upstream_send(t->rq->answer, &t->status, sizeof(t->status), NULL, 0, send_deadline(t)) &&
+	return !upstream_send(t->rq->answer, &t->status, sizeof(t->status), NULL, 0,
+			      send_deadline(t)) &&
 	       t->out->reason == REASON_NONE;
 }
 
@@ -184,7 +187,8 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
 		return CURL_WRITEFUNC_ERROR;
 	while (rd_left(&left)) {
 		if (!rd_take(&left, left.n < KEEPER_DATA_MAX ? left.n : KEEPER_DATA_MAX, &part) ||
-		    upstream_send(t->rq->answer, &head, sizeof(head), part.p, part.n, send_deadline(t)))
+		    upstream_send(t->rq->answer, &head, sizeof(head), part.p, part.n,
+				  send_deadline(t)))
 			return t->out->gone = true, CURL_WRITEFUNC_ERROR;
 		t->out->down += part.n;
 	}
@@ -279,7 +283,8 @@ static enum reason resolve_text(struct transfer *t, char *out, size_t cap)
 		if (!address_usable(&found.addr[i], &ctx, t->private_ok))
 			continue;
 		addr_format(&found.addr[i], text);
-		wr_fmt(&w, found.addr[i].family == 6 ? "%s[%s]" : "%s%s", usable++ ? "," : "", text);
+		wr_fmt(&w, found.addr[i].family == 6 ? "%s[%s]" : "%s%s", usable++ ? "," : "",
+		       text);
 	}
 	out[wr_ok(&w) ? w.n : 0] = '\0';
 	return usable && wr_ok(&w) ? REASON_NONE : REASON_REBINDING_BLOCKED;
@@ -308,9 +313,11 @@ static struct curl_slist *request_headers(const struct keeper_open *o)
 	bool ok = add_header(&list, "Expect:");
 
 	if (o->kind == GP_INFO_REFS) {
-		ok = ok && add_header(&list, "Accept: */*") && add_header(&list, "Pragma: no-cache");
+		ok = ok && add_header(&list, "Accept: */*") &&
+		     add_header(&list, "Pragma: no-cache");
 	} else {
-		ok = ok && add_header(&list, "Content-Type: application/x-%s-request", service_name(o)) &&
+		ok = ok &&
+		     add_header(&list, "Content-Type: application/x-%s-request", service_name(o)) &&
 		     add_header(&list, "Accept: application/x-%s-result", service_name(o));
 	}
 	if (o->git_protocol)
@@ -436,12 +443,13 @@ static void run_with(struct transfer *t, const char *addresses)
 	} else {
 		t->out->reason = REASON_INTERNAL_ERROR;
 	}
-	curl_easy_reset(t->curl);			/* nothing of this request stays in the handle */
+	curl_easy_reset(t->curl); /* nothing of this request stays in the handle */
 	curl_slist_free_all(headers);
 	curl_slist_free_all(hosts);
 }
 
-void upstream_run(struct upstream *u, const struct upstream_request *rq, struct upstream_outcome *ret)
+void upstream_run(struct upstream *u, const struct upstream_request *rq,
+		  struct upstream_outcome *ret)
 {
 	struct transfer t = { .u = u, .rq = rq, .out = ret, .started = deadline_now() };
 	char addresses[RESOLVE_TEXT];
@@ -472,7 +480,8 @@ static bool load_trust(X509_STORE *store, const char *file)
 {
 	if (file)
 		return X509_STORE_load_file(store, file) == 1;
-	return X509_STORE_load_file(store, SYSTEM_BUNDLE) == 1 || X509_STORE_set_default_paths(store) == 1;
+	return X509_STORE_load_file(store, SYSTEM_BUNDLE) == 1 ||
+	       X509_STORE_set_default_paths(store) == 1;
 }
 
 int upstream_new(const struct host_config *c, struct upstream **ret)

@@ -9,16 +9,16 @@
 
 struct upstream;
 
-/* Before rights are dropped: reads the trusted certificates and the host's resolver. 0 or -errno. */
+/* While rights last: reads trusted certificates and the host's resolver. 0 or -errno. */
 int upstream_new(const struct host_config *c, struct upstream **ret);
 void upstream_free(struct upstream *u);
 DEFINE_AUTO(upstream, struct upstream *, upstream_free)
 
 struct upstream_request {
-	uint16_t sandbox;		/* connections are reused only within one sandbox and host */
+	uint16_t sandbox; /* connections are reused only within one sandbox and host */
 	bool private_ok;		/* the policy lets this name have a private address */
 	const struct keeper_open *open;
-	int body;			/* regular file of open->body_length bytes, or -1; borrowed */
+	int body; /* regular file of open->body_length bytes, or -1; borrowed */
 	int answer;			/* frames go here; borrowed */
 };
 struct upstream_outcome {
@@ -29,10 +29,11 @@ struct upstream_outcome {
 	char detail[160];		/* for the log; may hold peer bytes */
 };
 /*
- * Perform one request and answer it with STATUS, DATA, END. Blocks; bounded by the configured times.
- * When the front closes its end the transfer stops. Thread-safe.
+ * Perform one request and answer it with STATUS, DATA, END. Blocks; bounded by the configured
+ * times. When the front closes its end the transfer stops. Thread-safe.
  */
-void upstream_run(struct upstream *u, const struct upstream_request *rq, struct upstream_outcome *ret);
+void upstream_run(struct upstream *u, const struct upstream_request *rq,
+		  struct upstream_outcome *ret);
 /* Close connections that rested too long; about once a second. */
 void upstream_tick(struct upstream *u);
 

@@ -1,9 +1,9 @@
 /*
  * fuzz_git_path.c - paths on a git host
  *
- * What is accepted has one canonical form: it is valid by the keeper's own check, and the path that the
- * keeper dials for it parses to the same request again. Hosts with nested groups accept no less than
- * others, and mean the same.
+ * What is accepted has one canonical form: it is valid by the keeper's own check, and the path that
+ * the keeper dials for it parses to the same request again. Hosts with nested groups accept no less
+ * than others, and mean the same.
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -14,15 +14,16 @@
 
 static void check_again(const struct gp_path *p, bool nested)
 {
-	const char *service = p->service == GIT_SERVICE_UPLOAD_PACK ? "git-upload-pack" : "git-receive-pack";
+	const char *service =
+		p->service == GIT_SERVICE_UPLOAD_PACK ? "git-upload-pack" : "git-receive-pack";
 	struct gp_path again;
 	enum reason reason;
 	char text[512];
 
 	snprintf(text, sizeof(text), "/%s.git/%s%s", p->repo,
 		 p->kind == GP_INFO_REFS ? "info/refs?service=" : "", service);
-	if (gp_path_parse(rd_str(text), nested, &again, &reason) != PARSE_OK || again.kind != p->kind ||
-	    again.service != p->service || strcmp(again.repo, p->repo))
+	if (gp_path_parse(rd_str(text), nested, &again, &reason) != PARSE_OK ||
+	    again.kind != p->kind || again.service != p->service || strcmp(again.repo, p->repo))
 		abort();
 	if (!gp_repo_valid(rd_str(p->repo), nested) || strstr(p->repo, "..") == p->repo)
 		abort();

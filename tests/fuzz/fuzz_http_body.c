@@ -1,8 +1,8 @@
 /*
  * fuzz_http_body.c - framing and gzip of request bodies
  *
- * The first byte chooses: gzip, a length, or chunked. The rest is fed whole and in small pieces, and both
- * must give the same bytes, the same end and the same judgement.
+ * The first byte chooses: gzip, a length, or chunked. The rest is fed whole and in small pieces,
+ * and both must give the same bytes, the same end and the same judgement.
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -19,7 +19,8 @@ struct result {
 	size_t left;
 };
 
-static void framing(const struct http_head *h, const uint8_t *data, size_t n, size_t step, struct result *ret)
+static void framing(const struct http_head *h, const uint8_t *data, size_t n, size_t step,
+		    struct result *ret)
 {
 	struct http_body b;
 	struct rd rest, piece;
@@ -65,7 +66,8 @@ static void gunzip(const uint8_t *data, size_t n, size_t step, struct result *re
 
 static void run(const uint8_t *data, size_t n, size_t step, struct result *ret)
 {
-	struct http_head h = { .framing = data[0] % 3 == 1 ? HTTP_LENGTH : HTTP_CHUNKED, .length = data[0] };
+	struct http_head h = { .framing = data[0] % 3 == 1 ? HTTP_LENGTH : HTTP_CHUNKED,
+			       .length = data[0] };
 
 	memset(ret, 0, sizeof(*ret));
 	ret->w = wr_of(ret->out, sizeof(ret->out));
@@ -84,7 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	run(data, n, n, &whole);
 	run(data, n, 1 + data[1] % 7, &pieces);
 	if (whole.w.failed || pieces.w.failed)
-		return 0;				/* a bomb; the proxy stops at its limit too */
+		return 0; /* a bomb; the proxy stops at its limit too */
 	if (whole.bad != pieces.bad || whole.done != pieces.done)
 		abort();
 	if (!whole.bad && (whole.w.n != pieces.w.n || memcmp(whole.out, pieces.out, whole.w.n)))

@@ -1,8 +1,8 @@
 /*
  * fuzz_http_head.c - request heads
  *
- * A head that is accepted has an end that no shorter input has, a host, and one kind of framing; its
- * slices lie inside it. What is incomplete can still become a head only below the limit.
+ * A head that is accepted has an end that no shorter input has, a host, and one kind of framing;
+ * its slices lie inside it. What is incomplete can still become a head only below the limit.
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -30,7 +30,8 @@ static void check_head(const struct http_head *h, const uint8_t *data, size_t n,
 	for (int i = 0; i < HTTP_FIELD_COUNT; i++)
 		inside(h->field[i], data, used);
 	if (http_head_parse(rd_of(data, used - 1), &again, &used_again) != PARSE_MORE ||
-	    http_head_parse(rd_of(data, used), &again, &used_again) != PARSE_OK || used_again != used)
+	    http_head_parse(rd_of(data, used), &again, &used_again) != PARSE_OK ||
+	    used_again != used)
 		abort();
 }
 

@@ -9,7 +9,9 @@
 #define RECEIVE GIT_SERVICE_RECEIVE_PACK
 #define TAIL "/info/refs?service=git-upload-pack"
 #define A39 "abcdefghijabcdefghijabcdefghijabcdefghi"
-#define A100 "abcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghij"
+#define A100                                                                                       \
+	"abcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefgh" \
+	"ijabcdefghij"
 
 static const struct {
 	const char *target;
@@ -19,7 +21,8 @@ static const struct {
 } good[] = {
 	{ "/acme/widgets" TAIL, GP_INFO_REFS, UP, "acme/widgets" },
 	{ "/acme/widgets.git" TAIL, GP_INFO_REFS, UP, "acme/widgets" },
-	{ "/acme/widgets.git/info/refs?service=git-receive-pack", GP_INFO_REFS, RECEIVE, "acme/widgets" },
+	{ "/acme/widgets.git/info/refs?service=git-receive-pack", GP_INFO_REFS, RECEIVE,
+	  "acme/widgets" },
 	{ "/acme/widgets/git-upload-pack", GP_RPC, UP, "acme/widgets" },
 	{ "/acme/widgets.git/git-upload-pack", GP_RPC, UP, "acme/widgets" },
 	{ "/acme/widgets/git-receive-pack", GP_RPC, RECEIVE, "acme/widgets" },
@@ -49,7 +52,8 @@ TEST(accepted)
 	}
 }
 
-static const struct { const char *what, *target; size_t n; enum reason want; } bad[] = {
+static const struct { const char *what, *target; size_t n; enum reason want;
+} bad[] = {
 	{ "empty", W(""), REASON_NOT_GIT },
 	{ "root", W("/"), REASON_NOT_GIT },
 	{ "no slash", W("acme/widgets" TAIL), REASON_NOT_GIT },
@@ -64,7 +68,8 @@ static const struct { const char *what, *target; size_t n; enum reason want; } b
 	{ "dot segment", W("/acme/./widgets" TAIL), REASON_NOT_GIT },
 	{ "double slash in front", W("//acme/widgets" TAIL), REASON_NOT_GIT },
 	{ "double slash inside", W("/acme//widgets" TAIL), REASON_NOT_GIT },
-	{ "double slash behind", W("/acme/widgets//info/refs?service=git-upload-pack"), REASON_NOT_GIT },
+	{ "double slash behind", W("/acme/widgets//info/refs?service=git-upload-pack"),
+	  REASON_NOT_GIT },
 	{ "percent dot", W("/acme/%2e%2e/x" TAIL), REASON_NOT_GIT },
 	{ "double percent", W("/acme/%252e%252e/x" TAIL), REASON_NOT_GIT },
 	{ "percent slash", W("/acme%2fwidgets" TAIL), REASON_NOT_GIT },
@@ -82,7 +87,8 @@ static const struct { const char *what, *target; size_t n; enum reason want; } b
 	{ "absolute", W("https://github.com/acme/widgets" TAIL), REASON_NOT_GIT },
 	{ "trailing slash of the repo", W("/acme/widgets/" TAIL), REASON_NOT_GIT },
 	{ "trailing slash of the service", W("/acme/widgets/git-upload-pack/"), REASON_NOT_GIT },
-	{ "trailing slash of refs", W("/acme/widgets/info/refs/?service=git-upload-pack"), REASON_NOT_GIT },
+	{ "trailing slash of refs", W("/acme/widgets/info/refs/?service=git-upload-pack"),
+	  REASON_NOT_GIT },
 	{ ".git twice", W("/acme/widgets.git.git" TAIL), REASON_NOT_GIT },
 	{ ".git thrice", W("/acme/widgets.git.git.git" TAIL), REASON_NOT_GIT },
 	{ ".GIT", W("/acme/widgets.GIT" TAIL), REASON_NOT_GIT },
@@ -101,28 +107,41 @@ static const struct { const char *what, *target; size_t n; enum reason want; } b
 	{ "dumb HEAD", W("/acme/widgets/HEAD"), REASON_DUMB_HTTP_NOT_ALLOWED },
 	{ "dumb object", W("/acme/widgets/objects/info/packs"), REASON_NOT_GIT },
 	{ "empty query", W("/acme/widgets/info/refs?"), REASON_SERVICE_NOT_ALLOWED },
-	{ "service twice", W("/acme/widgets/info/refs?service=git-upload-pack&service=git-receive-pack"),
+	{ "service twice",
+	  W("/acme/widgets/info/refs?service=git-upload-pack&service=git-receive-pack"),
 	  REASON_SERVICE_NOT_ALLOWED },
-	{ "service with more", W("/acme/widgets/info/refs?service=git-upload-pack&x=1"), REASON_SERVICE_NOT_ALLOWED },
-	{ "more before service", W("/acme/widgets/info/refs?x=1&service=git-upload-pack"), REASON_SERVICE_NOT_ALLOWED },
-	{ "semicolon", W("/acme/widgets/info/refs?service=git-upload-pack;x"), REASON_SERVICE_NOT_ALLOWED },
-	{ "service encoded", W("/acme/widgets/info/refs?service=git%2dupload-pack"), REASON_SERVICE_NOT_ALLOWED },
-	{ "name encoded", W("/acme/widgets/info/refs?%73ervice=git-upload-pack"), REASON_SERVICE_NOT_ALLOWED },
-	{ "service in capitals", W("/acme/widgets/info/refs?service=GIT-UPLOAD-PACK"), REASON_SERVICE_NOT_ALLOWED },
-	{ "name in capitals", W("/acme/widgets/info/refs?Service=git-upload-pack"), REASON_SERVICE_NOT_ALLOWED },
-	{ "unknown service", W("/acme/widgets/info/refs?service=git-upload-archive"), REASON_SERVICE_NOT_ALLOWED },
-	{ "service with a space", W("/acme/widgets/info/refs?service=git-upload-pack "), REASON_SERVICE_NOT_ALLOWED },
-	{ "two questions", W("/acme/widgets/info/refs??service=git-upload-pack"), REASON_SERVICE_NOT_ALLOWED },
+	{ "service with more", W("/acme/widgets/info/refs?service=git-upload-pack&x=1"),
+	  REASON_SERVICE_NOT_ALLOWED },
+	{ "more before service", W("/acme/widgets/info/refs?x=1&service=git-upload-pack"),
+	  REASON_SERVICE_NOT_ALLOWED },
+	{ "semicolon", W("/acme/widgets/info/refs?service=git-upload-pack;x"),
+	  REASON_SERVICE_NOT_ALLOWED },
+	{ "service encoded", W("/acme/widgets/info/refs?service=git%2dupload-pack"),
+	  REASON_SERVICE_NOT_ALLOWED },
+	{ "name encoded", W("/acme/widgets/info/refs?%73ervice=git-upload-pack"),
+	  REASON_SERVICE_NOT_ALLOWED },
+	{ "service in capitals", W("/acme/widgets/info/refs?service=GIT-UPLOAD-PACK"),
+	  REASON_SERVICE_NOT_ALLOWED },
+	{ "name in capitals", W("/acme/widgets/info/refs?Service=git-upload-pack"),
+	  REASON_SERVICE_NOT_ALLOWED },
+	{ "unknown service", W("/acme/widgets/info/refs?service=git-upload-archive"),
+	  REASON_SERVICE_NOT_ALLOWED },
+	{ "service with a space", W("/acme/widgets/info/refs?service=git-upload-pack "),
+	  REASON_SERVICE_NOT_ALLOWED },
+	{ "two questions", W("/acme/widgets/info/refs??service=git-upload-pack"),
+	  REASON_SERVICE_NOT_ALLOWED },
 	{ "archive service", W("/acme/widgets/git-upload-archive"), REASON_SERVICE_NOT_ALLOWED },
 	{ "rpc with a query", W("/acme/widgets/git-upload-pack?x"), REASON_NOT_GIT },
 	{ "rpc with an empty query", W("/acme/widgets/git-upload-pack?"), REASON_NOT_GIT },
 	{ "rpc in capitals", W("/acme/widgets/Git-Upload-Pack"), REASON_NOT_GIT },
-	{ "refs in capitals", W("/acme/widgets/info/Refs?service=git-upload-pack"), REASON_NOT_GIT },
+	{ "refs in capitals", W("/acme/widgets/info/Refs?service=git-upload-pack"),
+	  REASON_NOT_GIT },
 	{ "LFS", W("/acme/widgets.git/info/lfs/objects/batch"), REASON_LFS_NOT_ALLOWED },
 	{ "LFS without more", W("/acme/widgets.git/info/lfs"), REASON_NOT_GIT },
 	{ "LFS locks", W("/acme/widgets/info/lfs/locks/verify"), REASON_LFS_NOT_ALLOWED },
 	{ "LFS of a bad repo", W("/acme/../info/lfs/objects/batch"), REASON_NOT_GIT },
-	{ "endless", W("/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q/r/s/t/u/v/w/x/y/z" TAIL), REASON_NOT_GIT },
+	{ "endless", W("/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q/r/s/t/u/v/w/x/y/z" TAIL),
+	  REASON_NOT_GIT },
 };
 
 TEST(refused)
@@ -132,7 +151,8 @@ TEST(refused)
 		struct gp_path p;
 		enum reason reason;
 
-		CHECK_EQ(bad[i].what, gp_path_parse(rd_of(in, bad[i].n), false, &p, &reason), PARSE_BAD);
+		CHECK_EQ(bad[i].what, gp_path_parse(rd_of(in, bad[i].n), false, &p, &reason),
+			 PARSE_BAD);
 		CHECK_EQ(bad[i].what, reason, bad[i].want);
 		CHECK_EQ(bad[i].what, p.kind, GP_NONE);
 	}
@@ -166,14 +186,23 @@ TEST(groups)
 	}
 }
 
-static const struct { const char *repo; bool nested, want; } repos[] = {
-	{ "acme/widgets", false, true }, { "acme/widgets.git", false, false }, { "acme", false, false },
-	{ "/acme/widgets", false, false }, { "acme/widgets/", false, false }, { "acme/..", false, false },
-	{ "a/b/c", false, false }, { "a/b/c", true, true }, { "", true, false }, { "a/b?x", true, false },
+static const struct { const char *repo; bool nested, want;
+} repos[] = {
+	{ "acme/widgets", false, true },
+	{ "acme/widgets.git", false, false },
+	{ "acme", false, false },
+	{ "/acme/widgets", false, false },
+	{ "acme/widgets/", false, false },
+	{ "acme/..", false, false },
+	{ "a/b/c", false, false },
+	{ "a/b/c", true, true },
+	{ "", true, false },
+	{ "a/b?x", true, false },
 };
 
 TEST(canonical_repositories)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(repos); i++)
-		CHECK_EQ(repos[i].repo, gp_repo_valid(rd_str(repos[i].repo), repos[i].nested), repos[i].want);
+		CHECK_EQ(repos[i].repo, gp_repo_valid(rd_str(repos[i].repo), repos[i].nested),
+			 repos[i].want);
 }

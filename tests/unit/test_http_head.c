@@ -24,8 +24,10 @@ static const struct {
 	{ "length", W(POST HOST "Content-Length: 5\r\n" END), PARSE_OK },
 	{ "chunked", W(POST HOST "Transfer-Encoding: Chunked\r\n" END), PARSE_OK },
 	{ "expect", W(POST HOST "Content-Length: 5\r\nExpect: 100-Continue\r\n" END), PARSE_OK },
-	{ "two connection fields", W(GET HOST "Connection: x\r\nConnection: close\r\n" END), PARSE_OK },
-	{ "unknown method is the caller's to refuse", W("TRACE /a HTTP/1.1\r\n" HOST END), PARSE_OK },
+	{ "two connection fields", W(GET HOST "Connection: x\r\nConnection: close\r\n" END),
+	  PARSE_OK },
+	{ "unknown method is the caller's to refuse", W("TRACE /a HTTP/1.1\r\n" HOST END),
+	  PARSE_OK },
 
 	{ "nothing", W(""), PARSE_MORE },
 	{ "half a line", W("GET /a HT"), PARSE_MORE },
@@ -71,10 +73,13 @@ static const struct {
 	{ "name with a space", W(GET HOST "X Y: x\r\n" END), PARSE_BAD },
 	{ "name with a high byte", W(GET HOST "X\xff: x\r\n" END), PARSE_BAD },
 
-	{ "CL and TE", W(POST HOST "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n" END), PARSE_BAD },
-	{ "TE and CL", W(POST HOST "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n" END), PARSE_BAD },
+	{ "CL and TE", W(POST HOST "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n" END),
+	  PARSE_BAD },
+	{ "TE and CL", W(POST HOST "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n" END),
+	  PARSE_BAD },
 	{ "two lengths", W(POST HOST "Content-Length: 5\r\nContent-Length: 6\r\n" END), PARSE_BAD },
-	{ "two equal lengths", W(POST HOST "Content-Length: 5\r\nContent-Length: 5\r\n" END), PARSE_BAD },
+	{ "two equal lengths", W(POST HOST "Content-Length: 5\r\nContent-Length: 5\r\n" END),
+	  PARSE_BAD },
 	{ "list of lengths", W(POST HOST "Content-Length: 5, 5\r\n" END), PARSE_BAD },
 	{ "plus", W(POST HOST "Content-Length: +5\r\n" END), PARSE_BAD },
 	{ "minus", W(POST HOST "Content-Length: -5\r\n" END), PARSE_BAD },
@@ -85,15 +90,21 @@ static const struct {
 	{ "endless length", W(POST HOST "Content-Length: 9999999999999999999\r\n" END), PARSE_BAD },
 	{ "xchunked", W(POST HOST "Transfer-Encoding: xchunked\r\n" END), PARSE_BAD },
 	{ "chunked twice", W(POST HOST "Transfer-Encoding: chunked, chunked\r\n" END), PARSE_BAD },
-	{ "two TE fields", W(POST HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n" END), PARSE_BAD },
+	{ "two TE fields",
+	  W(POST HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n" END),
+	  PARSE_BAD },
 	{ "gzip, chunked", W(POST HOST "Transfer-Encoding: gzip, chunked\r\n" END), PARSE_BAD },
 	{ "identity", W(POST HOST "Transfer-Encoding: identity\r\n" END), PARSE_BAD },
 	{ "quoted", W(POST HOST "Transfer-Encoding: \"chunked\"\r\n" END), PARSE_BAD },
-	{ "vertical tab", W(POST HOST "Transfer-Encoding: \x0b" "chunked\r\n" END), PARSE_BAD },
+	{ "vertical tab",
+	  W(POST HOST "Transfer-Encoding: \x0b"
+		      "chunked\r\n" END),
+	  PARSE_BAD },
 	{ "GET with a body", W(GET HOST "Content-Length: 5\r\n" END), PARSE_BAD },
 	{ "GET chunked", W(GET HOST "Transfer-Encoding: chunked\r\n" END), PARSE_BAD },
 	{ "other expectation", W(POST HOST "Expect: 200-ok\r\n" END), PARSE_BAD },
-	{ "two git-protocols", W(GET HOST "Git-Protocol: version=2\r\nGit-Protocol: version=1\r\n" END), PARSE_BAD },
+	{ "two git-protocols",
+	  W(GET HOST "Git-Protocol: version=2\r\nGit-Protocol: version=1\r\n" END), PARSE_BAD },
 };
 
 TEST(heads)
@@ -103,7 +114,8 @@ TEST(heads)
 		struct http_head h = { .length = 77 };
 		size_t used = 77;
 
-		CHECK_EQ(cases[i].what, http_head_parse(rd_of(in, cases[i].n), &h, &used), cases[i].want);
+		CHECK_EQ(cases[i].what, http_head_parse(rd_of(in, cases[i].n), &h, &used),
+			 cases[i].want);
 		if (cases[i].want != PARSE_OK)
 			CHECK("outputs are as they were", h.length == 77 && used == 77);
 	}
@@ -124,9 +136,10 @@ TEST(every_cut_of_a_head_is_incomplete)
 
 TEST(fields)
 {
-	static const char wire[] = "POST /a?b HTTP/1.1\r\nhost: github.com:443\r\nContent-TYPE: a/b \r\n"
-				   "Content-Length: 12\r\nConnection: keep-alive, Close\r\nAuthorization: x\r\n"
-				   "Expect: 100-continue\r\n\r\nbody";
+	static const char wire[] =
+		"POST /a?b HTTP/1.1\r\nhost: github.com:443\r\nContent-TYPE: a/b \r\n"
+		"Content-Length: 12\r\nConnection: keep-alive, Close\r\nAuthorization: x\r\n"
+		"Expect: 100-continue\r\n\r\nbody";
 	struct http_head h;
 	size_t used;
 
@@ -155,20 +168,23 @@ TEST(limits)
 		for (int i = 0; i < HTTP_FIELDS_MAX - 1 + extra; i++)
 			wr_str(&w, "a: b\r\n");
 		wr_str(&w, END);
-		CHECK_EQ("fields", http_head_parse(wr_rd(&w), &h, &used), extra ? PARSE_BAD : PARSE_OK);
+		CHECK_EQ("fields", http_head_parse(wr_rd(&w), &h, &used),
+			 extra ? PARSE_BAD : PARSE_OK);
 
 		w = wr_of(wire, sizeof(wire));
 		wr_str(&w, GET HOST "x: ");
 		while (w.n < (size_t)HTTP_HEAD_MAX - 4 + (size_t)extra)
 			wr_str(&w, "y");
 		wr_str(&w, "\r\n" END);
-		CHECK_EQ("bytes", http_head_parse(wr_rd(&w), &h, &used), extra ? PARSE_BAD : PARSE_OK);
+		CHECK_EQ("bytes", http_head_parse(wr_rd(&w), &h, &used),
+			 extra ? PARSE_BAD : PARSE_OK);
 
 		w = wr_of(wire, sizeof(wire));
 		wr_str(&w, "GET /");
 		while (w.n < (size_t)HTTP_TARGET_MAX + 4 + (size_t)extra)
 			wr_str(&w, "t");
 		wr_str(&w, " HTTP/1.1\r\n" HOST END);
-		CHECK_EQ("target", http_head_parse(wr_rd(&w), &h, &used), extra ? PARSE_BAD : PARSE_OK);
+		CHECK_EQ("target", http_head_parse(wr_rd(&w), &h, &used),
+			 extra ? PARSE_BAD : PARSE_OK);
 	}
 }

@@ -7,8 +7,11 @@
 
 static struct keeper_open good_open(void)
 {
-	return (struct keeper_open){ .kind = GP_INFO_REFS, .service = GIT_SERVICE_UPLOAD_PACK,
-				     .host = "github.com", .repo = "acme/widgets", .user_agent = "git/2.39" };
+	return (struct keeper_open){ .kind = GP_INFO_REFS,
+				     .service = GIT_SERVICE_UPLOAD_PACK,
+				     .host = "github.com",
+				     .repo = "acme/widgets",
+				     .user_agent = "git/2.39" };
 }
 
 TEST(open)
