@@ -45,13 +45,13 @@ static enum parse header_done(struct tls_stream *s)
 {
 	struct rd r = rd_of(s->head + 3, 2);
 
+	s->seen = true;
 	if (!rd_u16(&r, &s->left))
 		return PARSE_BAD;
 	if (s->left == 0 || s->left > TLS_RECORD_MAX)
 		return PARSE_BAD;
 	if (s->head[0] == TLS_CCS && s->left != 1)		/* RFC 8446 s5 */
 		return PARSE_BAD;
-	s->seen = true;
 	return PARSE_OK;
 }
 

@@ -24,7 +24,7 @@ struct tls_stream {
 	uint8_t head[5];		/* of the present record, as far as it came */
 	uint8_t head_n;
 	uint16_t left;			/* bytes of its body still to come */
-	bool seen;			/* a whole record header was good: this is TLS */
+	bool seen;			/* a record header came, good or not: this is TLS */
 	uint8_t msg[TLS_MESSAGE_HEAD];	/* the first bytes of the present handshake message */
 	uint32_t msg_n;			/* bytes of it so far, its header included */
 };
