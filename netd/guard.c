@@ -5,6 +5,9 @@
  * along. Forwarding is then held by the routing backstop, but the host's own ports are not, so every
  * sandbox link goes down first; then the static ruleset is loaded again, all elements are written from
  * memory, the queue rule is put back, and the links come up. One audit event tells of it.
+ * Rules that were only changed (`nft flush table inet cordon` leaves the chains, which accept then) are
+ * loaded again without touching the links: that is one transaction. Whether they were changed by somebody
+ * else is told by a fingerprint that is taken whenever we changed them ourselves.
  * A notification is a hint: what is really there is looked at. What fails is tried again, links down
  * meanwhile, until it works.
  * Link events come in bursts, so the look at all links waits a moment.
@@ -27,6 +30,7 @@ struct guard {
 	struct timer links;
 	struct timer again;
 	bool open;			/* the ruleset is gone, or not complete */
+	uint64_t print;			/* of the rules as they should be */
 };
 
 static void audit_ruleset(struct netd *n, const char *what, uint64_t ms)
@@ -40,13 +44,28 @@ static void audit_ruleset(struct netd *n, const char *what, uint64_t ms)
 	audit_put(n->audit, &l);
 }
 
-static int rebuild(struct netd *n)
+void guard_settle(struct netd *n)
+{
+	int r = n->guard ? ruleset_fingerprint(n->rules, &n->guard->print) : 0;
+
+	if (r < 0)
+		log_line(LOG_ERR, "event=fingerprint_failed errno=%d", -r);
+}
+
+static int load_rules(struct netd *n)
 {
 	char said[256] = "";
 	int r = firewall_load(n->config, said, sizeof(said));
 
 	if (r < 0)
 		log_line(LOG_ERR, "event=ruleset_not_loaded errno=%d said=\"%s\"", -r, said);
+	return r;
+}
+
+static int rebuild(struct netd *n)
+{
+	int r = load_rules(n);
+
 	if (r >= 0)
 		r = names_refill(n->names);
 	if (r >= 0)
@@ -73,9 +92,32 @@ static void restore(struct guard *g)
 		return;
 	}
 	g->open = false;
+	guard_settle(n);
 	sandboxes_links(n, true);
 	audit_ruleset(n, "the ruleset was removed by other software and is restored", loop_wall_ms() - from);
 	log_line(LOG_WARN, "event=ruleset_restored ms=%llu", (unsigned long long)(loop_wall_ms() - from));
+}
+
+/* The table is there: are the rules ours? Elements are kept by loading. */
+static void check_rules(struct guard *g)
+{
+	struct netd *n = g->n;
+	uint64_t from = loop_wall_ms(), print;
+	int r = ruleset_fingerprint(n->rules, &print);
+
+	if (r >= 0 && print == g->print)
+		return;
+	r = load_rules(n);
+	if (r >= 0)
+		r = inspector_queue_rule(n);
+	if (r < 0) {
+		g->open = true;			/* the whole way, until it works */
+		loop_arm(n->loop, &g->again, 0);
+		return;
+	}
+	guard_settle(n);
+	audit_ruleset(n, "rules were changed by other software and are restored", loop_wall_ms() - from);
+	log_line(LOG_WARN, "event=rules_restored");
 }
 
 static void on_again(struct loop *l, struct timer *t)
@@ -106,7 +148,7 @@ static void on_event(struct loop *l, struct watch *w, uint32_t events)
 	if (what & (WATCH_TABLE_GONE | WATCH_RULES_CHANGED))
 		restore(g);
 	if (what & WATCH_RULES_CHANGED && !g->open)
-		inspector_queue_rule(g->n);
+		check_rules(g);
 	if (what & WATCH_LINK && !g->links.due_ms)
 		loop_arm(l, &g->links, LINKS_AFTER_MS);
 }
@@ -129,6 +171,11 @@ int guard_new(struct netd *n, int taken, struct guard **ret)
 		return r;
 	}
 	STEAL_FD(fd);
+	r = ruleset_fingerprint(n->rules, &g->print);
+	if (r < 0) {
+		guard_free(g);
+		return r;
+	}
 	*ret = g;
 	return 0;
 }

@@ -11,6 +11,7 @@
 #include "netd/inspector.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@
 
 #include "base/log.h"
 #include "base/proc.h"
+#include "netd/guard.h"
 #include "netd/names.h"
 #include "netd/parts.h"
 #include "netd/profiles.h"
@@ -83,19 +85,30 @@ static void environment(const char *ret[ENV_MAX], char buf[ENV_MAX][512])
 	ret[n] = NULL;
 }
 
+int inspector_program(void)
+{
+	AUTO(fd) int fd = -1;
+	char path[4096];
+	int r = proc_program("cordon-inspect", path, sizeof(path));
+
+	if (r < 0)
+		return r;
+	fd = open(path, O_PATH | O_CLOEXEC);
+	r = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, PAIR_FD + 1);
+	return r < 0 ? -errno : r;
+}
+
 static int start_with(struct inspector *i, int theirs, int *ret_pidfd)
 {
-	char path[4096], queue[8], pool4[ADDR_TEXT_MAX], pool6[ADDR_TEXT_MAX], buf[ENV_MAX][512];
+	char path[32], queue[8], pool4[ADDR_TEXT_MAX], pool6[ADDR_TEXT_MAX], buf[ENV_MAX][512];
 	const char *env[ENV_MAX];
 	const char *argv[] = { "cordon-inspect", "--pair-fd", "3", "--queue", queue, "--pool4", pool4,
 			       "--pool6", pool6, NULL };
 	const struct proc_fd fds[] = { { theirs, PAIR_FD } };
 	const struct proc_spec spec = { .path = path, .argv = argv, .envp = env, .fds = fds, .nfds = 1,
 					.die_with_parent = true, .ambient = CAP_BIT(CAP_NET_ADMIN) };
-	int r = proc_program("cordon-inspect", path, sizeof(path));
 
-	if (r < 0)
-		return r;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", i->n->inspect_program);
 	snprintf(queue, sizeof(queue), "%d", RULESET_QUEUE);
 	prefix_format(&i->n->config->pool.v4, pool4);
 	prefix_format(&i->n->config->pool.v6, pool6);
@@ -210,6 +223,7 @@ void inspector_ready(struct netd *n)
 	i->serving = true;
 	i->rule_wanted = true;
 	inspector_queue_rule(n);
+	guard_settle(n);
 	log_line(LOG_NOTE, "event=inspector_ready pid=%d queue=%s", (int)i->pid, i->native ? "native" : "xt");
 }
 

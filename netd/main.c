@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <linux/capability.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,12 +150,13 @@ static void raise_files(void)
 	setrlimit(RLIMIT_NOFILE, &rl);
 }
 
+/* Always loaded: an upgrade may bring other rules, and who knows what was changed meanwhile. Elements stay. */
 static int open_ruleset(struct netd *n)
 {
 	char said[256] = "";
 	int r = say("nftables", ruleset_open(&n->rules));
 
-	if (r < 0 || ruleset_present(n->rules))
+	if (r < 0)
 		return r;
 	r = firewall_load(n->config, said, sizeof(said));
 	if (r < 0)
@@ -177,6 +179,9 @@ static int open_all(struct daemon *d)
 		r = open_ruleset(n);
 	if (r < 0)
 		return r;
+	n->inspect_program = say("cordon-inspect", inspector_program());
+	if (n->inspect_program < 0)
+		return n->inspect_program;
 	d->control_fd = listen_at(n->config, "control.sock", 0600, (gid_t)-1);
 	d->parts_fd = listen_at(n->config, "parts/netd.sock", 0660, proc_group());
 	d->watch_fd = say("nftables events", ruleset_watch_open());
@@ -317,16 +322,20 @@ static void done(struct daemon *d)
 		close(d->parts_fd);
 	if (d->watch_fd >= 0)
 		close(d->watch_fd);
+	if (n->inspect_program >= 0)
+		close(n->inspect_program);
 }
 
 int main(int argc, char **argv)
 {
-	static struct daemon d = { .control_fd = -1, .parts_fd = -1, .watch_fd = -1 };
+	static struct daemon d = { .n.inspect_program = -1, .control_fd = -1, .parts_fd = -1,
+				   .watch_fd = -1 };
 	int status = options_read(argc, argv, &d.o);
 
 	if (status >= 0)
 		return status;
 	log_init("netd");
+	signal(SIGPIPE, SIG_IGN);		/* whoever waited for us to be ready may have gone */
 	d.n.config_file = d.o.config;
 	d.n.pinned_sha256 = d.o.policy_sha256;
 	d.n.started_ms = loop_wall_ms();

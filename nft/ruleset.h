@@ -60,6 +60,8 @@ typedef int ruleset_each_fn(void *owner, const struct ruleset_elem *e);
 int ruleset_each(struct ruleset *r, enum ruleset_map map, uint8_t family, ruleset_each_fn *fn, void *owner);
 
 bool ruleset_present(struct ruleset *r);		/* table inet cordon is there */
+/* A number that differs after any rule of the table was added, removed or replaced. 0 or -errno. */
+int ruleset_fingerprint(struct ruleset *r, uint64_t *ret);
 /* Put the queue rule before the drop of chain inspect, unless it is there. ret_native: which kind. */
 int ruleset_queue_rule(struct ruleset *r, uint16_t queue, bool *ret_native);
 

@@ -272,6 +272,24 @@ def flags(lab, interface):
 
 
 @row("B18")
+@pytest.mark.parametrize("how", ["flush table inet cordon", "flush chain inet cordon identify",
+                                 "insert rule inet cordon steer accept"])
+def test_changed_rules_are_restored(own_lab, how, family):
+    """Chains without their rules accept: they are put back, once, with the flows left alone."""
+    lab = own_lab
+    with tls(lab.sandbox, SITE, family) as flow:
+        assert serves(flow, SITE)
+        lab.audit.mark()
+        lab.gateway.run(["nft", *how.split()], check=True)
+        lab.audit.wait(event="ruleset")
+        assert serves(flow, SITE)
+    with pytest.raises(OSError):
+        lab.sandbox.connect(labworld.WEB[family == 6], 443, timeout=1).close()
+    assert lab.sandbox.fetches(f"https://{SITE}/", family=family)
+    assert len(lab.audit.events(event="ruleset")) == 1
+
+
+@row("B18")
 def test_renamed_interface_is_taken_down_and_comes_back(own_lab):
     lab, interface = own_lab, own_lab.sandbox.interface
     assert lab.sandbox.fetches(f"https://{SITE}/")
