@@ -264,13 +264,23 @@ static enum reason wait_for(struct netd *n, struct name *nm, struct pin *p /* ta
 	return REASON_INTERNAL_ERROR;
 }
 
-static enum reason name_for(struct netd *n, const char *text, struct name **ret)
+/*
+ * Indexes are shared by all sandboxes, so a new one is taken only within the asker's own limit, and
+ * counted at once.
+ */
+static enum reason name_for(struct netd *n, const char *text, struct sandbox *s,
+			    const struct name_decision *d, struct name **ret)
 {
+	uint32_t limit = policy_limits(profiles_policy(n->profiles, s->profile))->names;
 	int r = 0;
 
 	*ret = names_find(n->names, text);
+	if (!*ret && d->wildcard && !sandbox_wild_room(s, limit, loop_now(n->loop)))
+		return REASON_WILDCARD_BUDGET_EXCEEDED;
 	if (!*ret)
 		r = names_add(n->names, text, ret);
+	if (r >= 0)
+		return budget(n, s, *ret, d);
 	return r == -ENOSPC ? REASON_POOL_EXHAUSTED : r < 0 ? REASON_INTERNAL_ERROR : REASON_NONE;
 }
 
@@ -296,7 +306,7 @@ int pin_start(struct netd *n, uint64_t part, uint32_t sequence, const struct msg
 	if (!why)
 		why = decide(n, m, &d);		/* before the name takes an index */
 	if (!why)
-		why = name_for(n, m->name, &nm);
+		why = name_for(n, m->name, s, &d, &nm);
 	p = why ? NULL : calloc(1, sizeof(*p));
 	if (!why && !p)
 		why = REASON_INTERNAL_ERROR;

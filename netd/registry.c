@@ -279,6 +279,16 @@ bool sandbox_uses_wild(struct sandbox *s, uint32_t index, uint32_t limit, uint64
 	return true;
 }
 
+bool sandbox_wild_room(const struct sandbox *s, uint32_t limit, uint64_t now_ms)
+{
+	if (s->n_wild < limit)
+		return true;
+	for (size_t i = 0; i < s->n_wild; i++)
+		if (s->wild[i].at_ms + SANDBOX_WILD_KEEP_MS < now_ms)
+			return true;
+	return false;
+}
+
 void sandbox_message(const struct sandbox *s, struct msg_sandbox *ret)
 {
 	memset(ret, 0, sizeof(*ret));

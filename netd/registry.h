@@ -76,6 +76,8 @@ void registry_remove(struct registry *r, struct sandbox *s, uint64_t now_ms);	/*
 
 /* Count a wildcard name against the sandbox's limit. False: the limit is reached. */
 bool sandbox_uses_wild(struct sandbox *s, uint32_t index, uint32_t limit, uint64_t now_ms);
+/* Whether another one could be counted. */
+bool sandbox_wild_room(const struct sandbox *s, uint32_t limit, uint64_t now_ms);
 void sandbox_message(const struct sandbox *s, struct msg_sandbox *ret);
 
 #endif

@@ -155,6 +155,8 @@ TEST(wildcard_names)
 	CHECK("first", sandbox_uses_wild(s, 300, 2, 1000));
 	CHECK("second", sandbox_uses_wild(s, 301, 2, 1000));
 	CHECK("again", sandbox_uses_wild(s, 300, 2, 2000));
+	CHECK("no room", !sandbox_wild_room(s, 2, 2000) && sandbox_wild_room(s, 3, 2000));
+	CHECK("room again", sandbox_wild_room(s, 2, 1001 + (uint64_t)SANDBOX_WILD_KEEP_MS));
 	CHECK("over the limit", !sandbox_uses_wild(s, 302, 2, 2000));
 	CHECK("in the place of a stale one",
 	      sandbox_uses_wild(s, 302, 2, 1001 + (uint64_t)SANDBOX_WILD_KEEP_MS));
