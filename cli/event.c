@@ -121,26 +121,32 @@ bool event_since(const char *text, long long now_ms, char ret[EVENT_TS_MAX])
 	return true;
 }
 
-/* Fields in the order they are shown; all must be there. A leading character is put before the value. */
-static const struct { const char *field[4]; } shapes[] = {
-	{ { "service", "repo" } },	    { { "host", "repo" } },
-	{ { "method", "host", "path" } },  { { "qtype", "name" } },
-	{ { "sni", "/name", ":port" } },    { { "name", ":port", "/proto" } },
-	{ { "daddr", ":port", "/proto" } }, { { "daddr", "/proto" } },
-	{ { "host" } },			    { { "name" } },
-	{ { "daddr" } },		    { { "saddr" } },
-	{ { "interface" } },		    { { "text" } },
+/* Fields in the order they are shown, each with what stands before it; all must be there. */
+struct shape_part { const char *before, *field; };
+static const struct { struct shape_part part[4]; } shapes[] = {
+	{ { { "", "service" }, { " ", "host" }, { "/", "repo" } } },
+	{ { { "", "host" }, { "/", "repo" } } },
+	{ { { "", "method" }, { " ", "host" }, { "", "path" } } },
+	{ { { "", "qtype" }, { " ", "name" } } },
+	{ { { "", "name" }, { ":", "port" }, { " sni ", "sni" } } },
+	{ { { "", "name" }, { ":", "port" }, { "/", "proto" } } },
+	{ { { "", "daddr" }, { ":", "port" }, { "/", "proto" } } },
+	{ { { "", "daddr" }, { "/", "proto" } } },
+	{ { { "", "host" } } },
+	{ { { "", "name" } } },
+	{ { { "", "daddr" } } },
+	{ { { "", "saddr" } } },
+	{ { { "", "interface" } } },
+	{ { { "", "part" }, { " ", "what" } } },
+	{ { { "", "what" } } },
+	{ { { "", "outcome" } } },
 };
-
-static const char *field_name(const char *f)
-{
-	return *f == ':' || *f == '/' ? f + 1 : f;
-}
+enum { SHAPE_PARTS = ARRAY_SIZE(shapes[0].part) };
 
 static bool shape_fits(const struct event *e, size_t i)
 {
-	for (size_t k = 0; k < ARRAY_SIZE(shapes[i].field) && shapes[i].field[k]; k++) {
-		const json_t *v = json_object_get(e->json, field_name(shapes[i].field[k]));
+	for (size_t k = 0; k < SHAPE_PARTS && shapes[i].part[k].field; k++) {
+		const json_t *v = json_object_get(e->json, shapes[i].part[k].field);
 
 		if (!v || (json_is_string(v) && !*json_string_value(v)))
 			return false;
@@ -170,16 +176,15 @@ static void bracket(char *out, size_t cap)
 
 static void shape_text(const struct event *e, size_t i, char *out, size_t cap)
 {
-	char value[TABLE_CELL_MAX * 4], lead[2] = "";
+	char value[TABLE_CELL_MAX * 4];
 
-	for (size_t k = 0; k < ARRAY_SIZE(shapes[i].field) && shapes[i].field[k]; k++) {
-		const char *f = shapes[i].field[k];
+	for (size_t k = 0; k < SHAPE_PARTS && shapes[i].part[k].field; k++) {
+		const struct shape_part *p = &shapes[i].part[k];
 
-		lead[0] = f != field_name(f) ? *f : ' ';
-		table_text(json_object_get(e->json, field_name(f)), value, sizeof(value));
-		if (*lead == ':' && strchr(out, ':'))
+		table_text(json_object_get(e->json, p->field), value, sizeof(value));
+		if (*p->before == ':' && strchr(out, ':'))
 			bracket(out, cap);
-		append(out, cap, k ? lead : "", value);
+		append(out, cap, p->before, value);
 	}
 }
 
@@ -226,6 +231,6 @@ void event_format(const struct event *e, bool colour, char *out, size_t cap)
 	event_what(e, what, sizeof(what));
 	if (event_count(e) > 1)
 		snprintf(count, sizeof(count), "  x%lld", event_count(e));
-	snprintf(out, cap, "%s  %-12s %s%-7s%s %-9s %s  %s  %s%s", ts, sandbox, on, decision,
+	snprintf(out, cap, "%s  %-12s %s%-7s%s %-9s %-40s  %-22s  %s%s", ts, sandbox, on, decision,
 		 *on ? "\033[0m" : "", event_field(e, "src"), what, reason, rule, count);
 }

@@ -277,7 +277,7 @@ def test_log_shows_a_refusal(lab, audit):
     audit.wait(decision="deny", name="refused-for-the-log.example")
     done = lab.cordon("log", "--deny", "--sandbox", lab.sandbox.guest, "--since", "1m")
     [line] = [x for x in done.stdout.splitlines() if "refused-for-the-log" in x]
-    assert re.fullmatch(r"\S+Z  vm0\S* +deny +dns +A refused-for-the-log\.example  name_not_allowed  default", line)
+    assert re.fullmatch(r"\S+Z  vm0\S* +deny +dns +A refused-for-the-log\.example +name_not_allowed +default", line)
     assert "refused-for" not in lab.cordon("log", "--sandbox", "vm1").stdout
     events = [json.loads(x) for x in lab.cordon("log", "--deny", "--json").stdout.splitlines()]
     assert all(e["decision"] == "deny" for e in events) and events

@@ -13,9 +13,11 @@ static const struct { const char *line, *what; } shapes[] = {
 	{ "{\"ts\":\"1\",\"daddr\":\"2001:db8::1\",\"port\":443,\"proto\":\"tcp\"}", "[2001:db8::1]:443/tcp" },
 	{ "{\"ts\":\"1\",\"daddr\":\"1.2.3.4\",\"proto\":\"icmp\"}", "1.2.3.4/icmp" },
 	{ "{\"ts\":\"1\",\"service\":\"git-upload-pack\",\"repo\":\"acme/payroll\",\"host\":\"github.com\"}",
-	  "git-upload-pack acme/payroll" },
-	{ "{\"ts\":\"1\",\"service\":\"\",\"host\":\"github.com\",\"repo\":\"a/b\"}", "github.com a/b" },
-	{ "{\"ts\":\"1\",\"method\":\"GET\",\"host\":\"h\",\"path\":\"/x\"}", "GET h /x" },
+	  "git-upload-pack github.com/acme/payroll" },
+	{ "{\"ts\":\"1\",\"name\":\"a.example\",\"port\":443,\"sni\":\"b.example\",\"daddr\":\"1.2.3.4\"}",
+	  "a.example:443 sni b.example" },
+	{ "{\"ts\":\"1\",\"service\":\"\",\"host\":\"github.com\",\"repo\":\"a/b\"}", "github.com/a/b" },
+	{ "{\"ts\":\"1\",\"method\":\"GET\",\"host\":\"h\",\"path\":\"/x\"}", "GET h/x" },
 	{ "{\"ts\":\"1\",\"name\":\"esc\\u001b[31m\\u0085\\n\"}", "esc?[31m???" },
 	{ "{\"ts\":\"1\"}", "-" },
 };
@@ -68,8 +70,8 @@ TEST(line_for_people)
 
 	CHECK("parses", event_parse(W(line), &e));
 	event_format(&e, false, out, sizeof(out));
-	CHECK_STR("plain", out, "2026-11-22T06:30:00.123Z  vm0          deny    netd      1.2.3.4:443/tcp  "
-				"address_not_granted  default  x3");
+	CHECK_STR("plain", out, "2026-11-22T06:30:00.123Z  vm0          deny    netd      "
+				"1.2.3.4:443/tcp                           address_not_granted     default  x3");
 	event_format(&e, true, out, sizeof(out));
 	CHECK("coloured", strstr(out, "\033[31mdeny   \033[0m"));
 	event_done(&e);
