@@ -10,6 +10,11 @@
 #include "base/msg.h"
 #include "netd/netd.h"
 
+/*
+ * Open the program, as root: where it lies may be readable for root alone (a checkout in /root), and it is
+ * started long after the rights are gone. A descriptor that no mapping of ours overwrites, or -errno.
+ */
+int inspector_program(void);
 /* Start it. 0 or -errno (a failed start is tried again by itself). */
 int inspector_new(struct netd *n, struct inspector **ret);
 void inspector_free(struct inspector *i);

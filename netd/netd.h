@@ -39,6 +39,7 @@ struct netd {
 	struct inspector *inspector;
 	struct guard *guard;
 	struct nflog *nflog;
+	int inspect_program;		/* cordon-inspect, see inspector_program(); -1 */
 	const char *config_file;
 	const char *pinned_sha256;	/* --policy-sha256: no other policy is accepted; or NULL */
 	uint64_t started_ms;		/* wall clock */

@@ -32,6 +32,7 @@
 #include <seccomp.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 
 #include "base/log.h"
 #include "base/loop.h"
@@ -373,6 +374,7 @@ int main(int argc, char **argv)
 	int r;
 
 	log_init("inspect");
+	prctl(PR_SET_NAME, "cordon-inspect");	/* started by descriptor: the kernel took its number for the name */
 	if (!options_parse(argc, argv, &o))
 		return usage();
 	r = inspect_open(&in, &o);
