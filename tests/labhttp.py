@@ -1,0 +1,213 @@
+"""labhttp - HTTP spoken by hand: a client that may lie, and a server that may be rude
+
+Theory of operation: git and curl are too polite for most rows of threats section C. Wire is a
+connection from a sandbox on which a test writes bytes and reads whole responses; Rude is an HTTPS
+server in the lab's internet whose every answer is a function of the test's.
+"""
+
+import contextlib
+import gzip
+import socket
+import ssl
+import threading
+from dataclasses import dataclass
+
+import labclient
+
+UPLOAD = "application/x-git-upload-pack"
+FLUSH = b"0000"
+
+
+def pkt(text):
+    """One pkt-line."""
+    data = text if isinstance(text, bytes) else text.encode()
+    return b"%04x" % (len(data) + 4) + data
+
+
+def ls_refs(*prefixes):
+    """Body of a protocol v2 ls-refs request."""
+    return (pkt("command=ls-refs\n") + pkt("object-format=sha1") + b"0001" + pkt("peel\n")
+            + b"".join(pkt(f"ref-prefix {p}\n") for p in prefixes) + FLUSH)
+
+
+def get(path, *fields, host="github.com", method="GET"):
+    return "\r\n".join([f"{method} {path} HTTP/1.1", f"Host: {host}", *fields, "",
+                        ""]).encode("latin-1")
+
+
+def info_refs(repo, *fields, service="git-upload-pack", host="github.com"):
+    return get(f"/{repo}/info/refs?service={service}", *fields, host=host)
+
+
+def post(repo, body, *fields, service="git-upload-pack", length=True, host="github.com",
+         protocol=2):
+    fields = [f"Content-Type: application/x-{service}-request", *fields]
+    if protocol:
+        fields.append(f"Git-Protocol: version={protocol}")
+    if length:
+        fields.append(f"Content-Length: {len(body)}")
+    return get(f"/{repo}/{service}", *fields, host=host, method="POST") + body
+
+
+def chunks(body, size=100):
+    out = [b"%x\r\n%s\r\n" % (len(body[i:i + size]), body[i:i + size]) for i in range(0, len(body),
+                                                                                      size)]
+    return b"".join(out) + b"0\r\n\r\n"
+
+
+def gzipped(body):
+    return gzip.compress(body, mtime=0)
+
+
+@dataclass
+class Response:
+    status: int
+    fields: dict
+    order: list
+    body: bytes
+
+    @property
+    def reason(self):
+        return self.fields.get("x-cordon-reason")
+
+
+class Closed(Exception):
+    """The connection ended; whole responses that came before it were read."""
+
+
+class Wire:
+    """A connection of a sandbox to a name, TLS unless port 80."""
+
+    def __init__(self, sandbox, name="github.com", family=4, port=443, timeout=10.0):
+        if port == 80:
+            self.socket = sandbox.connect(sandbox.resolve(name, family), 80, timeout)
+        else:
+            self.socket = labclient.tls(sandbox, name, family, port=port, timeout=timeout)
+        self._data = b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def send(self, data):
+        with contextlib.suppress(ConnectionError, ssl.SSLError):	# refused before all of it was sent
+            self.socket.sendall(data)
+        return self
+
+    def _more(self):
+        try:
+            data = self.socket.recv(65536)
+        except (ConnectionError, ssl.SSLError) as e:
+            raise Closed(str(e)) from e
+        if not data:
+            raise Closed("end")
+        self._data += data
+
+    def _until(self, mark):
+        while mark not in self._data:
+            self._more()
+        head, self._data = self._data.split(mark, 1)
+        return head
+
+    def _exactly(self, n):
+        while len(self._data) < n:
+            self._more()
+        got, self._data = self._data[:n], self._data[n:]
+        return got
+
+    def _chunks(self):
+        out = b""
+        while True:
+            n = int(self._until(b"\r\n"), 16)
+            out += self._exactly(n)
+            assert self._exactly(2) == b"\r\n"
+            if not n:
+                return out
+
+    def response(self, body=True):
+        """The next whole response. Closed when it does not come, or not whole."""
+        first, *lines = self._until(b"\r\n\r\n").decode("latin-1").split("\r\n")
+        pairs = [(k.lower(), v.strip()) for k, v in (line.split(":", 1) for line in lines)]
+        fields = dict(pairs)
+        status = int(first.split()[1])
+        if status == 100 or not body:
+            content = b""
+        elif "chunked" in fields.get("transfer-encoding", ""):
+            content = self._chunks()
+        else:
+            content = self._exactly(int(fields.get("content-length", 0)))
+        return Response(status, fields, [k for k, _ in pairs], content)
+
+    def ends(self):
+        """Nothing more comes, and the connection closes."""
+        try:
+            while True:
+                self._more()
+        except Closed:
+            return not self._data
+
+
+def ask(sandbox, request, family=4, **kw):
+    """One request on a connection of its own; the response."""
+    with Wire(sandbox, family=family, **kw) as wire:
+        return wire.send(request).response()
+
+
+class Rude:
+    """HTTPS in the lab's internet; answer(socket, request) serves each connection."""
+
+    def __init__(self, internet, addresses, certificate, key):
+        self.answer = None
+        self.requests = []
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificate, key)
+        for address in addresses:
+            listener = internet.listen(address, 443)
+            listener.settimeout(None)
+            threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+
+    def certificate(self, certificate, key):
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificate, key)
+
+    def _accept(self, listener):
+        with contextlib.suppress(OSError):
+            while True:
+                connection = listener.accept()[0]
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection):
+        with contextlib.suppress(OSError, ssl.SSLError), connection:
+            connection.settimeout(10)
+            with self._context.wrap_socket(connection, server_side=True) as s:
+                data = b""
+                while b"\r\n\r\n" not in data:
+                    more = s.recv(65536)
+                    if not more:
+                        return
+                    data += more
+                self.requests.append(data)
+                self.answer(s, data)
+
+    def says(self, status="200 OK", *fields, body=b"", type=f"{UPLOAD}-advertisement", length=None):
+        """Answer like this from now on. length: what Content-Length claims, true or not."""
+        head = "\r\n".join([f"HTTP/1.1 {status}", f"Content-Type: {type}", *fields,
+                            f"Content-Length: {len(body) if length is None else length}",
+                            "Connection: close", "", ""]).encode()
+        self.requests.clear()
+        self.answer = lambda s, request: s.sendall(head + body)
+
+    def cuts(self, body, chunked=False):
+        """Answer with part of a body from now on, then a reset."""
+        framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(body) + 1000}"
+        type = f"{UPLOAD}-advertisement"
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: {type}\r\n{framing}\r\n\r\n".encode()
+
+        def answer(s, _):
+            s.sendall(head + (b"%x\r\n%s\r\n" % (len(body), body) if chunked else body))
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            s.close()
+        self.requests.clear()
+        self.answer = answer
