@@ -35,7 +35,7 @@
 #include "nft/firewall.h"
 #include "nft/ruleset.h"
 
-enum { CHILD_MS = 10000 };
+enum { CHILD_MS = 10000, NETD_MS = 3000, RETRY_MS = 50 };
 
 struct run_values {
 	const char *profile;
@@ -183,13 +183,29 @@ static int ask_netd(struct run *r, int fd, struct client_reply *ret)
 	return e < 0 ? e : client_receive(fd, ret);
 }
 
+/* A netd that is being restarted does not listen for a moment. */
+static int connect_netd(struct run *r)
+{
+	struct pollfd p = { .fd = r->signals, .events = POLLIN };
+	int fd = client_open(r->cfg);
+
+	for (int ms = 0; ms < NETD_MS && (fd == -ECONNREFUSED || fd == -ENOENT); ms += RETRY_MS) {
+		if (poll(&p, 1, RETRY_MS) > 0)
+			return -EINTR;
+		fd = client_open(r->cfg);
+	}
+	return fd;
+}
+
 static int register_sandbox(struct run *r)
 {
 	struct client_reply got = { 0 };
 	int e;
 
-	r->control = client_open(r->cfg);
+	r->control = connect_netd(r);
 	e = r->control < 0 ? r->control : ask_netd(r, r->control, &got);
+	if (e == -EINTR)
+		return 128 + SIGINT;
 	if (e < 0)
 		return cli_fail("run: netd: %s: see %s/netd.log", strerror(-e), r->cfg->log_dir);
 	client_reply_done(&got);

@@ -63,6 +63,15 @@ static const char *bwrap_path(void)
 	return NULL;
 }
 
+/* While every directory can be searched. */
+static int find_config_dir(struct jail *j)
+{
+	if (!realpath(j->cfg->file, j->config_dir))
+		return cli_fail("run: %s: %s", j->cfg->file, strerror(errno));
+	*strrchr(j->config_dir, '/') = 0;
+	return EXIT_DONE;
+}
+
 int jail_prepare(struct jail *j)
 {
 	char ours[64];
@@ -72,7 +81,9 @@ int jail_prepare(struct jail *j)
 		return cli_fail("run: bubblewrap is missing: apt install bubblewrap");
 	for (int i = 0; i < JAIL_FILES; i++)
 		j->file_fd[i] = -1;
-	r = run_files_make(j);
+	r = find_config_dir(j);
+	if (!r)
+		r = run_files_make(j);
 	if (r)
 		return r;
 	j->seccomp_fd = run_seccomp_filter();
@@ -142,6 +153,8 @@ static int add_mounts(struct argument_list *a, const struct jail *j)
 	for (size_t i = 0; i < m.n; i++)
 		add_mount(a, &m.m[i]);
 	add_files(a, j);
+	arg(a, "--dir");			/* for one that is below something private */
+	arg(a, "%s", j->cwd);
 	arg(a, "--chdir");
 	arg(a, "%s", j->cwd);
 	return EXIT_DONE;

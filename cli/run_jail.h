@@ -22,7 +22,7 @@ struct jail {
 	const struct run_user *user;
 	const struct text_list *rw;		/* absolute or relative to cwd */
 	char *const *words;			/* the command, NULL-terminated */
-	char cwd[4096];
+	char cwd[4096], config_dir[4096];	/* real names */
 	pid_t parent;				/* the run */
 	int parent_fd;				/* a socket whose other end it has */
 	bool terminal;				/* one of 0, 1, 2 is a terminal: keep its job control */

@@ -100,17 +100,12 @@ static int plan_private(struct mounts *m)
 
 static int plan_masks(const struct jail *j, struct mounts *m)
 {
-	char config_dir[PATH_MAX], secrets[PATH_MAX + 16];
-	const char *dirs[] = { config_dir, j->cfg->profiles_dir, secrets, j->cfg->run_dir, j->cfg->state_dir,
+	char secrets[PATH_MAX + 16];
+	const char *dirs[] = { j->config_dir, j->cfg->profiles_dir, secrets, j->cfg->run_dir, j->cfg->state_dir,
 			       j->cfg->log_dir };
 	int r = EXIT_DONE;
-	char *slash;
 
-	snprintf(config_dir, sizeof(config_dir), "%s", j->cfg->file);
-	slash = strrchr(config_dir, '/');
-	if (slash)
-		*slash = 0;
-	snprintf(secrets, sizeof(secrets), "%s/secrets", config_dir);
+	snprintf(secrets, sizeof(secrets), "%s/secrets", j->config_dir);
 	for (size_t i = 0; !r && i < ARRAY_SIZE(dirs); i++)
 		r = add_empty(m, dirs[i]);
 	return r;
@@ -156,7 +151,8 @@ static int plan_writable(const struct jail *j, struct mounts *m)
 		return r;
 	if (may_write(m, j->cwd))
 		return add(m, MOUNT_READ_WRITE, j->cwd);
-	cli_warn("run: %s is not writable inside: it holds things of the host or of Cordon", j->cwd);
+	cli_warn("run: the working directory %s is %s inside: it holds things of the host or of Cordon", j->cwd,
+		 exactly(m, j->cwd) ? "empty" : "read-only");
 	return EXIT_DONE;
 }
 

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 
 #include "base/proc.h"
+#include "cli/client.h"
 #include "cli/supervise.h"
 #include "nft/firewall.h"
 
@@ -165,6 +166,14 @@ static int start_daemons(const struct cli *c, const struct host_config *cfg, int
 	return r;
 }
 
+/* Under a service manager there is no supervisor of ours. */
+static bool netd_answers(const struct host_config *cfg)
+{
+	AUTO(fd) int fd = client_open(cfg);
+
+	return fd >= 0;
+}
+
 int up_start(const struct cli *c, const struct host_config *cfg, int signals, bool *ret_started)
 {
 	AUTO(host_config) struct host_config *again = NULL;
@@ -172,7 +181,7 @@ int up_start(const struct cli *c, const struct host_config *cfg, int signals, bo
 	int r;
 
 	*ret_started = false;
-	if (supervise_pid(cfg))
+	if (supervise_pid(cfg) || netd_answers(cfg))
 		return EXIT_DONE;
 	r = cli_policies(c, &again, &set);
 	profile_set_done(&set);

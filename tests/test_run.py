@@ -160,6 +160,12 @@ def test_cordons_directories_are_masked(run):
     assert "control.sock" not in done.stdout and "jsonl" not in done.stdout
 
 
+def test_working_directory_that_holds_the_configuration(run):
+    done = run.lab.gateway.run([f"{BUILD}/cordon", "run", "--config", "cordon.yaml", "--", "ls", "-A"], env=USER,
+                               cwd=run.lab.dir)
+    assert "is empty inside" in done.stderr and "yaml" not in done.stdout and done.returncode == 0, done
+
+
 def test_environment_is_clean(run):
     done = run("env", env={**USER, "SSH_AUTH_SOCK": "/x", "XDG_RUNTIME_DIR": "/run/user/0", "TOKEN": "secret",
                            "TERM": "vt100"})
