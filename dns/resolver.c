@@ -265,8 +265,8 @@ static void pin_free(struct resolver *r, struct pin *p)
 /* ---- the ways of an entry ---- */
 
 /*
- * Everybody who waits gets the outcome. A callback may ask for the same name again; it is settled
- * by then, so that ends.
+ * Everybody who waits gets the outcome. A callback must not ask again: it would wait here, and get
+ * this outcome for its answer.
  */
 static void entry_settle(struct entry *e, uint32_t ttl_ms)
 {

@@ -22,7 +22,8 @@ struct resolver;
 struct resolver_wait;
 /*
  * The name is settled: outcome_answer() makes the answer. outcome_policy() is the policy that it
- * holds for; a waiter whose sandbox has another one by now must not get it.
+ * holds for; a waiter whose sandbox has another one by now must not get it. A waiter must not ask
+ * again from its callback.
  */
 struct outcome;
 typedef void resolver_fn(struct resolver_wait *w, const struct outcome *o);

@@ -89,7 +89,9 @@ static void refused(struct service *s, const struct view_sandbox *sb, const stru
 			    .detail = detail };
 	uint32_t rate = sb ? policy_limits(sb->policy)->audit_lines_per_second : 0;
 
-	if (sb && !bucket_take(&s->tallies[sb->id].lines, rate, loop_now(s->loop)))
+	/* Over budget is one thing, whatever was asked; the names would make keys without end. */
+	if (reason == REASON_RATE_LIMITED ||
+	    (sb && !bucket_take(&s->tallies[sb->id].lines, rate, loop_now(s->loop))))
 		r.many = true;
 	report_refusal(s->audit, &r);
 }
@@ -303,7 +305,7 @@ static enum service_result over_budget(struct service *s, const struct view_sand
 {
 	struct query q;
 
-	refused(s, sb, c, NULL, REASON_RATE_LIMITED, "limits.dns_queries_per_second", "queries");
+	refused(s, sb, c, NULL, REASON_RATE_LIMITED, "limits.dns_queries_per_second", NULL);
 	if (c->kind != CLIENT_TCP || message_query(in, &q) == QUERY_DROP)
 		return SERVICE_SILENT;
 	return reply_rcode(c, &q, DNS_REFUSED, out, ret_n);

@@ -330,7 +330,7 @@ static void answer_join(const struct chain *a, const struct chain *aaaa,
 		ret->status = gone ? UPSTREAM_NXDOMAIN : UPSTREAM_NODATA;
 }
 
-/* Waiters may ask again from their callbacks, the same name too: they leave one at a time. */
+/* A callback may cancel other waiters, or ask for other names: they leave one at a time. */
 static void question_finish(struct question *q)
 {
 	struct upstream_wait *w;

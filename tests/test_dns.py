@@ -17,6 +17,7 @@ import labworld
 from conftest import _close
 from lab import Lab, row, write
 from labclient import refused
+from labnet import wait_for
 
 A, NS, CNAME, NULL, PTR, TXT, AAAA, DNAME, OPT, HTTPS, ANY = 1, 2, 5, 10, 12, 16, 28, 39, 41, 65, 255
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = range(6)
@@ -376,16 +377,18 @@ class Script:
 @pytest.fixture(scope="module")
 def scripted(world):
     profile = {"network": {"default": "deny", "allow": [
-        {"host": "*.files.example"}, {"host": "static.corp.example"},
+        {"host": "*.files.example"}, {"host": "*.inner.example"}, {"host": "static.corp.example"},
         {"host": "private.corp.example", "ports": [5432], "protocol": "tcp", "private": True}]}}
-    config = {"dns": {"upstream": [labworld.SERVICES[0]]},
+    config = {"dns": {"upstream": [labworld.SERVICES[0]],
+                      "zones": {"example": ["93.184.216.253"], "inner.example": [labworld.RESOLVERS[1]],
+                                "files.example": [labworld.SERVICES[0]], "corp.example": [labworld.SERVICES[0]]}},
               "hosts": {"static.corp.example": labworld.WEB[0]}}
     with Lab(world, config=config, profiles={"agent": profile}) as lab:
         lab.script = Script(lab, labworld.SERVICES[0])
+        lab.zone = Script(lab, labworld.RESOLVERS[1])
         lab.up()
         lab.add_sandbox()
         yield lab
-        lab.script.socket.close()
         _close(lab)
 
 
@@ -468,19 +471,19 @@ FORBIDDEN = """127.0.0.1 0.0.0.0 0.1.2.3 169.254.169.254 10.0.0.1 172.16.0.1 192
 def test_rebinding(scripted, script, address):
     name = f"rebind{FORBIDDEN.index(address)}.files.example"
     script.set(name, address)
-    reply = ask(scripted, name, AAAA if ":" in address else A)
+    reply = ask(scripted, name, *(AAAA, 6) if ":" in address else (A, 4))
     assert (reply.rcode, reply.an) == (NXDOMAIN, 0)
     scripted.audit.only("rebinding_blocked", name=name)
 
 
-@row("A10")
+@row("A10", families=(4,))
 def test_one_bad_address_does_not_hide_a_good_one(scripted, script):
     script.set("mixed.files.example", "10.0.0.1", *labworld.WEB)
     assert ask(scripted, "mixed.files.example").an == 1
     scripted.audit.no_refusals(sandbox="vm0")
 
 
-@row("A10")
+@row("A10", families=(4,))
 def test_private_rule_lifts_private_only(scripted, script):
     script.set("private.corp.example", "10.9.9.9")
     assert ask(scripted, "private.corp.example").an == 1
@@ -508,6 +511,21 @@ def test_dead_upstream_is_servfail(scripted, script):
     scripted.audit.only("resolver_unreachable", name="dead.files.example")
 
 
+def test_truncated_answer_is_fetched_over_tcp(scripted, script):
+    """On TCP the internet's own server answers, so the address can only have come that way."""
+    script.answers["b.files.example"] = lambda kind: (0x0200, [])		# TC
+    assert ask(scripted, "b.files.example").an == 1
+    scripted.audit.no_refusals(sandbox="vm0")
+
+
+def test_zone_has_its_own_resolver(scripted, script):
+    """The longest zone wins; its names are asked nowhere else."""
+    scripted.zone.set("a.inner.example", *labworld.WEB)
+    assert ask(scripted, "a.inner.example").an == 1
+    assert not [x for x in script.asked if x[0] == "a.inner.example"]
+    assert len([x for x in scripted.zone.asked if x[0] == "a.inner.example"]) == 2
+
+
 def test_identical_questions_are_one(scripted, script):
     """Fifty at once: two queries upstream, and fifty answers."""
     name = "many.files.example"
@@ -520,7 +538,7 @@ def test_identical_questions_are_one(scripted, script):
     assert len([x for x in script.asked if x[0] == name]) == 2
 
 
-@row("A12")
+@row("A12", families=(4,))
 def test_search_domains(scripted, script):
     """Three search domains and ndots 5, as Kubernetes has it: refusals are quick, granted names work."""
     script.set("search.files.example", *labworld.WEB)
@@ -535,7 +553,23 @@ def test_search_domains(scripted, script):
         write(sandbox.resolv, "nameserver 8.8.8.8\n")
 
 
-@row("A14")
+@row("A12", families=(4,))
+def test_forwarder_inside_the_guest(scripted, script):
+    """dnsmasq in the guest: granted names work, refusals are cached, nobody is taken for a broken server."""
+    script.set("forwarded.files.example", *labworld.WEB)
+    sandbox = scripted.sandbox
+    sandbox.start(["dnsmasq", "-k", "--no-resolv", "--server=8.8.8.8", "--port=5300", "--user=root", "--pid-file=",
+                   "--conf-file=/dev/null"])
+    wait_for("dnsmasq in the guest", lambda: sandbox.listening("127.0.0.1", 5300))
+    for kind in ("A", "AAAA"):
+        assert "ANSWER: 1" in sandbox.dig("forwarded.files.example", kind, "-p", "5300", server="127.0.0.1")
+    for _ in range(3):
+        assert "NXDOMAIN" in sandbox.dig("forwarded.evil.example", "A", "-p", "5300", server="127.0.0.1")
+    events = scripted.audit.wait(name="forwarded.evil.example")
+    assert [e.get("count", 1) for e in events] == [1]
+
+
+@row("A14", families=(4,))
 def test_budget_is_per_sandbox(scripted, script):
     other = scripted.sandboxes.get("vm1") or scripted.add_sandbox("vm1")
     script.set("flood.files.example", *labworld.WEB)
@@ -553,6 +587,19 @@ def test_budget_is_per_sandbox(scripted, script):
                 got += 1
     assert 100 <= got <= 1000
     scripted.audit.wait(reason="rate_limited", sandbox="vm0")
+
+
+@row("B19")
+def test_reload_takes_names_away_at_once(labs, family):
+    """Cached answers of the old policy are not given under the new one."""
+    lab = labs()
+    assert lab.sandbox.resolve("pypi.example", family) and lab.sandbox.resolve("a.files.example", family)
+    lab.profile("agent", {"network": {"default": "deny", "allow": [{"host": "a.files.example"}]}})
+    lab.cordon("reload", check=True)
+    server = RESOLVER[family] % 15
+    assert udp_ask(lab.sandbox, family, server, query("pypi.example")).rcode == NXDOMAIN
+    assert udp_ask(lab.sandbox, family, server, query("a.files.example")).an == 1
+    assert udp_ask(lab.sandbox, family, server, query("b.files.example")).rcode == NXDOMAIN
 
 
 @row("B17")
