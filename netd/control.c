@@ -1,12 +1,12 @@
 /*
  * control.c - RUN/control.sock
  *
- * Theory of operation: root asks, one request at a time per connection, and gets one REPLY for each. What
- * takes time (parts must acknowledge) answers later: the request is tied to its connection by a serial
- * number, so a caller that went away is simply not found. A sandbox that came with RUN ends with its
- * connection, however that ends.
- * Invariants: only uid 0 is heard (the socket is 0600 as well); no caller can make netd wait: replies that
- * do not fit into its socket end the connection.
+ * Theory of operation: root asks, one request at a time per connection, and gets one REPLY for
+ * each. What takes time (parts must acknowledge) answers later: the request is tied to its
+ * connection by a serial number, so a caller that went away is simply not found. A sandbox that
+ * came with RUN ends with its connection, however that ends. Invariants: only uid 0 is heard (the
+ * socket is 0600 as well); no caller can make netd wait: replies that do not fit into its socket
+ * end the connection.
  */
 #include "netd/control.h"
 
@@ -32,9 +32,9 @@ struct client {
 	struct control *c;
 	struct client *next;
 	uint64_t serial;
-	uint32_t sequence;		/* of the request that is being answered */
-	bool busy;			/* a request is under way */
-	uint16_t run;			/* id of the sandbox that ends with this connection; 0: none */
+	uint32_t sequence; /* of the request that is being answered */
+	bool busy;	   /* a request is under way */
+	uint16_t run;	   /* id of the sandbox that ends with this connection; 0: none */
 };
 
 struct control {
@@ -91,7 +91,8 @@ static int json_fd(json_t *data)
 }
 
 /* Takes `data` (may be NULL). The connection may be gone, before or afterwards. */
-static void reply(struct netd *n, uint64_t who, int code, unsigned status, const char *text, json_t *data)
+static void reply(struct netd *n, uint64_t who, int code, unsigned status, const char *text,
+		  json_t *data)
 {
 	struct client *cl = client_of(n->control, who);
 	struct msg_reply m = { .code = code, .exit_status = status };
@@ -124,10 +125,10 @@ static json_t *sandbox_json(const struct netd *n, const struct sandbox *s)
 
 	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", s->mac[0], s->mac[1], s->mac[2],
 		 s->mac[3], s->mac[4], s->mac[5]);
-	return json_pack("{s:s, s:i, s:s, s:s, s:s, s:o, s:o, s:b, s:b}", "name", s->name, "id", s->id,
-			 "profile", profiles_name(n->profiles, s->profile), "interface", s->interface,
-			 "mac", mac, "ipv4", addr_json(&s->addr[0]), "ipv6", addr_json(&s->addr[1]), "up",
-			 s->link && s->link_up, "run", s->run);
+	return json_pack("{s:s, s:i, s:s, s:s, s:s, s:o, s:o, s:b, s:b}", "name", s->name, "id",
+			 s->id, "profile", profiles_name(n->profiles, s->profile), "interface",
+			 s->interface, "mac", mac, "ipv4", addr_json(&s->addr[0]), "ipv6",
+			 addr_json(&s->addr[1]), "up", s->link && s->link_up, "run", s->run);
 }
 
 static int on_ls(struct netd *n, struct client *cl, const struct ipc_in *in)
@@ -135,7 +136,7 @@ static int on_ls(struct netd *n, struct client *cl, const struct ipc_in *in)
 	json_t *list = json_array();
 
 	(void)in;
-	REGISTRY_EACH(n->registry, s)
+	REGISTRY_EACH (n->registry, s)
 		if (s->state == SANDBOX_OPEN)
 			json_array_append_new(list, sandbox_json(n, s));
 	reply(n, cl->serial, 0, 0, "", list);
@@ -148,20 +149,22 @@ static json_t *profiles_json(const struct profiles *p)
 
 	for (uint16_t id = 1; id <= MARK_PROFILE_MAX; id++)
 		if (profiles_policy(p, id))
-			json_array_append_new(list, json_pack("{s:s, s:i, s:s}", "name", profiles_name(p, id),
-							      "id", id, "sha256",
-							      policy_sha256(profiles_policy(p, id))));
+			json_array_append_new(list,
+					      json_pack("{s:s, s:i, s:s}", "name",
+							profiles_name(p, id), "id", id, "sha256",
+							policy_sha256(profiles_policy(p, id))));
 	return list;
 }
 
 static int on_status(struct netd *n, struct client *cl, const struct ipc_in *in)
 {
 	json_t *all = json_pack("{s:s, s:i, s:i, s:I, s:b, s:b, s:b, s:I, s:I}", "policy",
-				n->profiles->sha256, "generation", (int)n->profiles->generation, "pid",
-				(int)getpid(), "since_ms", (json_int_t)n->started_ms, "ruleset",
-				ruleset_present(n->rules), "reloading", n->reloading, "audit",
-				audit_healthy(n->audit), "sandboxes", (json_int_t)registry_count(n->registry),
-				"names", (json_int_t)names_count(n->names));
+				n->profiles->sha256, "generation", (int)n->profiles->generation,
+				"pid", (int)getpid(), "since_ms", (json_int_t)n->started_ms,
+				"ruleset", ruleset_present(n->rules), "reloading", n->reloading,
+				"audit", audit_healthy(n->audit), "sandboxes",
+				(json_int_t)registry_count(n->registry), "names",
+				(json_int_t)names_count(n->names));
 
 	(void)in;
 	json_object_set_new(all, "profiles", profiles_json(n->profiles));
@@ -173,7 +176,8 @@ static int on_status(struct netd *n, struct client *cl, const struct ipc_in *in)
 
 static void added(struct netd *n, uint64_t who, int code, const char *why, struct sandbox *s)
 {
-	reply(n, who, code, code < 0 ? EXIT_REFUSED : 0, why, s ? json_pack("{s:i}", "id", s->id) : NULL);
+	reply(n, who, code, code < 0 ? EXIT_REFUSED : 0, why,
+	      s ? json_pack("{s:i}", "id", s->id) : NULL);
 }
 
 static void run_added(struct netd *n, uint64_t who, int code, const char *why, struct sandbox *s)
@@ -183,7 +187,7 @@ static void run_added(struct netd *n, uint64_t who, int code, const char *why, s
 	if (s && cl)
 		cl->run = s->id;
 	added(n, who, code, why, s);
-	if (s && !cl && s->owner == who) {		/* the caller did not wait */
+	if (s && !cl && s->owner == who) { /* the caller did not wait */
 		s->owner = 0;
 		sandbox_rm(n, s->name, 0, NULL);
 	}
@@ -198,7 +202,7 @@ static int on_add(struct netd *n, struct client *cl, const struct ipc_in *in)
 static int on_run(struct netd *n, struct client *cl, const struct ipc_in *in)
 {
 	if (cl->run)
-		return -EPROTO;				/* one per connection */
+		return -EPROTO; /* one per connection */
 	sandbox_add(n, msg_body(in, MSG_RUN), true, cl->serial, run_added);
 	return 0;
 }
@@ -219,7 +223,8 @@ static int on_rm(struct netd *n, struct client *cl, const struct ipc_in *in)
 	return 0;
 }
 
-static void reloaded(struct netd *n, uint64_t who, int code, const char *why, const char *diagnostics)
+static void reloaded(struct netd *n, uint64_t who, int code, const char *why,
+		     const char *diagnostics)
 {
 	unsigned status = !code ? 0 : code == -EINVAL ? EXIT_POLICY : EXIT_REFUSED;
 
@@ -239,8 +244,8 @@ static const struct {
 	enum msg_type type;
 	int (*fn)(struct netd *n, struct client *cl, const struct ipc_in *in);
 } handlers[] = {
-	{ MSG_LS, on_ls }, { MSG_STATUS, on_status }, { MSG_ADD, on_add },
-	{ MSG_RUN, on_run }, { MSG_RM, on_rm }, { MSG_RELOAD, on_reload },
+	{ MSG_LS, on_ls },   { MSG_STATUS, on_status }, { MSG_ADD, on_add },
+	{ MSG_RUN, on_run }, { MSG_RM, on_rm },		{ MSG_RELOAD, on_reload },
 };
 
 /* The handler may end the connection by replying, so the client is not touched after it. */
@@ -329,7 +334,8 @@ int control_new(struct netd *n, int taken, struct control **ret)
 	return 0;
 }
 
-/* At exit. Sandboxes of `cordon run` stay: their commands run on and register again with the next netd. */
+/* At exit. Sandboxes of `cordon run` stay: their commands run on and register again with the next
+ * netd. */
 void control_free(struct control *c)
 {
 	if (!c)

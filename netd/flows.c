@@ -1,10 +1,11 @@
 /*
  * flows.c - ending the flows of grants that were taken away
  *
- * Theory of operation: deleting a grant stops the sandbox's own packets, but the server's replies belong to
- * an established flow and would go on. A whole profile's flows could be closed by mark in one message, but
- * that would end flows that are still granted; so the conntrack table is read once, and each entry whose
- * original destination (the synthetic address) and profile are among the lost ones is deleted.
+ * Theory of operation: deleting a grant stops the sandbox's own packets, but the server's replies
+ * belong to an established flow and would go on. A whole profile's flows could be closed by mark in
+ * one message, but that would end flows that are still granted; so the conntrack table is read
+ * once, and each entry whose original destination (the synthetic address) and profile are among the
+ * lost ones is deleted.
  */
 #include "netd/flows.h"
 
@@ -56,8 +57,8 @@ static bool is_lost(const struct walk *w, const struct nf_conntrack *ct)
 	if (!profile)
 		return false;
 	for (size_t i = 0; i < w->n; i++)
-		if (w->keys[i].profile == profile && w->keys[i].proto == proto && w->keys[i].port == port &&
-		    addr_eq(&w->keys[i].to, &to))
+		if (w->keys[i].profile == profile && w->keys[i].proto == proto &&
+		    w->keys[i].port == port && addr_eq(&w->keys[i].to, &to))
 			return true;
 	return false;
 }
@@ -72,7 +73,8 @@ static int on_entry(enum nf_conntrack_msg_type type, struct nf_conntrack *ct, vo
 	if (!is_lost(w, ct))
 		return NFCT_CB_CONTINUE;
 	if (w->n_lost == w->cap) {
-		more = reallocarray(w->lost, w->cap ? w->cap * 2 : 64, sizeof(struct nf_conntrack *));
+		more = reallocarray(w->lost, w->cap ? w->cap * 2 : 64,
+				    sizeof(struct nf_conntrack *));
 		if (!more) {
 			w->error = -ENOMEM;
 			return NFCT_CB_STOP;

@@ -1,16 +1,16 @@
 /*
  * guard.c - what other software does to the ruleset and to sandbox links
  *
- * Theory of operation: `nft flush ruleset` (which Debian's nftables.service does on reload) takes our table
- * along. Forwarding is then held by the routing backstop, but the host's own ports are not, so every
- * sandbox link goes down first; then the static ruleset is loaded again, all elements are written from
- * memory, the queue rule is put back, and the links come up. One audit event tells of it.
- * Rules that were only changed (`nft flush table inet cordon` leaves the chains, which accept then) are
- * loaded again without touching the links: that is one transaction. Whether they were changed by somebody
- * else is told by a fingerprint that is taken whenever we changed them ourselves.
- * A notification is a hint: what is really there is looked at. What fails is tried again, links down
- * meanwhile, until it works.
- * Link events come in bursts, so the look at all links waits a moment.
+ * Theory of operation: `nft flush ruleset` (which Debian's nftables.service does on reload) takes
+ * our table along. Forwarding is then held by the routing backstop, but the host's own ports are
+ * not, so every sandbox link goes down first; then the static ruleset is loaded again, all elements
+ * are written from memory, the queue rule is put back, and the links come up. One audit event tells
+ * of it. Rules that were only changed (`nft flush table inet cordon` leaves the chains, which
+ * accept then) are loaded again without touching the links: that is one transaction. Whether they
+ * were changed by somebody else is told by a fingerprint that is taken whenever we changed them
+ * ourselves. A notification is a hint: what is really there is looked at. What fails is tried
+ * again, links down meanwhile, until it works. Link events come in bursts, so the look at all links
+ * waits a moment.
  */
 #include "netd/guard.h"
 
@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "netd/inspector.h"
 #include "netd/names.h"
+#include "netd/sandbox_links.h"
 #include "netd/sandboxes.h"
 #include "nft/firewall.h"
 
@@ -29,8 +30,8 @@ struct guard {
 	struct watch watch;
 	struct timer links;
 	struct timer again;
-	bool open;			/* the ruleset is gone, or not complete */
-	uint64_t print;			/* of the rules as they should be */
+	bool open;	/* the ruleset is gone, or not complete */
+	uint64_t print; /* of the rules as they should be */
 };
 
 static void audit_ruleset(struct netd *n, const char *what, uint64_t ms)
@@ -71,7 +72,7 @@ static int rebuild(struct netd *n)
 	if (r >= 0)
 		r = inspector_queue_rule(n);
 	if (r >= 0)
-		r = sandboxes_refill(n);	/* last: without identities nothing passes */
+		r = sandboxes_refill(n); /* last: without identities nothing passes */
 	return r;
 }
 
@@ -94,8 +95,10 @@ static void restore(struct guard *g)
 	g->open = false;
 	guard_settle(n);
 	sandboxes_links(n, true);
-	audit_ruleset(n, "the ruleset was removed by other software and is restored", loop_wall_ms() - from);
-	log_line(LOG_WARN, "event=ruleset_restored ms=%llu", (unsigned long long)(loop_wall_ms() - from));
+	audit_ruleset(n, "the ruleset was removed by other software and is restored",
+		      loop_wall_ms() - from);
+	log_line(LOG_WARN, "event=ruleset_restored ms=%llu",
+		 (unsigned long long)(loop_wall_ms() - from));
 }
 
 /* The table is there: are the rules ours? Elements are kept by loading. */
@@ -111,12 +114,13 @@ static void check_rules(struct guard *g)
 	if (r >= 0)
 		r = inspector_queue_rule(n);
 	if (r < 0) {
-		g->open = true;			/* the whole way, until it works */
+		g->open = true; /* the whole way, until it works */
 		loop_arm(n->loop, &g->again, 0);
 		return;
 	}
 	guard_settle(n);
-	audit_ruleset(n, "rules were changed by other software and are restored", loop_wall_ms() - from);
+	audit_ruleset(n, "rules were changed by other software and are restored",
+		      loop_wall_ms() - from);
 	log_line(LOG_WARN, "event=rules_restored");
 }
 

@@ -11,7 +11,8 @@
 int guard_new(struct netd *n, int fd /* takes */, struct guard **ret);
 void guard_free(struct guard *g);
 DEFINE_AUTO(guard, struct guard *, guard_free)
-/* The rules are as they should be now: we changed them ourselves. Nothing while there is no guard yet. */
+/* The rules are as they should be now: we changed them ourselves. Nothing while there is no guard
+ * yet. */
 void guard_settle(struct netd *n);
 
 #endif

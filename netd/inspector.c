@@ -1,12 +1,13 @@
 /*
  * inspector.c - cordon-inspect, netd's child
  *
- * Theory of operation: the inspector is started with one end of a socket pair on descriptor 3 and with
- * CAP_NET_ADMIN, which the kernel demands of whoever gives verdicts. It binds its queue, says HELLO on the
- * pair, gets every name, END, and only then the rule that queues packets to it is put in; before that, and
- * whenever it is dead, packets that want inspection are dropped by the rule behind (and by a queue that
- * nobody listens on). When it dies it is started again, after 50 ms doubling to 1 s.
- * What it decided comes back as VERDICT: it knows no sandbox by name, so the audit line is written here.
+ * Theory of operation: the inspector is started with one end of a socket pair on descriptor 3 and
+ * with CAP_NET_ADMIN, which the kernel demands of whoever gives verdicts. It binds its queue, says
+ * HELLO on the pair, gets every name, END, and only then the rule that queues packets to it is put
+ * in; before that, and whenever it is dead, packets that want inspection are dropped by the rule
+ * behind (and by a queue that nobody listens on). When it dies it is started again, after 50 ms
+ * doubling to 1 s. What it decided comes back as VERDICT: it knows no sandbox by name, so the audit
+ * line is written here.
  */
 #include "netd/inspector.h"
 
@@ -31,14 +32,14 @@ enum { BACKOFF_MIN_MS = 50, BACKOFF_MAX_MS = 1000, LIVED_MS = 10000, PAIR_FD = 3
 
 struct inspector {
 	struct netd *n;
-	struct watch watch;		/* its pidfd */
+	struct watch watch; /* its pidfd */
 	struct timer again;
-	pid_t pid;			/* 0: not running */
+	pid_t pid; /* 0: not running */
 	unsigned backoff_ms;
 	uint64_t started_ms;
 	unsigned starts;
 	bool serving;
-	bool rule_wanted;		/* from the first time it was ready */
+	bool rule_wanted; /* from the first time it was ready */
 	bool native;
 };
 
@@ -59,7 +60,8 @@ static void on_exit_event(struct loop *l, struct watch *w, uint32_t events)
 	if (waitpid(i->pid, &status, WNOHANG) == 0)
 		return;
 	log_line(LOG_ERR, "event=inspector_ended pid=%d status=%d signal=%d", (int)i->pid,
-		 WIFEXITED(status) ? WEXITSTATUS(status) : -1, WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+		 WIFEXITED(status) ? WEXITSTATUS(status) : -1,
+		 WIFSIGNALED(status) ? WTERMSIG(status) : 0);
 	loop_del(l, w);
 	close(w->fd);
 	w->fd = -1;
@@ -71,7 +73,8 @@ static void on_exit_event(struct loop *l, struct watch *w, uint32_t events)
 /* Debug and sanitizer settings of a test pass; nothing else of our environment. */
 static void environment(const char *ret[ENV_MAX], char buf[ENV_MAX][512])
 {
-	static const char *const names[] = { "CORDON_DEBUG", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS" };
+	static const char *const names[] = { "CORDON_DEBUG", "ASAN_OPTIONS", "UBSAN_OPTIONS",
+					     "LSAN_OPTIONS" };
 	size_t n = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
@@ -102,11 +105,16 @@ static int start_with(struct inspector *i, int theirs, int *ret_pidfd)
 {
 	char path[32], queue[8], pool4[ADDR_TEXT_MAX], pool6[ADDR_TEXT_MAX], buf[ENV_MAX][512];
 	const char *env[ENV_MAX];
-	const char *argv[] = { "cordon-inspect", "--pair-fd", "3", "--queue", queue, "--pool4", pool4,
-			       "--pool6", pool6, NULL };
+	const char *argv[] = { "cordon-inspect", "--pair-fd", "3",	 "--queue", queue,
+			       "--pool4",	 pool4,	      "--pool6", pool6,	    NULL };
 	const struct proc_fd fds[] = { { theirs, PAIR_FD } };
-	const struct proc_spec spec = { .path = path, .argv = argv, .envp = env, .fds = fds, .nfds = 1,
-					.die_with_parent = true, .ambient = CAP_BIT(CAP_NET_ADMIN) };
+	const struct proc_spec spec = { .path = path,
+					.argv = argv,
+					.envp = env,
+					.fds = fds,
+					.nfds = 1,
+					.die_with_parent = true,
+					.ambient = CAP_BIT(CAP_NET_ADMIN) };
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", i->n->inspect_program);
 	snprintf(queue, sizeof(queue), "%d", RULESET_QUEUE);
@@ -224,7 +232,8 @@ void inspector_ready(struct netd *n)
 	i->rule_wanted = true;
 	inspector_queue_rule(n);
 	guard_settle(n);
-	log_line(LOG_NOTE, "event=inspector_ready pid=%d queue=%s", (int)i->pid, i->native ? "native" : "xt");
+	log_line(LOG_NOTE, "event=inspector_ready pid=%d queue=%s", (int)i->pid,
+		 i->native ? "native" : "xt");
 }
 
 bool inspector_serving(const struct inspector *i)
@@ -234,8 +243,11 @@ bool inspector_serving(const struct inspector *i)
 
 json_t *inspector_json(const struct inspector *i)
 {
-	return json_pack("{s:i, s:b, s:i, s:s}", "pid", (int)i->pid, "serving", i->serving, "starts",
-			 (int)i->starts, "queue", !i->rule_wanted ? "none" : i->native ? "native" : "xt");
+	return json_pack("{s:i, s:b, s:i, s:s}", "pid", (int)i->pid, "serving", i->serving,
+			 "starts", (int)i->starts, "queue",
+			 !i->rule_wanted ? "none"
+			 : i->native	 ? "native"
+					 : "xt");
 }
 
 /* ---- verdicts ---- */
@@ -245,9 +257,11 @@ static void verdict_line(struct netd *n, const struct msg_verdict *m, const stru
 {
 	const struct policy *policy = profiles_policy(n->profiles, mark_profile(m->mark));
 	struct name_decision d = { .rule = "default" };
-	struct audit_head h = { .event = "flow", .sandbox = s ? s->name : "",
+	struct audit_head h = { .event = "flow",
+				.sandbox = s ? s->name : "",
 				.profile = profiles_name(n->profiles, mark_profile(m->mark)),
-				.decision = m->reason ? "deny" : "allow", .reason = reason_text(m->reason),
+				.decision = m->reason ? "deny" : "allow",
+				.reason = reason_text(m->reason),
 				.policy = policy ? policy_sha256(policy) : "" };
 	char saddr[ADDR_TEXT_MAX], daddr[ADDR_TEXT_MAX], real[ADDR_TEXT_MAX];
 

@@ -1,12 +1,13 @@
 /*
  * main.c - cordon-netd: owns the elements of the ruleset, the registry, the names and the policy
  *
- * Theory of operation: starts as root, reads configuration and policy (what does not compile ends it with
- * status 2 before anything is touched), opens what needs root (audit file, sockets, netlink), keeps
- * CAP_NET_ADMIN alone, reads back from the kernel what an earlier netd left there, brings it into line with
- * the policy, and only then hears anyone. It says that it is ready when the inspector is (or when that
- * takes too long: the rest is worth having, and what wants inspection is dropped meanwhile).
- * Ending changes nothing in the kernel: the ruleset is closed without us, and decided flows go on.
+ * Theory of operation: starts as root, reads configuration and policy (what does not compile ends
+ * it with status 2 before anything is touched), opens what needs root (audit file, sockets,
+ * netlink), keeps CAP_NET_ADMIN alone, reads back from the kernel what an earlier netd left there,
+ * brings it into line with the policy, and only then hears anyone. It says that it is ready when
+ * the inspector is (or when that takes too long: the rest is worth having, and what wants
+ * inspection is dropped meanwhile). Ending changes nothing in the kernel: the ruleset is closed
+ * without us, and decided flows go on.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -29,10 +30,17 @@
 #include "netd/pin.h"
 #include "netd/profiles.h"
 #include "netd/registry.h"
+#include "netd/sandbox_links.h"
 #include "netd/sandboxes.h"
 #include "nft/firewall.h"
 
-enum { TICK_MS = 1000, READY_POLL_MS = 10, READY_PATIENCE_MS = 3000, FILES_MAX = 16384, PATH_SIZE = 4096 };
+enum {
+	TICK_MS = 1000,
+	READY_POLL_MS = 10,
+	READY_PATIENCE_MS = 3000,
+	FILES_MAX = 16384,
+	PATH_SIZE = 4096
+};
 
 struct options {
 	const char *config;
@@ -45,7 +53,7 @@ struct daemon {
 	struct options o;
 	struct timer ready;
 	uint64_t ready_by;
-	int control_fd, parts_fd, watch_fd;	/* between opening and use; -1 */
+	int control_fd, parts_fd, watch_fd; /* between opening and use; -1 */
 };
 
 static int usage(FILE *to)
@@ -102,7 +110,9 @@ static int policy_read(struct netd *n)
 	n->profiles->generation = 1;
 	if (!n->pinned_sha256 || !strcmp(n->pinned_sha256, n->profiles->sha256))
 		return 0;
-	fprintf(stderr, "cordon-netd: the policy is %s, not %s as --policy-sha256 demands; see `cordon check`\n",
+	fprintf(stderr,
+		"cordon-netd: the policy is %s, not %s as --policy-sha256 demands; see `cordon "
+		"check`\n",
 		n->profiles->sha256, n->pinned_sha256);
 	return 2;
 }
@@ -150,7 +160,8 @@ static void raise_files(void)
 	setrlimit(RLIMIT_NOFILE, &rl);
 }
 
-/* Always loaded: an upgrade may bring other rules, and who knows what was changed meanwhile. Elements stay. */
+/* Always loaded: an upgrade may bring other rules, and who knows what was changed meanwhile.
+ * Elements stay. */
 static int open_ruleset(struct netd *n)
 {
 	char said[256] = "";
@@ -160,7 +171,9 @@ static int open_ruleset(struct netd *n)
 		return r;
 	r = firewall_load(n->config, said, sizeof(said));
 	if (r < 0)
-		fprintf(stderr, "cordon-netd: the ruleset cannot be loaded: %s; try `cordon firewall start`\n",
+		fprintf(stderr,
+			"cordon-netd: the ruleset cannot be loaded: %s; try `cordon firewall "
+			"start`\n",
 			*said ? said : strerror(-r));
 	return r;
 }
@@ -185,8 +198,10 @@ static int open_all(struct daemon *d)
 	d->control_fd = listen_at(n->config, "control.sock", 0600, (gid_t)-1);
 	d->parts_fd = listen_at(n->config, "parts/netd.sock", 0660, proc_group());
 	d->watch_fd = say("nftables events", ruleset_watch_open());
-	return d->control_fd < 0 ? d->control_fd : d->parts_fd < 0 ? d->parts_fd :
-	       d->watch_fd < 0 ? d->watch_fd : 0;
+	return d->control_fd < 0 ? d->control_fd
+	       : d->parts_fd < 0 ? d->parts_fd
+	       : d->watch_fd < 0 ? d->watch_fd
+				 : 0;
 }
 
 /* ---- with CAP_NET_ADMIN only ---- */
@@ -220,8 +235,9 @@ static void on_ready(struct loop *l, struct timer *t)
 		loop_arm(l, t, READY_POLL_MS);
 		return;
 	}
-	log_line(LOG_NOTE, "event=ready sandboxes=%zu names=%zu inspector=%d", registry_count(d->n.registry),
-		 names_count(d->n.names), inspector_serving(d->n.inspector));
+	log_line(LOG_NOTE, "event=ready sandboxes=%zu names=%zu inspector=%d",
+		 registry_count(d->n.registry), names_count(d->n.names),
+		 inspector_serving(d->n.inspector));
 	proc_ready(d->o.ready_fd);
 }
 
@@ -233,7 +249,8 @@ static int read_back(struct netd *n)
 	if (r >= 0)
 		r = say("reading names back", names_read_back(n->names, n->profiles));
 	if (r >= 0)
-		r = say("bringing grants into line", names_rebase(n->names, n->profiles, NULL, NULL));
+		r = say("bringing grants into line",
+			names_rebase(n->names, n->profiles, NULL, NULL));
 	return r;
 }
 
@@ -289,7 +306,8 @@ static int run(struct daemon *d)
 	if (r >= 0)
 		r = prepare(n);
 	if (r >= 0)
-		r = say("dropping rights", proc_drop(ROLE_NETD, CAP_BIT(CAP_NET_ADMIN) | PROC_HANDS_DOWN));
+		r = say("dropping rights",
+			proc_drop(ROLE_NETD, CAP_BIT(CAP_NET_ADMIN) | PROC_HANDS_DOWN));
 	if (r >= 0)
 		r = serve_all(d);
 	if (r >= 0)
@@ -328,20 +346,22 @@ static void done(struct daemon *d)
 
 int main(int argc, char **argv)
 {
-	static struct daemon d = { .n.inspect_program = -1, .control_fd = -1, .parts_fd = -1,
-				   .watch_fd = -1 };
+	static struct daemon d = {
+		.n.inspect_program = -1, .control_fd = -1, .parts_fd = -1, .watch_fd = -1
+	};
 	int status = options_read(argc, argv, &d.o);
 
 	if (status >= 0)
 		return status;
 	log_init("netd");
-	signal(SIGPIPE, SIG_IGN);		/* whoever waited for us to be ready may have gone */
+	signal(SIGPIPE, SIG_IGN); /* whoever waited for us to be ready may have gone */
 	d.n.config_file = d.o.config;
 	d.n.pinned_sha256 = d.o.policy_sha256;
 	d.n.started_ms = loop_wall_ms();
 	status = policy_read(&d.n);
 	if (!status && geteuid() != 0) {
-		fprintf(stderr, "cordon-netd: must be started as root; it keeps CAP_NET_ADMIN only\n");
+		fprintf(stderr,
+			"cordon-netd: must be started as root; it keeps CAP_NET_ADMIN only\n");
 		status = 1;
 	}
 	if (!status)

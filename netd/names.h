@@ -20,20 +20,20 @@ struct name_grant {
 	uint16_t profile;
 	uint8_t family, proto;
 	uint16_t port;
-	uint8_t action;			/* enum grant_action */
+	uint8_t action; /* enum grant_action */
 };
 
-struct pin;				/* netd/pin.h */
+struct pin; /* netd/pin.h */
 
 struct name {
-	uint32_t index;			/* synthetic addresses are pool + index */
-	bool known;			/* the parts have been told */
-	bool in_kernel;			/* its element of the names maps is there */
-	struct addr real[2];		/* v4, v6; family 0: none */
-	struct name_grant *grants;	/* sorted; what the kernel has */
+	uint32_t index;		   /* synthetic addresses are pool + index */
+	bool known;		   /* the parts have been told */
+	bool in_kernel;		   /* its element of the names maps is there */
+	struct addr real[2];	   /* v4, v6; family 0: none */
+	struct name_grant *grants; /* sorted; what the kernel has */
 	size_t n_grants;
-	struct pin *waiting;		/* pins that wait for `known` */
-	struct name *next;		/* in its bucket */
+	struct pin *waiting; /* pins that wait for `known` */
+	struct name *next;   /* in its bucket */
 	char text[];
 };
 
@@ -57,16 +57,16 @@ void name_message(const struct name *nm, struct msg_name *ret);
 struct name_ask {
 	struct name *nm;
 	uint16_t profile;
-	const struct addr *a[2];	/* v4, v6 */
+	const struct addr *a[2]; /* v4, v6 */
 	size_t n[2];
-	enum reason reason;		/* out; REASON_NONE: granted */
-	bool has[2];			/* out: which families the profile may be answered */
+	enum reason reason; /* out; REASON_NONE: granted */
+	bool has[2];	    /* out: which families the profile may be answered */
 };
 enum { NAMES_ASKS_MAX = 64 };
 /*
- * Choose real addresses, write translation and grants of all asks in one transaction and wait for the
- * kernel. Writes nothing when nothing changes. At most NAMES_ASKS_MAX, each of another name. When the
- * transaction fails, each ask is tried alone, so that one does not take the others along.
+ * Choose real addresses, write translation and grants of all asks in one transaction and wait for
+ * the kernel. Writes nothing when nothing changes. At most NAMES_ASKS_MAX, each of another name.
+ * When the transaction fails, each ask is tried alone, so that one does not take the others along.
  */
 void names_grant(struct names *t, const struct profiles *p, struct name_ask *asks, size_t n);
 
@@ -78,7 +78,8 @@ typedef void names_lost_fn(void *owner, const struct addr *synthetic, const stru
  */
 int names_rebase(struct names *t, const struct profiles *p, names_lost_fn *lost, void *owner);
 
-/* Read names, real addresses and grants from the kernel; elements that belong to nothing are deleted. */
+/* Read names, real addresses and grants from the kernel; elements that belong to nothing are
+ * deleted. */
 int names_read_back(struct names *t, const struct profiles *p);
 /* Write all of it again into empty maps. In chunks: a transaction has a bounded size. */
 int names_refill(struct names *t);

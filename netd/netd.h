@@ -1,8 +1,8 @@
 /*
  * netd.h - what the files of cordon-netd share
  *
- * One struct, made by main() and alive as long as the process; every file works on its own member and
- * reaches the others through their headers. One thread, so nothing here is locked.
+ * One struct, made by main() and alive as long as the process; every file works on its own member
+ * and reaches the others through their headers. One thread, so nothing here is locked.
  */
 #ifndef NETD_NETD_H
 #define NETD_NETD_H
@@ -31,7 +31,7 @@ struct netd {
 	struct ruleset *rules;
 	struct audit *audit;
 	struct registry *registry;
-	struct profiles *profiles;	/* in force; replaced whole by a reload */
+	struct profiles *profiles; /* in force; replaced whole by a reload */
 	struct names *names;
 	struct pins *pins;
 	struct parts *parts;
@@ -39,12 +39,12 @@ struct netd {
 	struct inspector *inspector;
 	struct guard *guard;
 	struct nflog *nflog;
-	int inspect_program;		/* cordon-inspect, see inspector_program(); -1 */
+	int inspect_program; /* cordon-inspect, see inspector_program(); -1 */
 	const char *config_file;
-	const char *pinned_sha256;	/* --policy-sha256: no other policy is accepted; or NULL */
-	uint64_t started_ms;		/* wall clock */
-	bool reloading;			/* parts that connect wait for its end */
-	struct timer tick;		/* audit counts, once a second */
+	const char *pinned_sha256; /* --policy-sha256: no other policy is accepted; or NULL */
+	uint64_t started_ms;	   /* wall clock */
+	bool reloading;		   /* parts that connect wait for its end */
+	struct timer tick;	   /* audit counts, once a second */
 };
 
 #endif

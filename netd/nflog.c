@@ -2,12 +2,12 @@
  * nflog.c - refused packets, as the ruleset logs them
  *
  * Theory of operation: the ruleset logs with a prefix that names the reason and with the mark that
- * identify set; the kernel adds the interfaces and the first 128 bytes of the packet. Here prefix, mark and
- * packet become one audit event. Who it was: the mark's sandbox; a packet whose source was not accepted
- * has mark 0, and then the interface tells whose link it came from (an address would be the liar's choice).
- * A spoofed source on a link that nobody registered is `interface_unregistered`.
- * Repeats are aggregated by audit_aggregate(); the kernel limits how many reach us.
- * Spec: linux/netfilter/nfnetlink_log.h.
+ * identify set; the kernel adds the interfaces and the first 128 bytes of the packet. Here prefix,
+ * mark and packet become one audit event. Who it was: the mark's sandbox; a packet whose source was
+ * not accepted has mark 0, and then the interface tells whose link it came from (an address would
+ * be the liar's choice). A spoofed source on a link that nobody registered is
+ * `interface_unregistered`. Repeats are aggregated by audit_aggregate(); the kernel limits how many
+ * reach us. Spec: linux/netfilter/nfnetlink_log.h.
  */
 #include "netd/nflog.h"
 
@@ -27,14 +27,19 @@
 #include "netd/registry.h"
 #include "policy/mark.h"
 
-enum { READS_PER_WAKE = 32, COPY_BYTES = 128, FLUSH_CENTISECONDS = 5, QUEUE_THRESHOLD = 1,
-       RECEIVE_BUFFER = 4 << 20 };
+enum {
+	READS_PER_WAKE = 32,
+	COPY_BYTES = 128,
+	FLUSH_CENTISECONDS = 5,
+	QUEUE_THRESHOLD = 1,
+	RECEIVE_BUFFER = 4 << 20
+};
 
 struct nflog {
 	struct netd *n;
 	struct mnl_socket *nl;
 	struct watch watch;
-	uint64_t lost;			/* times the kernel's buffer was full */
+	uint64_t lost; /* times the kernel's buffer was full */
 };
 
 struct refusal {
@@ -48,9 +53,12 @@ static void put_line(struct netd *n, const struct refusal *f)
 {
 	uint16_t profile = f->sandbox ? f->sandbox->profile : 0;
 	const struct policy *policy = profiles_policy(n->profiles, profile);
-	struct audit_head h = { .event = "flow", .sandbox = f->sandbox ? f->sandbox->name : "",
-				.profile = profiles_name(n->profiles, profile), .decision = "deny",
-				.reason = reason_text(f->reason), .rule = "default",
+	struct audit_head h = { .event = "flow",
+				.sandbox = f->sandbox ? f->sandbox->name : "",
+				.profile = profiles_name(n->profiles, profile),
+				.decision = "deny",
+				.reason = reason_text(f->reason),
+				.rule = "default",
 				.policy = policy ? policy_sha256(policy) : "" };
 	char saddr[ADDR_TEXT_MAX], daddr[ADDR_TEXT_MAX], number[8], key[512];
 	const char *proto = packet_proto(f->packet.proto, number);
@@ -87,7 +95,7 @@ static bool seen_of(struct nlattr *const attrs[NFULA_MAX + 1], struct seen *ret)
 		return false;
 	prefix = mnl_attr_get_str(attrs[NFULA_PREFIX]);
 	if (strncmp(prefix, RULESET_LOG_PREFIX, strlen(RULESET_LOG_PREFIX)))
-		return false;			/* another program's rule in our group */
+		return false; /* another program's rule in our group */
 	ret->reason = reason_of_text(prefix + strlen(RULESET_LOG_PREFIX));
 	if (attrs[NFULA_MARK])
 		ret->mark = ntohl(mnl_attr_get_u32(attrs[NFULA_MARK]));
@@ -111,7 +119,7 @@ static int on_message(const struct nlmsghdr *h, void *owner)
 
 	if (nflog_nlmsg_parse(h, attrs) != MNL_CB_OK || !seen_of(attrs, &seen))
 		return MNL_CB_OK;
-	packet_parse(seen.payload, &f.packet);		/* what cannot be read stays empty */
+	packet_parse(seen.payload, &f.packet); /* what cannot be read stays empty */
 	f.reason = seen.reason;
 	if (seen.in || seen.out)
 		if_indextoname(seen.in ? seen.in : seen.out, f.interface);
@@ -138,7 +146,8 @@ static void on_readable(struct loop *l, struct watch *w, uint32_t events)
 			struct audit_line line;
 
 			audit_begin(&line, &h);
-			audit_str(&line, "what", "refused packets; the kernel's counters are exact");
+			audit_str(&line, "what",
+				  "refused packets; the kernel's counters are exact");
 			audit_aggregate(g->n->audit, "lost packets", &line);
 			g->lost++;
 			continue;
@@ -167,7 +176,8 @@ static int configure(struct nflog *g, struct nlmsghdr *h)
 static int join(struct nflog *g)
 {
 	char buf[1024] __attribute__((aligned(8)));
-	struct nlmsghdr *h = nflog_nlmsg_put_header(buf, NFULNL_MSG_CONFIG, AF_UNSPEC, RULESET_NFLOG_GROUP);
+	struct nlmsghdr *h =
+		nflog_nlmsg_put_header(buf, NFULNL_MSG_CONFIG, AF_UNSPEC, RULESET_NFLOG_GROUP);
 	int r;
 
 	if (nflog_attr_put_cfg_cmd(h, NFULNL_CFG_CMD_BIND) < 0)
@@ -178,8 +188,8 @@ static int join(struct nflog *g)
 	h = nflog_nlmsg_put_header(buf, NFULNL_MSG_CONFIG, AF_UNSPEC, RULESET_NFLOG_GROUP);
 	if (nflog_attr_put_cfg_mode(h, NFULNL_COPY_PACKET, COPY_BYTES) < 0)
 		return -EINVAL;
-	/* Each at once: one that the kernel kept back would come after its sandbox is gone, and name nobody.
-	 * The rules limit the rate per sandbox. */
+	/* Each at once: one that the kernel kept back would come after its sandbox is gone, and
+	 * name nobody. The rules limit the rate per sandbox. */
 	mnl_attr_put_u32(h, NFULA_CFG_TIMEOUT, htonl(FLUSH_CENTISECONDS));
 	mnl_attr_put_u32(h, NFULA_CFG_QTHRESH, htonl(QUEUE_THRESHOLD));
 	return configure(g, h);
@@ -201,7 +211,9 @@ int nflog_new(struct netd *n, struct nflog **ret)
 	r = join(g);
 	if (r < 0)
 		return r;
-	g->watch = (struct watch){ .fd = mnl_socket_get_fd(g->nl), .events = EPOLLIN, .fn = on_readable };
+	g->watch = (struct watch){ .fd = mnl_socket_get_fd(g->nl),
+				   .events = EPOLLIN,
+				   .fn = on_readable };
 	r = loop_add(n->loop, &g->watch);
 	if (r < 0)
 		return r;

@@ -7,7 +7,8 @@
 #include "base/mem.h"
 #include "netd/netd.h"
 
-/* Join the ruleset's log group and write what comes to the audit. 0 or -errno. Before the drop or after. */
+/* Join the ruleset's log group and write what comes to the audit. 0 or -errno. Before the drop or
+ * after. */
 int nflog_new(struct netd *n, struct nflog **ret);
 void nflog_free(struct nflog *g);
 DEFINE_AUTO(nflog, struct nflog *, nflog_free)

@@ -1,20 +1,28 @@
 /*
  * packet.c - what a refused packet was
  *
- * Theory of operation: input is the start of a packet that the ruleset refused, so it is the worst a
- * sandbox can send: cut, with lying lengths, in any protocol. Only what is needed to name it in the audit
- * log is read. IPv6 extension headers are followed up to PACKET_EXTENSIONS_MAX of them.
- * Invariants: allocates nothing, keeps no state. A packet that is no first fragment has no ports: what
- * stands in their place is the sender's choice.
- * Spec: RFC 791 s3.1, RFC 8200 s4. Fuzzed by tests/fuzz/fuzz_packet.c.
+ * Theory of operation: input is the start of a packet that the ruleset refused, so it is the worst
+ * a sandbox can send: cut, with lying lengths, in any protocol. Only what is needed to name it in
+ * the audit log is read. IPv6 extension headers are followed up to PACKET_EXTENSIONS_MAX of them.
+ * Invariants: allocates nothing, keeps no state. A packet that is no first fragment has no ports:
+ * what stands in their place is the sender's choice. Spec: RFC 791 s3.1, RFC 8200 s4. Fuzzed by
+ * tests/fuzz/fuzz_packet.c.
  */
 #include "netd/packet.h"
 
 #include <netinet/in.h>
 #include <stdio.h>
 
-enum { PACKET_EXTENSIONS_MAX = 8, FRAGMENT_OFFSET = 0x1fff, PROTO_SCTP = 132, PROTO_DCCP = 33,
-       PROTO_UDPLITE = 136, PROTO_HIP = 139, PROTO_SHIM6 = 140, PROTO_MOBILITY = 135 };
+enum {
+	PACKET_EXTENSIONS_MAX = 8,
+	FRAGMENT_OFFSET = 0x1fff,
+	PROTO_SCTP = 132,
+	PROTO_DCCP = 33,
+	PROTO_UDPLITE = 136,
+	PROTO_HIP = 139,
+	PROTO_SHIM6 = 140,
+	PROTO_MOBILITY = 135
+};
 
 static enum parse parse_ports(struct rd in, struct packet *p)
 {

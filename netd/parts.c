@@ -1,18 +1,18 @@
 /*
  * parts.c - the other daemons
  *
- * Theory of operation: each connection is one struct part: it must say HELLO first, with a role whose uid
- * the kernel confirms (SO_PEERCRED), the same protocol and the same build; then it gets a snapshot of
- * everything and END, and from there on every change, in order. Datagrams wait in a queue per part while its
- * socket is full, so nothing here blocks. What must be acknowledged is remembered per part as an ack; a
- * publication ends when its last ack is gone: answered, or its part cut off after PARTS_TIMEOUT_MS.
+ * Theory of operation: each connection is one struct part: it must say HELLO first, with a role
+ * whose uid the kernel confirms (SO_PEERCRED), the same protocol and the same build; then it gets a
+ * snapshot of everything and END, and from there on every change, in order. Datagrams wait in a
+ * queue per part while its socket is full, so nothing here blocks. Who must acknowledge what is
+ * netd/publish.c's.
  *
- * Invariants: a part is never told something out of order; a part that misbehaves (unknown type, wrong
- * length, a failure to apply) is cut off, audited, and starts anew from a snapshot, so that no part acts
- * on a picture that differs from the one netd has. A part that was cut off is freed by a timer of its own
- * turn: whoever walks the list finds it dead, not gone.
+ * Invariants: a part is never told something out of order; a part that misbehaves (unknown type,
+ * wrong length, a failure to apply) is cut off, audited, and starts anew from a snapshot, so that
+ * no part acts on a picture that differs from the one netd has. A part that was cut off is freed by
+ * a timer of its own turn: whoever walks the list finds it dead, not gone.
  */
-#include "netd/parts.h"
+#include "netd/part.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,59 +26,19 @@
 #include "netd/profiles.h"
 #include "netd/registry.h"
 
-enum part_state { PART_HELLO = 0, PART_WAITING, PART_SERVING, PART_DEAD };
 static const char *const state_names[] = { "hello", "waiting", "serving", "dead" };
 enum { READS_PER_WAKE = 64, HELLO_MS = 5000 };
-
-struct ack {
-	struct ack *next;
-	uint32_t sequence;
-	struct publish *publish;
-};
 
 struct out {
 	struct out *next;
 	uint16_t type;
 	uint32_t sequence;
-	struct policy *policy;		/* its text as a descriptor, made when sent; or NULL */
+	struct policy *policy; /* its text as a descriptor, made when sent; or NULL */
 	size_t n;
 	uint8_t body[];
 };
 
-struct part {
-	struct watch watch;
-	struct timer hello;
-	struct parts *ps;
-	struct part *next;
-	enum part_state state;
-	enum proc_role role;		/* of HELLO; on a pair known before */
-	uint64_t serial;
-	uid_t uid;
-	pid_t pid;
-	bool pair;
-	struct out *head, **tail;
-	size_t queued;
-	struct ack *acks;
-};
-
-struct parts {
-	struct netd *n;
-	struct watch listener;
-	struct timer reaper;
-	struct part *list;
-	uint64_t serial;
-	uint32_t sequence;
-};
-
 /* ---- the end of a part ---- */
-
-static void publish_settle(struct publish *p)
-{
-	if (p->owed || !p->ended)
-		return;
-	loop_disarm(p->n->loop, &p->timer);
-	p->fn(p->n, p);
-}
 
 static void out_free(struct out *o)
 {
@@ -96,20 +56,19 @@ static void part_audit(const struct part *p, const char *what)
 	audit_str(&l, "what", what);
 	audit_u64(&l, "pid", (uint64_t)p->pid);
 	audit_put(p->ps->n->audit, &l);
-	log_line(LOG_NOTE, "event=part role=%s pid=%d what=\"%s\"", proc_role_name(p->role), (int)p->pid, what);
+	log_line(LOG_NOTE, "event=part role=%s pid=%d what=\"%s\"", proc_role_name(p->role),
+		 (int)p->pid, what);
 }
 
 /*
- * Publications that waited for it go on without it. Their continuations run from here and may publish
- * again; this part is dead by then and is skipped.
+ * Publications that waited for it go on without it. Their continuations run from here and may
+ * publish again; this part is dead by then and is skipped.
  */
-static void part_cut(struct part *p, const char *why)
+void part_cut(struct part *p, const char *why)
 {
 	struct parts *ps = p->ps;
-	enum part_state was = p->state;
-	struct ack *a;
 
-	if (was == PART_DEAD)
+	if (p->state == PART_DEAD)
 		return;
 	p->state = PART_DEAD;
 	loop_del(ps->n->loop, &p->watch);
@@ -120,14 +79,7 @@ static void part_cut(struct part *p, const char *why)
 	loop_arm(ps->n->loop, &ps->reaper, 0);
 	if (p->role == ROLE_INSPECT && p->pair)
 		inspector_lost(ps->n);
-	while ((a = p->acks)) {
-		struct publish *pub = a->publish;
-
-		p->acks = a->next;
-		free(a);
-		pub->owed--;
-		publish_settle(pub);
-	}
+	publish_forget(p);
 }
 
 static void part_free(struct part *p)
@@ -181,7 +133,7 @@ static int out_send(struct part *p, const struct out *o)
 	return msg_send_fd(p->watch.fd, o->type, o->sequence, o->n ? o->body : NULL, fd);
 }
 
-static void part_flush(struct part *p)
+void part_flush(struct part *p)
 {
 	int r = 0;
 
@@ -205,8 +157,8 @@ static void part_flush(struct part *p)
 		loop_mod(p->ps->n->loop, &p->watch, EPOLLIN | (p->head ? EPOLLOUT : 0));
 }
 
-static void part_queue(struct part *p, enum msg_type t, uint32_t sequence, const void *body,
-		       const struct policy *policy)
+void part_queue(struct part *p, enum msg_type t, uint32_t sequence, const void *body,
+		const struct policy *policy)
 {
 	size_t n = (size_t)msg_size(t);
 	struct out *o;
@@ -238,7 +190,8 @@ static struct part *part_of_serial(const struct parts *ps, uint64_t serial)
 	return p;
 }
 
-void parts_answer(struct parts *ps, uint64_t serial, enum msg_type t, uint32_t sequence, const void *body)
+void parts_answer(struct parts *ps, uint64_t serial, enum msg_type t, uint32_t sequence,
+		  const void *body)
 {
 	struct part *p = part_of_serial(ps, serial);
 
@@ -265,7 +218,7 @@ static void snapshot_profiles(struct part *p, const struct profiles *ps)
 
 static void snapshot_sandboxes(struct part *p, const struct registry *r)
 {
-	REGISTRY_EACH(r, s) {
+	REGISTRY_EACH (r, s) {
 		struct msg_sandbox m;
 
 		if (s->state == SANDBOX_CLOSING)
@@ -346,7 +299,8 @@ static int on_hello(struct part *p, const struct ipc_in *in)
 	const char *why = m ? hello_refuse(p, m) : "no hello";
 
 	if (m && why)
-		log_line(LOG_WARN, "event=hello_refused pid=%d uid=%u protocol=%u want=%u build_ours=%s",
+		log_line(LOG_WARN,
+			 "event=hello_refused pid=%d uid=%u protocol=%u want=%u build_ours=%s",
 			 (int)p->pid, (unsigned)p->uid, m->protocol, MSG_PROTOCOL, CORDON_VERSION);
 	if (why) {
 		part_cut(p, why);
@@ -361,27 +315,6 @@ static int on_hello(struct part *p, const struct ipc_in *in)
 	return 0;
 }
 
-/* An answer to something that is no longer awaited, or was not asked for (snapshots), is let be. */
-static int acknowledge(struct part *p, uint32_t sequence, int32_t result)
-{
-	struct ack **at = &p->acks, *a;
-	struct publish *pub;
-
-	while (*at && (*at)->sequence != sequence)
-		at = &(*at)->next;
-	a = *at;
-	if (!a)
-		return 0;
-	*at = a->next;
-	pub = a->publish;
-	free(a);
-	if (result && !pub->result)
-		pub->result = result;
-	pub->owed--;
-	publish_settle(pub);
-	return 0;
-}
-
 static int on_done(struct part *p, const struct ipc_in *in)
 {
 	const struct msg_done *m = msg_body(in, MSG_DONE);
@@ -389,16 +322,20 @@ static int on_done(struct part *p, const struct ipc_in *in)
 	if (!m)
 		return -EPROTO;
 	if (m->result)
-		log_line(LOG_ERR, "event=part_failed role=%s result=%d", proc_role_name(p->role), m->result);
-	acknowledge(p, in->head.sequence, m->result);
-	return m->result ? -EPROTO : 0;		/* its picture is no longer ours */
+		log_line(LOG_ERR, "event=part_failed role=%s result=%d", proc_role_name(p->role),
+			 m->result);
+	publish_acknowledge(p, in->head.sequence, m->result);
+	return m->result ? -EPROTO : 0; /* its picture is no longer ours */
 }
 
 static int on_ready(struct part *p, const struct ipc_in *in)
 {
 	const struct msg_reload *m = msg_body(in, MSG_READY);
 
-	return m ? acknowledge(p, in->head.sequence, m->result) : -EPROTO;
+	if (!m)
+		return -EPROTO;
+	publish_acknowledge(p, in->head.sequence, m->result);
+	return 0;
 }
 
 static int on_pin(struct part *p, const struct ipc_in *in)
@@ -458,7 +395,8 @@ static void part_read(struct part *p, uint32_t events)
 		part_flush(p);
 }
 
-/* What was asked in this turn is granted in one transaction; the part may be cut off by its answer. */
+/* What was asked in this turn is granted in one transaction; the part may be cut off by its answer.
+ */
 static void part_on_event(struct loop *l, struct watch *w, uint32_t events)
 {
 	struct part *p = container_of(w, struct part, watch);
@@ -607,89 +545,10 @@ json_t *parts_json(const struct parts *ps)
 
 	for (const struct part *p = ps->list; p; p = p->next)
 		if (p->state != PART_DEAD)
-			json_array_append_new(list, json_pack("{s:s, s:i, s:s, s:i}", "role",
-							      proc_role_name(p->role), "pid", (int)p->pid,
-							      "state", state_names[p->state], "queued",
-							      (int)p->queued));
+			json_array_append_new(list,
+					      json_pack("{s:s, s:i, s:s, s:i}", "role",
+							proc_role_name(p->role), "pid", (int)p->pid,
+							"state", state_names[p->state], "queued",
+							(int)p->queued));
 	return list;
-}
-
-/* ---- publications ---- */
-
-/* Everyone who still owes this publication an answer. */
-static void publish_on_timeout(struct loop *l, struct timer *t)
-{
-	struct publish *pub = container_of(t, struct publish, timer);
-	struct parts *ps = pub->n->parts;
-	unsigned owed = pub->owed;
-
-	(void)l;
-	pub->late = true;
-	/* The last cut ends the publication and may free it: count down on a copy. */
-	for (struct part *p = ps->list; p && owed; p = p->next) {
-		unsigned mine = 0;
-
-		for (struct ack *a = p->acks; a; a = a->next)
-			mine += a->publish == pub;
-		if (!mine)
-			continue;
-		owed -= mine;
-		part_cut(p, "did not answer in time");
-	}
-}
-
-void publish_begin(struct netd *n, struct publish *p, publish_fn *fn)
-{
-	*p = (struct publish){ .n = n, .fn = fn, .timer = { .fn = publish_on_timeout } };
-}
-
-static bool addressed(const struct part *p, unsigned roles)
-{
-	return p->state == PART_SERVING && BIT_ROLE(p->role) & roles;
-}
-
-void publish_send(struct publish *pub, unsigned roles, enum msg_type t, const void *body,
-		  const struct policy *policy)
-{
-	struct parts *ps = pub->n->parts;
-	uint32_t sequence = ++ps->sequence ? ps->sequence : ++ps->sequence;	/* 0: nothing owed */
-
-	for (struct part *p = ps->list; p; p = p->next) {
-		struct ack *a, **at;
-
-		if (!addressed(p, roles))
-			continue;
-		a = calloc(1, sizeof(*a));
-		if (!a) {
-			part_cut(p, "out of memory");
-			continue;
-		}
-		*a = (struct ack){ NULL, sequence, pub };
-		for (at = &p->acks; *at; at = &(*at)->next)
-			;
-		*at = a;
-		pub->owed++;
-		part_queue(p, t, sequence, body, policy);
-		part_flush(p);
-	}
-}
-
-void publish_tell(struct netd *n, unsigned roles, enum msg_type t, const void *body,
-		  const struct policy *policy)
-{
-	for (struct part *p = n->parts->list; p; p = p->next) {
-		if (!addressed(p, roles))
-			continue;
-		part_queue(p, t, 0, body, policy);
-		part_flush(p);
-	}
-}
-
-void publish_end(struct publish *p)
-{
-	p->ended = true;
-	if (p->owed && loop_arm(p->n->loop, &p->timer, PARTS_TIMEOUT_MS) < 0)
-		publish_on_timeout(p->n->loop, &p->timer);
-	else
-		publish_settle(p);
 }

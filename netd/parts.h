@@ -1,5 +1,6 @@
 /*
- * parts.h - the other daemons: who is connected, what they have been told, what they have acknowledged
+ * parts.h - the other daemons: who is connected, what they have been told, what they have
+ * acknowledged
  */
 #ifndef NETD_PARTS_H
 #define NETD_PARTS_H
@@ -15,18 +16,18 @@
 #include "policy/policy.h"
 
 enum {
-	PARTS_MAX = 64,			/* connections at once */
-	PARTS_TIMEOUT_MS = 2000,	/* for an acknowledgement; then the part is cut off */
-	PARTS_QUEUE_MAX = 1 << 20	/* datagrams that wait for one part */
+	PARTS_MAX = 64,		  /* connections at once */
+	PARTS_TIMEOUT_MS = 2000,  /* for an acknowledgement; then the part is cut off */
+	PARTS_QUEUE_MAX = 1 << 20 /* datagrams that wait for one part */
 };
 
 /* Sets of roles. */
-#define TO_DNS BIT_ROLE(ROLE_DNS)
+#define TO_DNS	    BIT_ROLE(ROLE_DNS)
 #define TO_GITPROXY BIT_ROLE(ROLE_GITPROXY)
-#define TO_KEEPER BIT_ROLE(ROLE_KEEPER)
-#define TO_INSPECT BIT_ROLE(ROLE_INSPECT)
-#define TO_VIEWS (TO_DNS | TO_GITPROXY | TO_KEEPER)	/* those that hold sandboxes and profiles */
-#define TO_NAMES (TO_INSPECT | TO_GITPROXY)		/* those that hold names */
+#define TO_KEEPER   BIT_ROLE(ROLE_KEEPER)
+#define TO_INSPECT  BIT_ROLE(ROLE_INSPECT)
+#define TO_VIEWS    (TO_DNS | TO_GITPROXY | TO_KEEPER) /* those that hold sandboxes and profiles */
+#define TO_NAMES    (TO_INSPECT | TO_GITPROXY)	       /* those that hold names */
 #define BIT_ROLE(r) (1u << (r))
 
 /* Take RUN/parts/netd.sock (open and listening). Owns the descriptor, also on failure. */
@@ -43,12 +44,14 @@ void parts_admit_waiting(struct parts *ps);
 json_t *parts_json(const struct parts *ps);
 
 /* Answer to one part, which may be gone by now: found by its serial number. */
-void parts_answer(struct parts *ps, uint64_t serial, enum msg_type t, uint32_t sequence, const void *body);
+void parts_answer(struct parts *ps, uint64_t serial, enum msg_type t, uint32_t sequence,
+		  const void *body);
 
 /*
  * A publication: messages to all parts of some roles, and what to do once every one of them has
- * acknowledged, was cut off, or died. Embedded in its owner, who may free it in `fn` (called exactly
- * once, from publish_end() when nothing is owed). A part that is not connected gets a snapshot later.
+ * acknowledged, was cut off, or died. Embedded in its owner, who may free it in `fn` (called
+ * exactly once, from publish_end() when nothing is owed). A part that is not connected gets a
+ * snapshot later.
  */
 struct publish;
 typedef void publish_fn(struct netd *n, struct publish *p);
@@ -57,8 +60,8 @@ struct publish {
 	publish_fn *fn;
 	unsigned owed;
 	bool ended;
-	bool late;			/* a part was cut off for not answering */
-	int32_t result;			/* the first refusal of a part, or 0 */
+	bool late;	/* a part was cut off for not answering */
+	int32_t result; /* the first refusal of a part, or 0 */
 	struct timer timer;
 };
 void publish_begin(struct netd *n, struct publish *p, publish_fn *fn);

@@ -1,16 +1,17 @@
 /*
  * pin.c - PIN: a name is granted to a profile before its answer goes out
  *
- * Theory of operation: the resolver sends the name and the real addresses it found, and holds its answer
- * back. Here the decision is made again with the policy in force (the resolver is not trusted to grant),
- * the inspector and the proxy are told of a new name and must acknowledge it, then translation and
- * grants are written and the kernel must acknowledge them; only then PINNED goes back. Everyone who asks
- * for a name while it is being told waits for the same acknowledgement: the second of two queries must
- * not be answered before the first one's pin has landed. Pins that are due in the same turn of the loop
- * share one transaction: a transaction costs the same for one name as for many.
+ * Theory of operation: the resolver sends the name and the real addresses it found, and holds its
+ * answer back. Here the decision is made again with the policy in force (the resolver is not
+ * trusted to grant), the inspector and the proxy are told of a new name and must acknowledge it,
+ * then translation and grants are written and the kernel must acknowledge them; only then PINNED
+ * goes back. Everyone who asks for a name while it is being told waits for the same
+ * acknowledgement: the second of two queries must not be answered before the first one's pin has
+ * landed. Pins that are due in the same turn of the loop share one transaction: a transaction costs
+ * the same for one name as for many.
  *
- * Invariants: the decision is taken when the kernel is written, not when the message came: a reload in
- * between counts. An error is a refusal.
+ * Invariants: the decision is taken when the kernel is written, not when the message came: a reload
+ * in between counts. An error is a refusal.
  */
 #include "netd/pin.h"
 
@@ -25,14 +26,14 @@
 #include "policy/policy.h"
 
 struct pin {
-	struct pin *next;		/* waits for the same name, or its turn */
+	struct pin *next; /* waits for the same name, or its turn */
 	uint32_t index;
 	uint64_t part;
 	uint32_t sequence;
 	struct msg_pin m;
 };
 
-struct telling {			/* of a new name */
+struct telling { /* of a new name */
 	struct publish publish;
 	uint32_t index;
 };
@@ -40,7 +41,7 @@ struct telling {			/* of a new name */
 struct pins {
 	struct netd *n;
 	struct timer turn;
-	struct pin *head, **tail;	/* due: the parts know their names */
+	struct pin *head, **tail; /* due: the parts know their names */
 };
 
 static void answer(struct netd *n, uint64_t part, uint32_t sequence, const struct msg_pinned *m)
@@ -88,7 +89,8 @@ static enum reason budget(struct netd *n, struct sandbox *s, const struct name *
 	if (!d->wildcard)
 		return REASON_NONE;
 	return sandbox_uses_wild(s, nm->index, policy_limits(policy)->names, loop_now(n->loop))
-		       ? REASON_NONE : REASON_WILDCARD_BUDGET_EXCEEDED;
+		       ? REASON_NONE
+		       : REASON_WILDCARD_BUDGET_EXCEEDED;
 }
 
 /* All that may have changed since it was asked. */
@@ -144,8 +146,10 @@ static size_t take_due(struct pins *ps, struct pin **pins, struct name_ask *asks
 			continue;
 		}
 		pins[n] = p;
-		asks[n++] = (struct name_ask){ .nm = nm, .profile = p->m.profile,
-					       .a = { p->m.a4, p->m.a6 }, .n = { p->m.n4, p->m.n6 } };
+		asks[n++] = (struct name_ask){ .nm = nm,
+					       .profile = p->m.profile,
+					       .a = { p->m.a4, p->m.a6 },
+					       .n = { p->m.n4, p->m.n6 } };
 	}
 	return n;
 }
@@ -181,7 +185,7 @@ static void on_turn(struct loop *l, struct timer *t)
 	pins_turn(container_of(t, struct pins, turn)->n);
 }
 
-static void pin_due(struct netd *n, struct pin *p)		/* takes p */
+static void pin_due(struct netd *n, struct pin *p) /* takes p */
 {
 	struct pins *ps = n->pins;
 
@@ -304,14 +308,16 @@ int pin_start(struct netd *n, uint64_t part, uint32_t sequence, const struct msg
 		return -EPROTO;
 	why = asker(n, m, &s);
 	if (!why)
-		why = decide(n, m, &d);		/* before the name takes an index */
+		why = decide(n, m, &d); /* before the name takes an index */
 	if (!why)
 		why = name_for(n, m->name, s, &d, &nm);
 	p = why ? NULL : calloc(1, sizeof(*p));
 	if (!why && !p)
 		why = REASON_INTERNAL_ERROR;
 	if (!why) {
-		*p = (struct pin){ .index = nm->index, .part = part, .sequence = sequence, .m = *m };
+		*p = (struct pin){
+			.index = nm->index, .part = part, .sequence = sequence, .m = *m
+		};
 		if (nm->known)
 			pin_due(n, p);
 		else

@@ -15,11 +15,12 @@ void pins_free(struct pins *ps);
 DEFINE_AUTO(pins, struct pins *, pins_free)
 
 /*
- * Answered at once or later, always exactly once (unless the part is gone). 0, or -EPROTO for a message
- * that no resolver of this build sends.
+ * Answered at once or later, always exactly once (unless the part is gone). 0, or -EPROTO for a
+ * message that no resolver of this build sends.
  */
 int pin_start(struct netd *n, uint64_t part, uint32_t sequence, const struct msg_pin *m);
-/* Grant what is due, after a part has been read; what comes due otherwise is granted a moment later. */
+/* Grant what is due, after a part has been read; what comes due otherwise is granted a moment
+ * later. */
 void pins_turn(struct netd *n);
 
 #endif

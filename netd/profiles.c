@@ -1,10 +1,11 @@
 /*
  * profiles.c - the compiled profiles and their ids
  *
- * Theory of operation: an id is what packets carry, so it may never mean two profiles while a packet,
- * a grant or a flow still bears it. A loaded generation waits in `unassigned` until the ids that others
- * still know are reserved (those of the running generation, or at start those of the kernel's identity
- * map); only then the rest gets free ids. A profile that is gone keeps its id reserved.
+ * Theory of operation: an id is what packets carry, so it may never mean two profiles while a
+ * packet, a grant or a flow still bears it. A loaded generation waits in `unassigned` until the ids
+ * that others still know are reserved (those of the running generation, or at start those of the
+ * kernel's identity map); only then the rest gets free ids. A profile that is gone keeps its id
+ * reserved.
  */
 #include "netd/profiles.h"
 
@@ -13,7 +14,7 @@
 #include <string.h>
 
 struct loaded {
-	struct profiles p;		/* first, so that a struct profiles * is one of these */
+	struct profiles p; /* first, so that a struct profiles * is one of these */
 	struct profile_set set;
 };
 
@@ -57,7 +58,7 @@ int profiles_reserve(struct profiles *p, uint16_t id, const char *name)
 		return strcmp(p->name[id], name) ? -EEXIST : 0;
 	for (size_t i = 1; i < ARRAY_SIZE(p->name); i++)
 		if (p->name[i] && !strcmp(p->name[i], name))
-			return -EEXIST;			/* one name with two ids */
+			return -EEXIST; /* one name with two ids */
 	p->name[id] = strdup(name);
 	return p->name[id] ? 0 : -ENOMEM;
 }

@@ -1,13 +1,13 @@
 /*
  * registry.c - the table of sandboxes
  *
- * Theory of operation: the kernel knows a packet's sandbox by interface, MAC and source address, so none
- * of these may belong to two. The table is an array by id; look-ups by other keys walk it (they happen
- * when something is added or refused, never per packet). Ids are handed out round robin from a random
- * start and rest ten minutes after their last use, so that an answer, a log line or a late conntrack entry
- * of the old owner is not taken for one of the new.
- * Invariants: id 0 is never used (mark 0 is "nobody"); what registry_check() passed inserts, unless the
- * ids are used up.
+ * Theory of operation: the kernel knows a packet's sandbox by interface, MAC and source address, so
+ * none of these may belong to two. The table is an array by id; look-ups by other keys walk it
+ * (they happen when something is added or refused, never per packet). Ids are handed out round
+ * robin from a random start and rest ten minutes after their last use, so that an answer, a log
+ * line or a late conntrack entry of the old owner is not taken for one of the new. Invariants: id 0
+ * is never used (mark 0 is "nobody"); what registry_check() passed inserts, unless the ids are used
+ * up.
  */
 #include "netd/registry.h"
 
@@ -23,9 +23,9 @@
 
 struct registry {
 	struct sandbox *by_id[MARK_SANDBOX_MAX + 1];
-	uint64_t free_at[MARK_SANDBOX_MAX + 1];	/* resting until then */
+	uint64_t free_at[MARK_SANDBOX_MAX + 1]; /* resting until then */
 	size_t count;
-	uint32_t cursor;			/* the id given out last */
+	uint32_t cursor; /* the id given out last */
 };
 
 int registry_new(struct registry **ret)
@@ -72,7 +72,7 @@ struct sandbox *registry_after(const struct registry *r, uint32_t id)
 
 struct sandbox *registry_by_name(const struct registry *r, const char *name)
 {
-	REGISTRY_EACH(r, s)
+	REGISTRY_EACH (r, s)
 		if (!strcmp(s->name, name))
 			return s;
 	return NULL;
@@ -80,7 +80,7 @@ struct sandbox *registry_by_name(const struct registry *r, const char *name)
 
 struct sandbox *registry_by_interface(const struct registry *r, const char *interface)
 {
-	REGISTRY_EACH(r, s)
+	REGISTRY_EACH (r, s)
 		if (!strcmp(s->interface, interface))
 			return s;
 	return NULL;
@@ -90,7 +90,7 @@ struct sandbox *registry_by_addr(const struct registry *r, const struct addr *a)
 {
 	if (!a->family)
 		return NULL;
-	REGISTRY_EACH(r, s)
+	REGISTRY_EACH (r, s)
 		if (addr_eq(&s->addr[0], a) || addr_eq(&s->addr[1], a))
 			return s;
 	return NULL;
@@ -98,7 +98,7 @@ struct sandbox *registry_by_addr(const struct registry *r, const struct addr *a)
 
 struct sandbox *registry_by_profile(const struct registry *r, uint16_t profile)
 {
-	REGISTRY_EACH(r, s)
+	REGISTRY_EACH (r, s)
 		if (s->profile == profile)
 			return s;
 	return NULL;
@@ -122,7 +122,8 @@ static bool PRINTF_LIKE(3, 4) refuse(char *why, size_t cap, const char *fmt, ...
 /* A name goes into element comments, audit lines and tables: letters, digits and . _ - only. */
 bool registry_label_ok(const char *text)
 {
-	size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+	size_t n =
+		strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
 
 	return n && !text[n] && text[0] != '-' && text[0] != '.';
 }
@@ -140,18 +141,25 @@ static bool check_form(const struct host_config *c, const struct msg_add *m, cha
 	static const uint8_t zero[6];
 
 	if (!registry_label_ok(m->name))
-		return refuse(why, cap, "a sandbox's name has letters, digits and . _ - only, and starts "
+		return refuse(why, cap,
+			      "a sandbox's name has letters, digits and . _ - only, and starts "
 			      "with a letter or digit");
 	if (!registry_label_ok(m->interface))
-		return refuse(why, cap, "%s: no interface is given; name one with --interface", m->name);
+		return refuse(why, cap, "%s: no interface is given; name one with --interface",
+			      m->name);
 	if (!registry_interface_ok(c, m->interface))
-		return refuse(why, cap, "interface %s matches none of sandbox_interfaces; rename it or add "
-			      "a pattern to %s and reload the firewall", m->interface, c->file);
+		return refuse(why, cap,
+			      "interface %s matches none of sandbox_interfaces; rename it or add "
+			      "a pattern to %s and reload the firewall",
+			      m->interface, c->file);
 	if (!memcmp(m->mac, zero, 6) || m->mac[0] & 1)
-		return refuse(why, cap, "%s: give the guest's own MAC address with --mac (not a group "
-			      "address, not zero)", m->name);
+		return refuse(why, cap,
+			      "%s: give the guest's own MAC address with --mac (not a group "
+			      "address, not zero)",
+			      m->name);
 	if (m->dhcp)
-		return refuse(why, cap, "%s: --dhcp is not supported yet; give the guest a static address",
+		return refuse(why, cap,
+			      "%s: --dhcp is not supported yet; give the guest a static address",
 			      m->name);
 	return true;
 }
@@ -168,7 +176,8 @@ static bool check_addresses(const struct registry *r, const struct host_config *
 			    const struct msg_add *m, char *why, size_t cap)
 {
 	if (!m->addr[0].family && !m->addr[1].family)
-		return refuse(why, cap, "%s: no address is given; give at least one with --ip", m->name);
+		return refuse(why, cap, "%s: no address is given; give at least one with --ip",
+			      m->name);
 	for (int i = 0; i < 2; i++) {
 		const struct addr *a = &m->addr[i];
 		const struct sandbox *other;
@@ -177,15 +186,20 @@ static bool check_addresses(const struct registry *r, const struct host_config *
 		if (!a->family)
 			continue;
 		if (a->family != (i ? 6 : 4))
-			return refuse(why, cap, "%s: the addresses are in the wrong order", m->name);
+			return refuse(why, cap, "%s: the addresses are in the wrong order",
+				      m->name);
 		addr_format(a, text);
 		if (!in_networks(c, a))
-			return refuse(why, cap, "address %s is outside sandbox_networks; choose one inside, "
-				      "or add its network to %s", text, c->file);
+			return refuse(why, cap,
+				      "address %s is outside sandbox_networks; choose one inside, "
+				      "or add its network to %s",
+				      text, c->file);
 		other = registry_by_addr(r, a);
 		if (other)
-			return refuse(why, cap, "address %s is taken by sandbox %s; choose another or "
-				      "`cordon rm %s`", text, other->name, other->name);
+			return refuse(why, cap,
+				      "address %s is taken by sandbox %s; choose another or "
+				      "`cordon rm %s`",
+				      text, other->name, other->name);
 	}
 	return true;
 }
@@ -196,12 +210,15 @@ bool registry_check(const struct registry *r, const struct host_config *c, const
 	if (!check_form(c, m, why, cap))
 		return false;
 	if (registry_by_name(r, m->name))
-		return refuse(why, cap, "the name %s is taken; choose another or `cordon rm %s` first",
+		return refuse(why, cap,
+			      "the name %s is taken; choose another or `cordon rm %s` first",
 			      m->name, m->name);
-	REGISTRY_EACH(r, s)
+	REGISTRY_EACH (r, s)
 		if (!strcmp(s->interface, m->interface) && !memcmp(s->mac, m->mac, 6))
-			return refuse(why, cap, "interface %s with this MAC address is taken by sandbox %s; "
-				      "`cordon rm %s` first", m->interface, s->name, s->name);
+			return refuse(why, cap,
+				      "interface %s with this MAC address is taken by sandbox %s; "
+				      "`cordon rm %s` first",
+				      m->interface, s->name, s->name);
 	return check_addresses(r, c, m, why, cap);
 }
 
@@ -249,8 +266,10 @@ void registry_remove(struct registry *r, struct sandbox *s, uint64_t now_ms)
 	sandbox_free(s);
 }
 
-/* The place of this name, else of one that is long unused, else a new one at the end; NULL at the limit. */
-static struct sandbox_wild *wild_place(struct sandbox *s, uint32_t index, uint32_t limit, uint64_t now_ms)
+/* The place of this name, else of one that is long unused, else a new one at the end; NULL at the
+ * limit. */
+static struct sandbox_wild *wild_place(struct sandbox *s, uint32_t index, uint32_t limit,
+				       uint64_t now_ms)
 {
 	struct sandbox_wild *stale = NULL, *more;
 

@@ -14,31 +14,34 @@
 #include "policy/host_config.h"
 
 enum {
-	REGISTRY_REST_MS = 10 * 60 * 1000,	/* an id rests this long before reuse */
-	SANDBOX_WILD_KEEP_MS = 25 * 3600 * 1000	/* a wildcard name counts this long after its last pin */
+	REGISTRY_REST_MS = 10 * 60 * 1000,	 /* an id rests this long before reuse */
+	SANDBOX_WILD_KEEP_MS = 25 * 3600 * 1000, /* a wildcard name counts so long after its pin */
 };
 
 enum sandbox_state {
-	SANDBOX_OPENING = 0,		/* the parts are told, the kernel not yet */
+	SANDBOX_OPENING = 0, /* the parts are told, the kernel not yet */
 	SANDBOX_OPEN,
-	SANDBOX_CLOSING			/* out of the kernel, the parts are being told */
+	SANDBOX_CLOSING /* out of the kernel, the parts are being told */
 };
 
-struct sandbox_wild { uint32_t index; uint64_t at_ms; };
+struct sandbox_wild {
+	uint32_t index;
+	uint64_t at_ms;
+};
 
 struct sandbox {
 	uint16_t id, profile;
 	enum sandbox_state state;
-	bool run;			/* of `cordon run`: ends with its connection, or its interface */
-	bool fixed;			/* of the configuration: stays when its interface goes */
-	uint64_t owner;			/* run: the control connection it ends with; 0: none since a restart */
+	bool run;	/* of `cordon run`: ends with its connection, or its interface */
+	bool fixed;	/* of the configuration: stays when its interface goes */
+	uint64_t owner; /* run: the control connection it ends with; 0: none since a restart */
 	char name[MSG_LABEL], interface[16];
 	uint8_t mac[6];
-	struct addr addr[2];		/* v4, v6; family 0: none */
-	int link;			/* interface index as last seen; 0: not there */
-	int stray;			/* index of a link that left its name; 0: none. It must stay down */
-	bool link_up, downed;		/* downed: taken down by us, to be taken up again */
-	struct sandbox_wild *wild;	/* wildcard names it uses; limits.names of its profile */
+	struct addr addr[2];  /* v4, v6; family 0: none */
+	int link;	      /* interface index as last seen; 0: not there */
+	int stray;	      /* index of a link that left its name; 0: none. It must stay down */
+	bool link_up, downed; /* downed: taken down by us, to be taken up again */
+	struct sandbox_wild *wild; /* wildcard names it uses; limits.names of its profile */
 	size_t n_wild;
 };
 
@@ -53,9 +56,10 @@ struct sandbox *registry_by_name(const struct registry *r, const char *name);
 struct sandbox *registry_by_interface(const struct registry *r, const char *interface);
 struct sandbox *registry_by_addr(const struct registry *r, const struct addr *a);
 struct sandbox *registry_by_profile(const struct registry *r, uint16_t profile);
-/* The next one by id after `prev` (NULL: the first). `prev` may have been removed if its id was kept. */
+/* The next one by id after `prev` (NULL: the first). `prev` may have been removed if its id was
+ * kept. */
 struct sandbox *registry_after(const struct registry *r, uint32_t id);
-#define REGISTRY_EACH(r, s) \
+#define REGISTRY_EACH(r, s)                                                                        \
 	for (struct sandbox *s = registry_after(r, 0); s; s = registry_after(r, s->id))
 size_t registry_count(const struct registry *r);
 
@@ -69,10 +73,11 @@ bool registry_check(const struct registry *r, const struct host_config *c, const
 bool registry_label_ok(const char *text);
 bool registry_interface_ok(const struct host_config *c, const char *interface);
 
-/* 0, -ENOSPC (no id has rested), -EEXIST (a given id is taken) or -ENOMEM. id 0: the next free one. */
+/* 0, -ENOSPC (no id has rested), -EEXIST (a given id is taken) or -ENOMEM. id 0: the next free one.
+ */
 int registry_insert(struct registry *r, const struct msg_add *m, uint16_t profile, uint16_t id,
 		    uint64_t now_ms, struct sandbox **ret);
-void registry_remove(struct registry *r, struct sandbox *s, uint64_t now_ms);	/* frees s */
+void registry_remove(struct registry *r, struct sandbox *s, uint64_t now_ms); /* frees s */
 
 /* Count a wildcard name against the sandbox's limit. False: the limit is reached. */
 bool sandbox_uses_wild(struct sandbox *s, uint32_t index, uint32_t limit, uint64_t now_ms);

@@ -1,16 +1,17 @@
 /*
  * reload.c - a new generation of the policy
  *
- * Theory of operation: two phases. Everything is compiled first; what does not compile changes nothing.
- * PREPARE and the new profiles go to the parts, which compile them again and answer READY; one that refuses
- * makes everybody drop it (ABORT). Then one nft transaction takes grants away and adds those of names that
- * are already pinned: from that moment the new policy is what the kernel enforces. COMMIT makes the parts
- * follow. Last, what the old policy let in is ended: flows of lost grants by conntrack, connections of
- * sandboxes whose profile changed at the proxy, since the proxy alone knows what is in them.
+ * Theory of operation: two phases. Everything is compiled first; what does not compile changes
+ * nothing. PREPARE and the new profiles go to the parts, which compile them again and answer READY;
+ * one that refuses makes everybody drop it (ABORT). Then one nft transaction takes grants away and
+ * adds those of names that are already pinned: from that moment the new policy is what the kernel
+ * enforces. COMMIT makes the parts follow. Last, what the old policy let in is ended: flows of lost
+ * grants by conntrack, connections of sandboxes whose profile changed at the proxy, since the proxy
+ * alone knows what is in them.
  *
- * While it runs nothing is added or removed and no part is given a snapshot: each sees one generation or
- * the other. Pins go on: each is decided by the generation in force at its turn.
- * What cannot change without a restart (addresses, interfaces, directories) is refused, not ignored.
+ * While it runs nothing is added or removed and no part is given a snapshot: each sees one
+ * generation or the other. Pins go on: each is decided by the generation in force at its turn. What
+ * cannot change without a restart (addresses, interfaces, directories) is refused, not ignored.
  */
 #include "netd/reload.h"
 
@@ -24,6 +25,7 @@
 #include "netd/parts.h"
 #include "netd/profiles.h"
 #include "netd/registry.h"
+#include "netd/sandbox_links.h"
 #include "netd/sandboxes.h"
 
 enum { WHY_MAX = 512 };
@@ -32,7 +34,7 @@ struct reload {
 	struct publish publish;
 	struct host_config *config;
 	struct profiles *next;
-	char *diagnostics;			/* of diag_print(), or NULL */
+	char *diagnostics; /* of diag_print(), or NULL */
 	uint64_t who;
 	reload_fn *fn;
 	struct flow_key *lost;
@@ -52,7 +54,9 @@ static void reload_free(struct reload *r)
 
 static void audit_policy(struct netd *n, const char *decision, const char *what)
 {
-	struct audit_head h = { .event = "policy", .decision = decision, .policy = n->profiles->sha256 };
+	struct audit_head h = { .event = "policy",
+				.decision = decision,
+				.policy = n->profiles->sha256 };
 	struct audit_line l;
 
 	audit_begin(&l, &h);
@@ -81,8 +85,8 @@ static void committed(struct netd *n, struct publish *publish)
 	char why[WHY_MAX];
 
 	snprintf(why, sizeof(why), "policy %.12s is in force: %zu profile%s, %zu grant%s ended",
-		 n->profiles->sha256, n->profiles->count, n->profiles->count == 1 ? "" : "s", r->n_lost,
-		 r->n_lost == 1 ? "" : "s");
+		 n->profiles->sha256, n->profiles->count, n->profiles->count == 1 ? "" : "s",
+		 r->n_lost, r->n_lost == 1 ? "" : "s");
 	finish(r, n, 0, why);
 }
 
@@ -93,10 +97,11 @@ static bool same_text(const struct policy *a, const struct policy *b)
 
 static void close_changed(struct netd *n, struct publish *publish, const struct profiles *before)
 {
-	REGISTRY_EACH(n->registry, s) {
+	REGISTRY_EACH (n->registry, s) {
 		struct msg_close m = { .sandbox = s->id };
 
-		if (!same_text(profiles_policy(before, s->profile), profiles_policy(n->profiles, s->profile)))
+		if (!same_text(profiles_policy(before, s->profile),
+			       profiles_policy(n->profiles, s->profile)))
 			publish_send(publish, TO_GITPROXY, MSG_CLOSE, &m, NULL);
 	}
 }
@@ -109,7 +114,7 @@ static void grant_lost(void *owner, const struct addr *synthetic, const struct n
 	if (r->n_lost == r->cap_lost) {
 		more = reallocarray(r->lost, r->cap_lost ? r->cap_lost * 2 : 64, sizeof(*more));
 		if (!more)
-			return;			/* its packets stop all the same */
+			return; /* its packets stop all the same */
 		r->lost = more;
 		r->cap_lost = r->cap_lost ? r->cap_lost * 2 : 64;
 	}
@@ -130,10 +135,11 @@ static void swap(struct netd *n, struct reload *r)
 
 static void commit(struct netd *n, struct reload *r)
 {
-	struct msg_reload m = { .generation = r->next->generation, .count = (uint32_t)r->next->count };
+	struct msg_reload m = { .generation = r->next->generation,
+				.count = (uint32_t)r->next->count };
 	int e;
 
-	swap(n, r);				/* r holds the old ones now; freed at the end */
+	swap(n, r); /* r holds the old ones now; freed at the end */
 	publish_begin(n, &r->publish, committed);
 	publish_send(&r->publish, TO_VIEWS, MSG_COMMIT, &m, NULL);
 	e = flows_close(r->lost, r->n_lost);
@@ -160,22 +166,25 @@ static void prepared(struct netd *n, struct publish *publish)
 
 	if (publish->late || publish->result) {
 		abandon(n, r, publish->late ? -ETIMEDOUT : -EPROTO,
-			publish->late ? "a part did not answer in time; the old policy stays in force"
-				      : "a part refuses the new policy; the old one stays in force");
+			publish->late
+				? "a part did not answer in time; the old policy stays in force"
+				: "a part refuses the new policy; the old one stays in force");
 		return;
 	}
 	names_set_config(n->names, r->config);
 	e = names_rebase(n->names, r->next, grant_lost, r);
 	names_set_config(n->names, n->config);
 	if (e < 0)
-		abandon(n, r, e, "the kernel refuses the new grants; the old policy stays in force");
+		abandon(n, r, e,
+			"the kernel refuses the new grants; the old policy stays in force");
 	else
 		commit(n, r);
 }
 
 static void prepare(struct netd *n, struct reload *r)
 {
-	struct msg_reload m = { .generation = r->next->generation, .count = (uint32_t)r->next->count };
+	struct msg_reload m = { .generation = r->next->generation,
+				.count = (uint32_t)r->next->count };
 
 	publish_begin(n, &r->publish, prepared);
 	publish_send(&r->publish, TO_VIEWS, MSG_PREPARE, &m, NULL);
@@ -237,10 +246,11 @@ static const char *fixed_key(const struct host_config *a, const struct host_conf
 
 static int in_use(const struct netd *n, const struct profiles *next, char *why, size_t cap)
 {
-	REGISTRY_EACH(n->registry, s) {
+	REGISTRY_EACH (n->registry, s) {
 		if (profiles_policy(next, s->profile))
 			continue;
-		snprintf(why, cap, "profile %s is gone but sandbox %s uses it; keep it, or `cordon rm %s`",
+		snprintf(why, cap,
+			 "profile %s is gone but sandbox %s uses it; keep it, or `cordon rm %s`",
 			 profiles_name(n->profiles, s->profile), s->name, s->name);
 		return -EBUSY;
 	}
@@ -262,7 +272,8 @@ static int compile(struct netd *n, struct reload *r, struct diag *d, char *why, 
 	}
 	key = fixed_key(n->config, r->config);
 	if (key) {
-		snprintf(why, cap, "%s: a change of %s needs `cordon down` and `cordon up`", n->config_file, key);
+		snprintf(why, cap, "%s: a change of %s needs `cordon down` and `cordon up`",
+			 n->config_file, key);
 		return -EBUSY;
 	}
 	if (n->pinned_sha256 && strcmp(n->pinned_sha256, r->next->sha256)) {
@@ -299,7 +310,8 @@ void reload_start(struct netd *n, uint64_t who, reload_fn *fn)
 	int e = r ? diag_new(&d) : -ENOMEM;
 
 	if (e < 0 || n->reloading) {
-		fn(n, who, e < 0 ? e : -EAGAIN, e < 0 ? "out of memory" : "a reload is running; try again", "");
+		fn(n, who, e < 0 ? e : -EAGAIN,
+		   e < 0 ? "out of memory" : "a reload is running; try again", "");
 		reload_free(r);
 		return;
 	}

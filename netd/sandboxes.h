@@ -14,8 +14,8 @@
 enum { SANDBOX_WHY_MAX = 512 };
 
 /*
- * How an operation ended: code 0 or -errno and one line for people. `s` is the sandbox when it is there
- * (add), else NULL. Called exactly once.
+ * How an operation ended: code 0 or -errno and one line for people. `s` is the sandbox when it is
+ * there (add), else NULL. Called exactly once.
  */
 typedef void sandbox_fn(struct netd *n, uint64_t who, int code, const char *why, struct sandbox *s);
 
@@ -24,18 +24,12 @@ void sandbox_add(struct netd *n, const struct msg_add *m, bool run, uint64_t who
 /* Close, revoke, forget. */
 void sandbox_rm(struct netd *n, const char *name, uint64_t who, sandbox_fn *fn);
 
-/* At start: the kernel's identity maps, reconciled with the policy (profiles get their ids by it). */
+/* At start: the kernel's identity maps, reconciled with the policy (profiles get their ids by it).
+ */
 int sandboxes_read_back(struct netd *n);
 /* Static registrations of the configuration that are not there yet. */
 void sandboxes_of_config(struct netd *n);
 
-/*
- * Look at every link: one that appeared, came up or was made anew gets its sysctls, routes and
- * neighbours; one that is gone under its name is taken down under whatever name it has now.
- */
-void sandboxes_check_links(struct netd *n);
-/* All sandbox links down or up again, for the time without a ruleset. */
-void sandboxes_links(struct netd *n, bool up);
 /* Write all identity elements again. 0 or -errno. */
 int sandboxes_refill(struct netd *n);
 

@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	enum parse r = packet_parse(rd_of(data, n), &p);
 
 	if (r == PARSE_BAD && p.saddr.family)
-		abort();				/* outputs change on success only */
+		abort(); /* outputs change on success only */
 	if (r != PARSE_BAD && (p.saddr.family != data[0] >> 4 || p.daddr.family != p.saddr.family))
 		abort();
 	if (!p.has_ports && (p.sport || p.dport))

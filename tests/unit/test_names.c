@@ -19,7 +19,8 @@ static int fail_commit, staged_error;
 static bool same_key(const struct ruleset_elem *a, const struct ruleset_elem *b)
 {
 	return a->map == b->map && addr_eq(&a->addr, &b->addr) &&
-	       (a->map != MAP_GRANTS || (a->mark == b->mark && a->proto == b->proto && a->port == b->port));
+	       (a->map != MAP_GRANTS ||
+		(a->mark == b->mark && a->proto == b->proto && a->port == b->port));
 }
 
 int ruleset_begin(struct ruleset *r)
@@ -70,7 +71,8 @@ void ruleset_abort(struct ruleset *r)
 	(void)r;
 }
 
-int ruleset_each(struct ruleset *r, enum ruleset_map map, uint8_t family, ruleset_each_fn *fn, void *owner)
+int ruleset_each(struct ruleset *r, enum ruleset_map map, uint8_t family, ruleset_each_fn *fn,
+		 void *owner)
 {
 	int e = 0;
 
@@ -111,8 +113,9 @@ enum { PLAIN = 1, PRIVATE = 2, GIT = 3, STRICT = 4 };
 static const char *const texts[] = {
 	[PLAIN] = PROFILE("      - host: db.example\n        ports: [5432]\n        protocol: tcp\n"
 			  "      - host: web.example\n"),
-	[PRIVATE] = PROFILE("      - host: db.example\n        ports: [5432]\n        protocol: tcp\n"
-			    "        private: true\n"),
+	[PRIVATE] =
+		PROFILE("      - host: db.example\n        ports: [5432]\n        protocol: tcp\n"
+			"        private: true\n"),
 	[GIT] = "version: 1\nsandbox:\n  git:\n    enabled: true\n    source: upstream\n"
 		"    allowed_hosts: [db.example]\n",
 	[STRICT] = PROFILE("      - host: web.example\n"),
@@ -129,7 +132,8 @@ static struct policy *compiled(int which)
 
 	if (diag_new(&d) < 0)
 		abort();
-	if (policy_compile("agent", "agent.yaml", texts[which], strlen(texts[which]), &site, d, &p) < 0) {
+	if (policy_compile("agent", "agent.yaml", texts[which], strlen(texts[which]), &site, d,
+			   &p) < 0) {
 		diag_print(d, stdout);
 		abort();
 	}
@@ -234,8 +238,8 @@ TEST(a_real_address_stays_while_it_is_offered)
 
 TEST(rebinding)
 {
-	static const char *const bad[] = { "127.0.0.1", "10.0.0.5", "169.254.169.254", "::1", "198.18.0.9",
-					   "fe80::1", "::ffff:127.0.0.1" };
+	static const char *const bad[] = { "127.0.0.1",	 "10.0.0.5", "169.254.169.254", "::1",
+					   "198.18.0.9", "fe80::1",  "::ffff:127.0.0.1" };
 	AUTO(names) struct names *t = fresh();
 	struct name *nm = named(t, "db.example");
 	bool has[2];
@@ -245,9 +249,11 @@ TEST(rebinding)
 		CHECK(bad[i], !has[0] && !has[1]);
 	}
 	CHECK_EQ("nothing was written", commits, 0);
-	CHECK_EQ("one of two is usable", pin(t, nm, PLAIN, "127.0.0.1", "93.184.216.34", has), REASON_NONE);
+	CHECK_EQ("one of two is usable", pin(t, nm, PLAIN, "127.0.0.1", "93.184.216.34", has),
+		 REASON_NONE);
 	CHECK_STR("that one", real(4), "93.184.216.34");
-	CHECK_EQ("later only bad ones", pin(t, nm, PLAIN, "127.0.0.1", NULL, has), REASON_REBINDING_BLOCKED);
+	CHECK_EQ("later only bad ones", pin(t, nm, PLAIN, "127.0.0.1", NULL, has),
+		 REASON_REBINDING_BLOCKED);
 	CHECK_STR("the old one stays", real(4), "93.184.216.34");
 }
 
@@ -258,11 +264,14 @@ TEST(a_private_address_serves_only_private_rules)
 	bool has[2];
 
 	CHECK_EQ("private", pin(t, nm, PRIVATE, "10.0.0.5", NULL, has), REASON_NONE);
-	CHECK_EQ("plain, no address of its own", pin(t, nm, PLAIN, NULL, NULL, has), REASON_RESOLVER_UNREACHABLE);
+	CHECK_EQ("plain, no address of its own", pin(t, nm, PLAIN, NULL, NULL, has),
+		 REASON_RESOLVER_UNREACHABLE);
 	CHECK_EQ("no grant", count(MAP_GRANTS, 4, MARK(PLAIN)), 0);
-	CHECK_EQ("plain brings a public one", pin(t, nm, PLAIN, "10.0.0.5", "93.184.216.34", has), REASON_NONE);
+	CHECK_EQ("plain brings a public one", pin(t, nm, PLAIN, "10.0.0.5", "93.184.216.34", has),
+		 REASON_NONE);
 	CHECK_STR("for both", real(4), "93.184.216.34");
-	CHECK_EQ("both granted", count(MAP_GRANTS, 4, MARK(PLAIN)) + count(MAP_GRANTS, 4, MARK(PRIVATE)), 2);
+	CHECK_EQ("both granted",
+		 count(MAP_GRANTS, 4, MARK(PLAIN)) + count(MAP_GRANTS, 4, MARK(PRIVATE)), 2);
 	CHECK_EQ("private again", pin(t, nm, PRIVATE, "10.0.0.5", NULL, has), REASON_NONE);
 	CHECK_STR("moves back", real(4), "10.0.0.5");
 	CHECK_EQ("and the plain grant is gone", count(MAP_GRANTS, 4, MARK(PLAIN)), 0);
@@ -278,7 +287,8 @@ TEST(proxied_names_need_no_address)
 	CHECK_EQ("pin", pin(t, nm, GIT, NULL, NULL, has), REASON_NONE);
 	CHECK("both families", has[0] && has[1]);
 	CHECK_EQ("no real address", count(MAP_REAL, 4, 0), 0);
-	CHECK("443 and 80", count(MAP_GRANTS, 4, MARK(GIT)) >= 2 && count(MAP_GRANTS, 6, MARK(GIT)) >= 2);
+	CHECK("443 and 80",
+	      count(MAP_GRANTS, 4, MARK(GIT)) >= 2 && count(MAP_GRANTS, 6, MARK(GIT)) >= 2);
 }
 
 TEST(not_allowed)
@@ -311,10 +321,22 @@ TEST(several_in_one_transaction)
 	AUTO(names) struct names *t = fresh();
 	struct addr good = addr("93.184.216.34"), bad = addr("127.0.0.1");
 	struct name_ask asks[] = {
-		{ .nm = named(t, "web.example"), .profile = PLAIN, .a = { &good, NULL }, .n = { 1, 0 } },
-		{ .nm = named(t, "evil.example"), .profile = PLAIN, .a = { &good, NULL }, .n = { 1, 0 } },
-		{ .nm = named(t, "db.example"), .profile = PLAIN, .a = { &good, NULL }, .n = { 1, 0 } },
-		{ .nm = named(t, "bad.example"), .profile = PLAIN, .a = { &bad, NULL }, .n = { 1, 0 } },
+		{ .nm = named(t, "web.example"),
+		  .profile = PLAIN,
+		  .a = { &good, NULL },
+		  .n = { 1, 0 } },
+		{ .nm = named(t, "evil.example"),
+		  .profile = PLAIN,
+		  .a = { &good, NULL },
+		  .n = { 1, 0 } },
+		{ .nm = named(t, "db.example"),
+		  .profile = PLAIN,
+		  .a = { &good, NULL },
+		  .n = { 1, 0 } },
+		{ .nm = named(t, "bad.example"),
+		  .profile = PLAIN,
+		  .a = { &bad, NULL },
+		  .n = { 1, 0 } },
 	};
 	static const enum reason want[] = { REASON_NONE, REASON_NAME_NOT_ALLOWED, REASON_NONE,
 					    REASON_NAME_NOT_ALLOWED };
@@ -331,8 +353,14 @@ TEST(one_that_fails_takes_no_other_along)
 	AUTO(names) struct names *t = fresh();
 	struct addr good = addr("93.184.216.34");
 	struct name_ask asks[] = {
-		{ .nm = named(t, "web.example"), .profile = PLAIN, .a = { &good, NULL }, .n = { 1, 0 } },
-		{ .nm = named(t, "db.example"), .profile = PLAIN, .a = { &good, NULL }, .n = { 1, 0 } },
+		{ .nm = named(t, "web.example"),
+		  .profile = PLAIN,
+		  .a = { &good, NULL },
+		  .n = { 1, 0 } },
+		{ .nm = named(t, "db.example"),
+		  .profile = PLAIN,
+		  .a = { &good, NULL },
+		  .n = { 1, 0 } },
 	};
 
 	elems[n_elems++] = (struct ruleset_elem){ .map = MAP_NAMES,
@@ -383,18 +411,23 @@ TEST(read_back)
 {
 	struct names *t = fresh();
 	struct name *nm = named(t, "db.example");
-	struct ruleset_elem odd = { .map = MAP_GRANTS, .mark = MARK(77), .proto = 6, .port = 1,
-				    .action = GRANT_FORWARD };
+	struct ruleset_elem odd = {
+		.map = MAP_GRANTS, .mark = MARK(77), .proto = 6, .port = 1, .action = GRANT_FORWARD
+	};
 	uint32_t index = nm->index;
 	bool has[2];
 
 	pin(t, nm, PLAIN, "93.184.216.34", "2600::1", has);
 	odd.addr = names_synthetic(t, nm, 4);
-	elems[n_elems++] = odd;						/* of a profile nobody has */
-	odd = (struct ruleset_elem){ .map = MAP_NAMES, .addr = addr("198.18.9.9"), .note = "NOT A NAME" };
+	elems[n_elems++] = odd; /* of a profile nobody has */
+	odd = (struct ruleset_elem){ .map = MAP_NAMES,
+				     .addr = addr("198.18.9.9"),
+				     .note = "NOT A NAME" };
 	elems[n_elems++] = odd;
-	odd = (struct ruleset_elem){ .map = MAP_REAL, .addr = addr("198.18.9.10"), .real = addr("9.9.9.9") };
-	elems[n_elems++] = odd;						/* of no name */
+	odd = (struct ruleset_elem){ .map = MAP_REAL,
+				     .addr = addr("198.18.9.10"),
+				     .real = addr("9.9.9.9") };
+	elems[n_elems++] = odd; /* of no name */
 	names_free(t);
 	if (names_new(&config, NULL, &t) < 0)
 		abort();

@@ -11,8 +11,11 @@ static char tap[] = "tap*", cdn[] = "cdn?";
 static char *patterns[] = { tap, cdn };
 static struct prefix networks[2];
 static struct host_config config = {
-	.interfaces = patterns, .n_interfaces = 2, .networks = networks, .n_networks = 2,
-	.file = (char *)(uintptr_t)"cordon.yaml",
+	.interfaces = patterns,
+	.n_interfaces = 2,
+	.networks = networks,
+	.n_networks = 2,
+	.file = (char *)(uintptr_t) "cordon.yaml",
 };
 
 static struct addr addr(const char *text)
@@ -39,7 +42,8 @@ static struct registry *fresh(void)
 {
 	struct registry *r;
 
-	if (!prefix_parse("10.1.0.0/16", &networks[0]) || !prefix_parse("fd00:1::/48", &networks[1]) ||
+	if (!prefix_parse("10.1.0.0/16", &networks[0]) ||
+	    !prefix_parse("fd00:1::/48", &networks[1]) ||
 	    !prefix_parse("10.199.0.0/16", &config.run4) || registry_new(&r) < 0)
 		abort();
 	return r;
@@ -59,7 +63,7 @@ TEST(check)
 	static const struct {
 		const char *what, *name, *interface;
 		uint8_t mac;
-		const char *v4, *v6, *why;	/* why: a word of the refusal; NULL: accepted */
+		const char *v4, *v6, *why; /* why: a word of the refusal; NULL: accepted */
 	} cases[] = {
 		{ "good", "vm1", "tap1", 2, "10.1.0.3", "fd00:1::3", NULL },
 		{ "run address", "vm1", "cdn1", 2, "10.199.0.3", NULL, NULL },
@@ -83,10 +87,11 @@ TEST(check)
 
 	put(r, request("vm0", "tap0", 1, "10.1.0.2", "fd00:1::2"), 1);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct msg_add m = request(cases[i].name, cases[i].interface, cases[i].mac, cases[i].v4,
-					   cases[i].v6);
+		struct msg_add m = request(cases[i].name, cases[i].interface, cases[i].mac,
+					   cases[i].v4, cases[i].v6);
 
-		CHECK_EQ(cases[i].what, registry_check(r, &config, &m, why, sizeof(why)), !cases[i].why);
+		CHECK_EQ(cases[i].what, registry_check(r, &config, &m, why, sizeof(why)),
+			 !cases[i].why);
 		if (cases[i].why)
 			CHECK(cases[i].what, strstr(why, cases[i].why));
 	}
@@ -114,13 +119,15 @@ TEST(ids_rest)
 	struct sandbox *s;
 	uint16_t id;
 
-	for (int i = 0; i < 65535; i++) {		/* every id has been used and is free again */
+	for (int i = 0; i < 65535; i++) { /* every id has been used and is free again */
 		s = put(r, request("vm", "tap0", 1, "10.1.0.2", NULL), 1000);
 		CHECK("not zero", s && s->id);
 		registry_remove(r, s, 1000);
 	}
-	CHECK_EQ("all rest", registry_insert(r, &(struct msg_add){ .name = "x" }, 1, 0,
-					     1000 + REGISTRY_REST_MS - 1, &s), -ENOSPC);
+	CHECK_EQ("all rest",
+		 registry_insert(r, &(struct msg_add){ .name = "x" }, 1, 0,
+				 1000 + REGISTRY_REST_MS - 1, &s),
+		 -ENOSPC);
 	s = put(r, request("vm", "tap0", 1, "10.1.0.2", NULL), 1000 + REGISTRY_REST_MS);
 	id = s ? s->id : 0;
 	CHECK_EQ("a given id that is taken",
@@ -142,7 +149,7 @@ TEST(look_ups)
 	CHECK("no address is nobody's", !registry_by_addr(r, &none));
 	CHECK("id 0 is nobody", !registry_by_id(r, 0));
 	CHECK("profile", registry_by_profile(r, 1));
-	REGISTRY_EACH(r, s)
+	REGISTRY_EACH (r, s)
 		n++;
 	CHECK_EQ("each", n, 2);
 }

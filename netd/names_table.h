@@ -1,0 +1,25 @@
+/*
+ * names_table.h - the inside of struct names, for names.c, names_plan.c and names_restore.c only
+ */
+#ifndef NETD_NAMES_TABLE_H
+#define NETD_NAMES_TABLE_H
+
+#include "netd/names.h"
+
+enum { NAMES_CHUNK = 256 }; /* names or elements of one transaction, where it need not be one */
+
+struct names {
+	const struct host_config *config;
+	struct ruleset *rules;
+	struct name **by_index; /* pool_size() places */
+	uint32_t size, cursor;
+	struct name **bucket;
+	size_t n_buckets, count;
+};
+
+/* A name with a given index. -ERANGE, -EEXIST (index or name), -ENOMEM. */
+int names_insert(struct names *t, const char *text, uint32_t index, struct name **ret);
+/* The order of struct name.grants, for qsort(). */
+int names_grant_compare(const void *a, const void *b);
+
+#endif

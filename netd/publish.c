@@ -1,0 +1,133 @@
+/*
+ * publish.c - publications: what the parts must acknowledge before something takes effect
+ *
+ * Theory of operation: each message that must be acknowledged gets a sequence of its own and is
+ * remembered with every part it went to, as an ack. A publication counts its acks; when it was
+ * ended and none is owed any more its continuation runs: once, whether parts answered, died or were
+ * cut off. Those that have not answered after PARTS_TIMEOUT_MS are cut off, so that one daemon that
+ * hangs does not hang the others.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "netd/part.h"
+
+static void publish_settle(struct publish *p)
+{
+	if (p->owed || !p->ended)
+		return;
+	loop_disarm(p->n->loop, &p->timer);
+	p->fn(p->n, p);
+}
+
+/* An answer to something that is no longer awaited, or was not asked for (snapshots), is let be. */
+void publish_acknowledge(struct part *p, uint32_t sequence, int32_t result)
+{
+	struct ack **at = &p->acks, *a;
+	struct publish *pub;
+
+	while (*at && (*at)->sequence != sequence)
+		at = &(*at)->next;
+	a = *at;
+	if (!a)
+		return;
+	*at = a->next;
+	pub = a->publish;
+	free(a);
+	if (result && !pub->result)
+		pub->result = result;
+	pub->owed--;
+	publish_settle(pub);
+}
+
+void publish_forget(struct part *p)
+{
+	struct ack *a;
+
+	while ((a = p->acks)) {
+		struct publish *pub = a->publish;
+
+		p->acks = a->next;
+		free(a);
+		pub->owed--;
+		publish_settle(pub);
+	}
+}
+
+/* Everyone who still owes this publication an answer. */
+static void publish_on_timeout(struct loop *l, struct timer *t)
+{
+	struct publish *pub = container_of(t, struct publish, timer);
+	struct parts *ps = pub->n->parts;
+	unsigned owed = pub->owed;
+
+	(void)l;
+	pub->late = true;
+	/* The last cut ends the publication and may free it: count down on a copy. */
+	for (struct part *p = ps->list; p && owed; p = p->next) {
+		unsigned mine = 0;
+
+		for (struct ack *a = p->acks; a; a = a->next)
+			mine += a->publish == pub;
+		if (!mine)
+			continue;
+		owed -= mine;
+		part_cut(p, "did not answer in time");
+	}
+}
+
+void publish_begin(struct netd *n, struct publish *p, publish_fn *fn)
+{
+	*p = (struct publish){ .n = n, .fn = fn, .timer = { .fn = publish_on_timeout } };
+}
+
+static bool addressed(const struct part *p, unsigned roles)
+{
+	return p->state == PART_SERVING && BIT_ROLE(p->role) & roles;
+}
+
+void publish_send(struct publish *pub, unsigned roles, enum msg_type t, const void *body,
+		  const struct policy *policy)
+{
+	struct parts *ps = pub->n->parts;
+	uint32_t sequence = ++ps->sequence ? ps->sequence : ++ps->sequence; /* 0: nothing owed */
+
+	for (struct part *p = ps->list; p; p = p->next) {
+		struct ack *a, **at;
+
+		if (!addressed(p, roles))
+			continue;
+		a = calloc(1, sizeof(*a));
+		if (!a) {
+			part_cut(p, "out of memory");
+			continue;
+		}
+		*a = (struct ack){ NULL, sequence, pub };
+		for (at = &p->acks; *at; at = &(*at)->next)
+			;
+		*at = a;
+		pub->owed++;
+		part_queue(p, t, sequence, body, policy);
+		part_flush(p);
+	}
+}
+
+void publish_tell(struct netd *n, unsigned roles, enum msg_type t, const void *body,
+		  const struct policy *policy)
+{
+	for (struct part *p = n->parts->list; p; p = p->next) {
+		if (!addressed(p, roles))
+			continue;
+		part_queue(p, t, 0, body, policy);
+		part_flush(p);
+	}
+}
+
+void publish_end(struct publish *p)
+{
+	p->ended = true;
+	if (p->owed && loop_arm(p->n->loop, &p->timer, PARTS_TIMEOUT_MS) < 0)
+		publish_on_timeout(p->n->loop, &p->timer);
+	else
+		publish_settle(p);
+}
