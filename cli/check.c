@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <libgen.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -147,9 +148,20 @@ static int check_all(const struct cli *c)
 	return EXIT_DONE;
 }
 
+struct check_values { bool schema; };
+static const struct option_row check_options[] = {
+	{ "schema", 0, OPTION_FLAG, offsetof(struct check_values, schema), NULL,
+	  "print every key with its type, default and meaning instead" },
+};
+
 static int check(const struct cli *c, const void *values, const struct args *a)
 {
-	(void)values;
+	const struct check_values *v = values;
+
+	if (v->schema) {
+		policy_print_schema(stdout);
+		return EXIT_DONE;
+	}
 	return a->n ? check_files(c, a) : check_all(c);
 }
 
@@ -175,11 +187,13 @@ static int reload(const struct cli *c, const void *values, const struct args *a)
 
 const struct command command_check = {
 	.name = "check",
-	.usage = "[FILE...]",
+	.usage = "[--schema] [FILE...]",
 	.line = "Compile policies; print their canonical form and hash",
 	.more = "Without FILE: the configuration and all its profiles. Errors and warnings go to stderr as\n"
 		"file:line:column; the exit status is 2 when there are errors.",
-	.examples = "  cordon check\n  cordon check profiles/agent.yaml\n",
+	.examples = "  cordon check\n  cordon check profiles/agent.yaml\n  cordon check --schema\n",
+	.options = check_options,
+	.n_options = ARRAY_SIZE(check_options),
 	.max_args = -1,
 	.run = check,
 };

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from lab import BUILD, write
+from lab import BUILD, ROOT, write
 from labnet import wait_for
 
 BROKEN = "version: 1\nsandbox:\n  network:\n    default: deny\n    alow: []\n    default: deny\n"
@@ -59,6 +59,17 @@ def test_every_command_has_help(lab):
     assert {"up", "down", "firewall", "run", "add", "rm", "ls", "status", "check", "reload", "log"} <= set(names)
     for name in set(names) - {"help", "version"}:
         assert f"cordon {name}" in plain(lab, name, "--help").stdout
+
+
+def test_manual_has_every_command(lab):
+    manual = open(f"{ROOT}/deploy/man/cordon.1").read()
+    for name in re.findall(r"^  (\w+) ", plain(lab, "help").stdout.split("every command")[0], re.M):
+        assert name in ("help", "version") or f".TP\n.B {name}\n" in manual, name
+
+
+def test_schema(lab):
+    out = plain(lab, "check", "--schema").stdout
+    assert "sandbox.network.allow" in out and "sandbox_interfaces" in out
 
 
 def test_version(lab):
