@@ -14,6 +14,7 @@ import labworld
 from lab import row
 from labclient import get, tls
 from labhello import RANDOM, Handshake, extension, hello, message, records, server_hello, sni
+from labnet import end_process, wait_for
 from labtcp import ACK, FIN, RST, SYN, URG, RawFlow
 
 NAME, EVIL = "pypi.example", "evil.example"
@@ -294,13 +295,13 @@ def test_spellings_that_are_the_same(lab, audit, family, name):
 
 # ---- B10: a second hello
 
-RETRY = "tcp.example"		# has an address of its own, where the test listens
+RETRY, RETRY_REAL = "tcp.example", "udp.example"	# their address is the test's own to listen on
 
 
 @pytest.fixture(scope="module")
 def retry_lab(world):
     from lab import Lab
-    profile = {"network": {"default": "deny", "allow": [{"host": RETRY}]}}
+    profile = {"network": {"default": "deny", "allow": [{"host": RETRY}, {"host": RETRY_REAL}]}}
     with Lab(world, profiles={"agent": profile}) as lab:
         lab.up()
         lab.add_sandbox()
@@ -347,3 +348,22 @@ def test_second_hello(retry_lab, family, second):
         lab.audit.wait_one(decision="deny", name=RETRY,
                            reason="sni_mismatch" if second == "another name" else "hello_malformed")
     assert b"evil.exampl" not in b"".join(got)
+
+
+@row("B10")
+def test_retry_of_a_real_server(retry_lab, family):
+    """OpenSSL that knows only a group for which the client sent no share: it must work, hello by hello."""
+    lab, address = retry_lab, labworld.SERVICES[family == 6]
+    lab.audit.mark()
+    where = f"[{address}]:443" if family == 6 else f"{address}:443"
+    certs = lab.world.certs
+    server = lab.internet.start(["openssl", "s_server", "-accept", where, "-tls1_3", "-groups", "P-384", "-www", "-quiet",
+                                 "-cert", f"{certs}/{NAME}.crt", "-key", f"{certs}/{NAME}.key"])
+    wait_for("openssl", lambda: lab.internet.listening(address, 443))
+    try:
+        with lab.capture() as capture:
+            assert lab.sandbox.fetches(f"https://{RETRY_REAL}/", "-k", family=family)
+            assert len(capture.packets(contains=RETRY_REAL.encode(), dst=address)) == 2, "the server did not retry"
+        lab.audit.wait(event="flow", decision="allow", name=RETRY_REAL)
+    finally:
+        end_process(server)
