@@ -19,7 +19,7 @@ struct file {
 	FILE *f;
 	ino_t inode;
 	char *line;			/* getline's */
-	size_t cap, torn;		/* torn: bytes of a line without its end */
+	size_t cap;
 	struct event ahead;		/* json NULL: none */
 };
 
