@@ -1,8 +1,8 @@
 /*
  * ca.c - cordon ca show: the certificate that guests must trust
  *
- * Theory of operation: the keeper writes STATE/ca.pem, readable by all (a certificate is no secret); the
- * key beside it is the keeper's own. This only copies the file to stdout.
+ * Theory of operation: the keeper writes STATE/ca.pem, readable by all (a certificate is no
+ * secret); the key beside it is the keeper's own. This only copies the file to stdout.
  */
 #include <errno.h>
 #include <stdio.h>

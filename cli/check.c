@@ -1,9 +1,9 @@
 /*
  * check.c - cordon check and cordon reload: compile, show, put in force
  *
- * Theory of operation: the same compiler as the daemons'. Errors and warnings go to stderr, all at once;
- * the canonical form and its hash to stdout. reload compiles first: a policy with errors is told in full
- * here and netd is not asked at all.
+ * Theory of operation: the same compiler as the daemons'. Errors and warnings go to stderr, all at
+ * once; the canonical form and its hash to stdout. reload compiles first: a policy with errors is
+ * told in full here and netd is not asked at all.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,8 +22,9 @@ static void show(const struct cli *c, const struct policy *p, json_t *rows)
 	const char *text = policy_canonical(p, &n);
 
 	if (c->json) {
-		json_array_append_new(rows, json_pack("{s:s, s:s, s:s}", "name", policy_name(p), "sha256",
-						      policy_sha256(p), "canonical", text));
+		json_array_append_new(rows,
+				      json_pack("{s:s, s:s, s:s}", "name", policy_name(p), "sha256",
+						policy_sha256(p), "canonical", text));
 		return;
 	}
 	printf("# profile %s sha256 %s\n", policy_name(p), policy_sha256(p));
@@ -74,8 +75,8 @@ static void profile_name(const char *path, char *ret, size_t cap)
 	snprintf(ret, cap, "%s", base);
 }
 
-static int check_file(const struct cli *c, const char *path, const struct policy_site *site, struct diag *d,
-		      json_t *rows)
+static int check_file(const struct cli *c, const char *path, const struct policy_site *site,
+		      struct diag *d, json_t *rows)
 {
 	AUTO(policy) struct policy *p = NULL;
 	AUTO(mem) char *text = NULL;
@@ -141,14 +142,17 @@ static int check_all(const struct cli *c)
 	for (size_t i = 0; i < set.n; i++)
 		show(c, set.policies[i], rows);
 	if (!c->json)
-		printf("# policy sha256 %s (%zu profile%s)\n", set.sha256, set.n, set.n == 1 ? "" : "s");
+		printf("# policy sha256 %s (%zu profile%s)\n", set.sha256, set.n,
+		       set.n == 1 ? "" : "s");
 	show_end(c, rows);
 	json_decref(rows);
 	profile_set_done(&set);
 	return EXIT_DONE;
 }
 
-struct check_values { bool schema; };
+struct check_values {
+	bool schema;
+};
 static const struct option_row check_options[] = {
 	{ "schema", 0, OPTION_FLAG, offsetof(struct check_values, schema), NULL,
 	  "print every key with its type, default and meaning instead" },
@@ -189,8 +193,8 @@ const struct command command_check = {
 	.name = "check",
 	.usage = "[--schema] [FILE...]",
 	.line = "Compile policies; print their canonical form and hash",
-	.more = "Without FILE: the configuration and all its profiles. Errors and warnings go to stderr as\n"
-		"file:line:column; the exit status is 2 when there are errors.",
+	.more = "Without FILE: the configuration and all its profiles. Errors and warnings go\n"
+		"to stderr as file:line:column; the exit status is 2 when there are errors.",
 	.examples = "  cordon check\n  cordon check profiles/agent.yaml\n  cordon check --schema\n",
 	.options = check_options,
 	.n_options = ARRAY_SIZE(check_options),

@@ -17,32 +17,34 @@ enum { EXIT_DONE = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2 };
 #define CLI_CONFIG "/etc/cordon/cordon.yaml"
 
 struct cli {
-	const char *config;		/* --config, never NULL in a command */
+	const char *config; /* --config, never NULL in a command */
 	bool json, help;
-	bool colour_out, colour_err;	/* terminal, and NO_COLOR not set */
+	bool colour_out, colour_err; /* terminal, and NO_COLOR not set */
 };
 
-enum { CLI_VALUES_MAX = 1024 };		/* bytes of a command's values; zeroed before parsing */
+enum { CLI_VALUES_MAX = 1024 }; /* bytes of a command's values; zeroed before parsing */
 
 struct command {
 	const char *name;
-	const char *usage;		/* after the name */
-	const char *line;		/* what it does, for the list */
-	const char *more;		/* paragraphs for --help; may be NULL */
-	const char *examples;		/* one a line */
+	const char *usage;    /* after the name */
+	const char *line;     /* what it does, for the list */
+	const char *more;     /* paragraphs for --help; may be NULL */
+	const char *examples; /* one a line */
 	const struct option_row *options;
 	size_t n_options;
-	int min_args, max_args;		/* words; max -1: any number */
-	bool runs_words;		/* the first word ends the options */
+	int min_args, max_args; /* words; max -1: any number */
+	bool runs_words;	/* the first word ends the options */
 	int (*run)(const struct cli *c, const void *values, const struct args *a);
 };
 
 extern const struct command command_up, command_down, command_firewall, command_run, command_add,
-	command_rm, command_ls, command_status, command_check, command_reload, command_log, command_ca;
+	command_rm, command_ls, command_status, command_check, command_reload, command_log,
+	command_ca;
 
-/* "cordon: text" on stderr, one line; returns the status for main(). Text: what, where: what to do. */
-int cli_fail(const char *fmt, ...) PRINTF_LIKE(1, 2);		/* EXIT_REFUSED */
-int cli_misuse(const char *fmt, ...) PRINTF_LIKE(1, 2);	/* EXIT_USAGE */
+/* "cordon: text" on stderr, one line; returns the status for main(). Text: what, where: what to do.
+ */
+int cli_fail(const char *fmt, ...) PRINTF_LIKE(1, 2);	/* EXIT_REFUSED */
+int cli_misuse(const char *fmt, ...) PRINTF_LIKE(1, 2); /* EXIT_USAGE */
 void cli_warn(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 /* EXIT_DONE when root; else says what to do. */

@@ -1,9 +1,9 @@
 /*
  * client.c - one question to netd on the control socket, one reply
  *
- * Theory of operation: netd answers every control message by REPLY: a code, the exit status that the
- * command should end with, one line for people, and for questions about data a sealed memfd of JSON. The
- * text comes from netd, which escapes what came from elsewhere.
+ * Theory of operation: netd answers every control message by REPLY: a code, the exit status that
+ * the command should end with, one line for people, and for questions about data a sealed memfd of
+ * JSON. The text comes from netd, which escapes what came from elsewhere.
  */
 #include "cli/client.h"
 
@@ -73,10 +73,12 @@ static int not_up(const struct host_config *c, int r)
 		return cli_fail("cordon is not up: sudo cordon up");
 	if (r == -EACCES || r == -EPERM)
 		return cli_fail("%s/control.sock is for root only: use sudo", c->run_dir);
-	return cli_fail("%s/control.sock: %s: is netd well? see cordon status", c->run_dir, strerror(-r));
+	return cli_fail("%s/control.sock: %s: is netd well? see cordon status", c->run_dir,
+			strerror(-r));
 }
 
-int client_ask(const struct host_config *c, enum msg_type t, const void *body, struct client_reply *ret)
+int client_ask(const struct host_config *c, enum msg_type t, const void *body,
+	       struct client_reply *ret)
 {
 	AUTO(fd) int fd = client_open(c);
 	struct client_reply got = { 0 };

@@ -25,9 +25,10 @@ enum { CLIENT_TIMEOUT_MS = 10000 };
 int client_receive(int fd, struct client_reply *ret);
 
 /*
- * All of it for a command: connect, ask, print netd's refusal. EXIT_DONE with the reply in ret (may be
- * NULL), else the exit status.
+ * All of it for a command: connect, ask, print netd's refusal. EXIT_DONE with the reply in ret (may
+ * be NULL), else the exit status.
  */
-int client_ask(const struct host_config *c, enum msg_type t, const void *body, struct client_reply *ret);
+int client_ask(const struct host_config *c, enum msg_type t, const void *body,
+	       struct client_reply *ret);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * event.c - lines of the audit log: chosen and printed for people
  *
- * Theory of operation: the time is ISO text of fixed form, so it is compared as text. What an event is
- * about depends on which part wrote it; a table of field patterns is tried from the most specific to the
- * least, and the first whose fields are all there gives the words.
+ * Theory of operation: the time is ISO text of fixed form, so it is compared as text. What an event
+ * is about depends on which part wrote it; a table of field patterns is tried from the most
+ * specific to the least, and the first whose fields are all there gives the words.
  */
 #include "cli/event.h"
 
@@ -65,14 +65,21 @@ void event_time(long long ms, char ret[EVENT_TS_MAX])
 	struct tm tm;
 
 	gmtime_r(&s, &tm);
-	snprintf(ret, EVENT_TS_MAX, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", (tm.tm_year + 1900) % 10000,
-		 tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(ms % 1000));
+	snprintf(ret, EVENT_TS_MAX, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
+		 (tm.tm_year + 1900) % 10000, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
+		 tm.tm_sec, (int)(ms % 1000));
 }
 
 static long long unit_ms(char unit)
 {
-	static const struct { char unit; long long ms; } units[] = {
-		{ 's', 1000 }, { 'm', 60000 }, { 'h', 3600000 }, { 'd', 86400000 },
+	static const struct {
+		char unit;
+		long long ms;
+	} units[] = {
+		{ 's', 1000 },
+		{ 'm', 60000 },
+		{ 'h', 3600000 },
+		{ 'd', 86400000 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
@@ -122,8 +129,12 @@ bool event_since(const char *text, long long now_ms, char ret[EVENT_TS_MAX])
 }
 
 /* Fields in the order they are shown, each with what stands before it; all must be there. */
-struct shape_part { const char *before, *field; };
-static const struct { struct shape_part part[4]; } shapes[] = {
+struct shape_part {
+	const char *before, *field;
+};
+static const struct {
+	struct shape_part part[4];
+} shapes[] = {
 	{ { { "", "service" }, { " ", "host" }, { "/", "repo" } } },
 	{ { { "", "host" }, { "/", "repo" } } },
 	{ { { "", "method" }, { " ", "host" }, { "", "path" } } },
@@ -201,8 +212,12 @@ void event_what(const struct event *e, char *out, size_t cap)
 
 static const char *colour_of(const char *decision)
 {
-	static const struct { const char *decision, *colour; } colours[] = {
-		{ "deny", "\033[31m" }, { "allow", "\033[32m" }, { "observe", "\033[33m" },
+	static const struct {
+		const char *decision, *colour;
+	} colours[] = {
+		{ "deny", "\033[31m" },
+		{ "allow", "\033[32m" },
+		{ "observe", "\033[33m" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(colours); i++)
@@ -219,7 +234,8 @@ static void cleaned(const char *from, const char *otherwise, char *out, size_t c
 
 void event_format(const struct event *e, bool colour, char *out, size_t cap)
 {
-	char what[EVENT_TEXT_MAX], ts[EVENT_TS_MAX], sandbox[80], decision[32], reason[64], rule[320];
+	char what[EVENT_TEXT_MAX], ts[EVENT_TS_MAX], sandbox[80], decision[32], reason[64],
+		rule[320];
 	const char *on = colour ? colour_of(event_field(e, "decision")) : "";
 	char count[32] = "";
 

@@ -1,10 +1,11 @@
 /*
  * event_files.c - the files of the log directory, merged by time
  *
- * Theory of operation: each part appends to LOG/PART.jsonl, one write a line, so a file is sorted by
- * itself. Every file has one line read ahead; the earliest of them is the next event. A file that has no
- * whole line is asked again at the next call: that is all following needs. A file whose name leads to
- * another inode was rotated: it is read to its end, then the new one from its beginning.
+ * Theory of operation: each part appends to LOG/PART.jsonl, one write a line, so a file is sorted
+ * by itself. Every file has one line read ahead; the earliest of them is the next event. A file
+ * that has no whole line is asked again at the next call: that is all following needs. A file whose
+ * name leads to another inode was rotated: it is read to its end, then the new one from its
+ * beginning.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -18,9 +19,9 @@ struct file {
 	char *path;
 	FILE *f;
 	ino_t inode;
-	char *line;			/* getline's */
+	char *line; /* getline's */
 	size_t cap;
-	struct event ahead;		/* json NULL: none */
+	struct event ahead; /* json NULL: none */
 };
 
 struct event_files {
@@ -64,9 +65,11 @@ static void scan_entry(struct event_files *fs, const char *name, bool at_end)
 	char path[1024];
 	struct file *f;
 
-	if (n < sizeof(end) || strcmp(name + n - (sizeof(end) - 1), end) || fs->n == EVENT_FILES_MAX)
+	if (n < sizeof(end) || strcmp(name + n - (sizeof(end) - 1), end) ||
+	    fs->n == EVENT_FILES_MAX)
 		return;
-	if (snprintf(path, sizeof(path), "%s/%s", fs->dir, name) >= (int)sizeof(path) || file_known(fs, path))
+	if (snprintf(path, sizeof(path), "%s/%s", fs->dir, name) >= (int)sizeof(path) ||
+	    file_known(fs, path))
 		return;
 	f = &fs->file[fs->n];
 	*f = (struct file){ .path = strdup(path) };

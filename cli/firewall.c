@@ -1,8 +1,9 @@
 /*
  * firewall.c - cordon firewall start|stop: the static part alone, as a boot unit runs it
  *
- * Theory of operation: everything is in nft/firewall.c; here the configuration is compiled first, so that
- * nothing changes when it has errors, and a missing kernel feature is named before anything is touched.
+ * Theory of operation: everything is in nft/firewall.c; here the configuration is compiled first,
+ * so that nothing changes when it has errors, and a missing kernel feature is named before anything
+ * is touched.
  */
 #include <errno.h>
 #include <string.h>
@@ -48,8 +49,8 @@ const struct command command_firewall = {
 	.name = "firewall",
 	.usage = "start|stop",
 	.line = "Load or remove the ruleset, sysctls and routing rules only",
-	.more = "start is idempotent and never empties the maps of a running netd. stop restores what start\n"
-		"changed and is refused while a sandbox interface is up.",
+	.more = "start is idempotent and never empties the maps of a running netd. stop\n"
+		"restores what start changed and is refused while a sandbox interface is up.",
 	.examples = "  sudo cordon firewall start      before any VM starts\n"
 		    "  sudo cordon firewall stop       the host as it was before\n",
 	.min_args = 1,

@@ -1,9 +1,9 @@
 /*
  * log.c - cordon log: the audit, readable
  *
- * Theory of operation: one pass over the merged files; every event that passes the filter is printed as it
- * is (--json) or as one line. -f waits for changes of the directory by inotify and goes on. --verify reads
- * every file's hash chain instead (verify.c).
+ * Theory of operation: one pass over the merged files; every event that passes the filter is
+ * printed as it is (--json) or as one line. -f waits for changes of the directory by inotify and
+ * goes on. --verify reads every file's hash chain instead (verify.c).
  */
 #include "cli/log.h"
 
@@ -25,11 +25,13 @@ struct log_values {
 };
 
 static const struct option_row log_options[] = {
-	{ "sandbox", 's', OPTION_TEXT, offsetof(struct log_values, sandbox), "S", "events of one sandbox" },
+	{ "sandbox", 's', OPTION_TEXT, offsetof(struct log_values, sandbox), "S",
+	  "events of one sandbox" },
 	{ "deny", 'd', OPTION_FLAG, offsetof(struct log_values, deny), NULL, "refusals only" },
 	{ "since", 0, OPTION_TEXT, offsetof(struct log_values, since), "10m",
 	  "not older than this, or since 2026-11-22T06:30" },
-	{ "follow", 'f', OPTION_FLAG, offsetof(struct log_values, follow), NULL, "go on with new events" },
+	{ "follow", 'f', OPTION_FLAG, offsetof(struct log_values, follow), NULL,
+	  "go on with new events" },
 	{ "verify", 0, OPTION_FLAG, offsetof(struct log_values, verify), NULL,
 	  "check the hash chain of every file" },
 };
@@ -42,7 +44,8 @@ static long long wall_ms(void)
 	return (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static void print_waiting(const struct cli *c, struct event_files *files, const struct event_filter *filter)
+static void print_waiting(const struct cli *c, struct event_files *files,
+			  const struct event_filter *filter)
 {
 	char text[EVENT_TEXT_MAX * 2];
 	struct event e;
@@ -82,8 +85,9 @@ static int show(const struct cli *c, const struct host_config *cfg, const struct
 	int r;
 
 	if (v->since && !event_since(v->since, wall_ms(), filter.since))
-		return cli_misuse("log: --since %s: give 30s, 10m, 2h, 1d or a time such as 2026-11-22T06:30",
-				  v->since);
+		return cli_misuse(
+			"log: --since %s: give 30s, 10m, 2h, 1d or a time such as 2026-11-22T06:30",
+			v->since);
 	r = event_files_open(cfg, false, &files);
 	if (r < 0)
 		return cli_fail("log: %s: %s: use sudo", cfg->log_dir, strerror(-r));
@@ -91,7 +95,8 @@ static int show(const struct cli *c, const struct host_config *cfg, const struct
 		return follow(c, cfg, files, &filter);
 	print_waiting(c, files, &filter);
 	if (event_broken(files))
-		cli_warn("log: %zu lines are not events: see cordon log --verify", event_broken(files));
+		cli_warn("log: %zu lines are not events: see cordon log --verify",
+			 event_broken(files));
 	return EXIT_DONE;
 }
 
@@ -108,7 +113,10 @@ static int log_command(const struct cli *c, const void *values, const struct arg
 }
 
 struct summary {
-	struct { char text[SUMMARY_KEY_MAX]; long long count; } key[SUMMARY_KEYS_MAX];
+	struct {
+		char text[SUMMARY_KEY_MAX];
+		long long count;
+	} key[SUMMARY_KEYS_MAX];
 	size_t n, more;
 };
 
@@ -117,7 +125,8 @@ static void summary_add(struct summary *s, const struct event *e)
 	char what[SUMMARY_KEY_MAX / 2], text[SUMMARY_KEY_MAX];
 
 	event_what(e, what, sizeof(what));
-	snprintf(text, sizeof(text), "%s  %s  (%s)", what, event_field(e, "reason"), event_field(e, "rule"));
+	snprintf(text, sizeof(text), "%s  %s  (%s)", what, event_field(e, "reason"),
+		 event_field(e, "rule"));
 	for (size_t i = 0; i < s->n; i++)
 		if (!strcmp(s->key[i].text, text)) {
 			s->key[i].count += event_count(e);
@@ -135,7 +144,8 @@ static void summary_print(const struct summary *s, const char *sandbox, FILE *to
 {
 	if (!s->n)
 		return;
-	fprintf(to, "cordon: %zu refused (cordon log --sandbox %s --deny):\n", s->n + s->more, sandbox);
+	fprintf(to, "cordon: %zu refused (cordon log --sandbox %s --deny):\n", s->n + s->more,
+		sandbox);
 	for (size_t i = 0; i < s->n; i++)
 		if (s->key[i].count > 1)
 			fprintf(to, "  %s  x%lld\n", s->key[i].text, s->key[i].count);

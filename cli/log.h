@@ -8,7 +8,8 @@
 
 #include "cli/event.h"
 
-/* Refusals of one sandbox among what is left in `files`, one line per key; nothing when there were none. */
+/* Refusals of one sandbox among what is left in `files`, one line per key; nothing when there were
+ * none. */
 void log_summary(struct event_files *files, const char *sandbox, const char *since, FILE *to);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * main.c - the `cordon` command: find the command, parse its options, run it
  *
- * Theory of operation: one table of commands, one option parser. --config, --json and --help are known to
- * every command. What cannot be understood ends with status 2 and the nearest thing that could have been
- * meant. The process is short-lived: what it owns at exit is the kernel's to free.
+ * Theory of operation: one table of commands, one option parser. --config, --json and --help are
+ * known to every command. What cannot be understood ends with status 2 and the nearest thing that
+ * could have been meant. The process is short-lived: what it owns at exit is the kernel's to free.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -13,8 +13,9 @@
 #include "policy/diag.h"
 
 static const struct command *const commands[] = {
-	&command_run,	 &command_up,	  &command_down,   &command_firewall, &command_reload, &command_add,
-	&command_rm,	 &command_ls,	  &command_status, &command_check,    &command_log,    &command_ca,
+	&command_run,	 &command_up,	 &command_down, &command_firewall,
+	&command_reload, &command_add,	 &command_rm,	&command_ls,
+	&command_status, &command_check, &command_log,	&command_ca,
 };
 
 static const struct option_row global_rows[] = {
@@ -39,7 +40,8 @@ static void print_options(const struct option_row *rows, size_t n)
 
 static int print_command(const struct command *cmd)
 {
-	printf("usage: cordon %s%s%s\n\n%s.\n", cmd->name, *cmd->usage ? " " : "", cmd->usage, cmd->line);
+	printf("usage: cordon %s%s%s\n\n%s.\n", cmd->name, *cmd->usage ? " " : "", cmd->usage,
+	       cmd->line);
 	if (cmd->more)
 		printf("\n%s\n", cmd->more);
 	printf("\noptions:\n");
@@ -95,7 +97,8 @@ static bool colour_wanted(FILE *f)
 static int command_args(const struct command *cmd, const struct args *a)
 {
 	if (a->n < cmd->min_args)
-		return cli_misuse("%s: too few words: cordon %s %s", cmd->name, cmd->name, cmd->usage);
+		return cli_misuse("%s: too few words: cordon %s %s", cmd->name, cmd->name,
+				  cmd->usage);
 	if (cmd->max_args >= 0 && a->n > cmd->max_args)
 		return cli_misuse("%s: unexpected word %s: cordon %s --help", cmd->name,
 				  a->word[cmd->max_args], cmd->name);

@@ -2,9 +2,9 @@
  * options.c - one option parser for all commands, driven by tables
  *
  * Theory of operation: argv is walked once. --name, --name=value, --name value, -x and -x value are
- * options; "--" ends them; anything else is a word and is kept, in place, at the front of argv. An unknown
- * option is an error that names the nearest known one. An option given twice is an error unless it is a
- * list, for the second would silently win. Nothing is printed here.
+ * options; "--" ends them; anything else is a word and is kept, in place, at the front of argv. An
+ * unknown option is an error that names the nearest known one. An option given twice is an error
+ * unless it is a list, for the second would silently win. Nothing is printed here.
  */
 #include "cli/options.h"
 
@@ -93,7 +93,8 @@ static int store(struct parser *p, const struct found *f, const char *name, cons
 	return 0;
 }
 
-static int set_flag(struct parser *p, const struct found *f, const char *shown, const char *inline_value)
+static int set_flag(struct parser *p, const struct found *f, const char *shown,
+		    const char *inline_value)
 {
 	if (inline_value)
 		return complain(p, "option ", shown, "takes no value");
@@ -155,7 +156,7 @@ int options_parse(const struct option_table *tables, size_t n_tables, bool stop_
 		if (r < 0)
 			return r;
 	}
-	argv[args.n] = NULL;		/* at most argc, where main()'s array has its end */
+	argv[args.n] = NULL; /* at most argc, where main()'s array has its end */
 	*ret_args = args;
 	return 0;
 }

@@ -1,13 +1,13 @@
 /*
  * run.c - cordon run: a command in a sandbox of its own
  *
- * Theory of operation: two processes work at the same time. The child unshares the network namespace,
- * prepares the jail, waits for its end of the link, configures it. The parent makes the pair, registers
- * the sandbox with netd and only after netd's reply lets the child become the user and bubblewrap. The
- * registration lives as long as the parent's connection to netd, the namespace as long as the child: if
- * either is killed nothing of the run remains.
- * Handled signals are blocked from the beginning and looked at wherever we wait, so that at every moment
- * the way out is the same: run_end(), which undoes what was done, in reverse.
+ * Theory of operation: two processes work at the same time. The child unshares the network
+ * namespace, prepares the jail, waits for its end of the link, configures it. The parent makes the
+ * pair, registers the sandbox with netd and only after netd's reply lets the child become the user
+ * and bubblewrap. The registration lives as long as the parent's connection to netd, the namespace
+ * as long as the child: if either is killed nothing of the run remains. Handled signals are blocked
+ * from the beginning and looked at wherever we wait, so that at every moment the way out is the
+ * same: run_end(), which undoes what was done, in reverse.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -46,7 +46,8 @@ struct run_values {
 static const struct option_row run_options[] = {
 	{ "profile", 'p', OPTION_TEXT, offsetof(struct run_values, profile), "NAME",
 	  "policy of the configuration (default: default)" },
-	{ "rw", 0, OPTION_LIST, offsetof(struct run_values, rw), "DIR", "another writable directory" },
+	{ "rw", 0, OPTION_LIST, offsetof(struct run_values, rw), "DIR",
+	  "another writable directory" },
 	{ "as-root", 0, OPTION_FLAG, offsetof(struct run_values, as_root), NULL,
 	  "allow a root caller; the command runs as an unprivileged user" },
 };
@@ -63,7 +64,7 @@ struct run {
 	struct event_files *events;
 	char since[EVENT_TS_MAX];
 	int signals, control;
-	int talk;			/* to the child: one byte each step */
+	int talk; /* to the child: one byte each step */
 	pid_t child;
 	int pidfd;
 };
@@ -79,7 +80,7 @@ static bool child_hears(int fd)
 {
 	char step;
 
-	return recv(fd, &step, 1, 0) == 1;	/* an end: the parent gave up or is gone */
+	return recv(fd, &step, 1, 0) == 1; /* an end: the parent gave up or is gone */
 }
 
 static int child_network(struct run *r, int fd)
@@ -90,7 +91,7 @@ static int child_network(struct run *r, int fd)
 		return cli_fail("run: network namespace: %s: is CONFIG_NET_NS on?", strerror(-e));
 	if (!child_says(fd, 'n'))
 		return EXIT_REFUSED;
-	e = jail_prepare(&r->jail);		/* meanwhile the parent makes the pair */
+	e = jail_prepare(&r->jail); /* meanwhile the parent makes the pair */
 	if (e || !child_hears(fd))
 		return EXIT_REFUSED;
 	e = run_net_inside(&r->slot.link);
@@ -118,8 +119,9 @@ static bool on_terminal(void)
 }
 
 /*
- * fork() into a pid namespace of its own: however the child ends, nothing that it started survives it.
- * (bubblewrap alone does not give that: killed in its first milliseconds it leaves a process behind.)
+ * fork() into a pid namespace of its own: however the child ends, nothing that it started survives
+ * it. (bubblewrap alone does not give that: killed in its first milliseconds it leaves a process
+ * behind.)
  */
 static pid_t fork_namespace(void)
 {
@@ -157,7 +159,8 @@ static int interrupted(struct run *r)
 /* The child's next step; it has said itself what went wrong when it ends. */
 static int wait_step(struct run *r)
 {
-	struct pollfd p[] = { { .fd = r->talk, .events = POLLIN }, { .fd = r->signals, .events = POLLIN } };
+	struct pollfd p[] = { { .fd = r->talk, .events = POLLIN },
+			      { .fd = r->signals, .events = POLLIN } };
 	char step;
 
 	if (poll(p, ARRAY_SIZE(p), CHILD_MS) <= 0)
@@ -172,7 +175,8 @@ static int make_link(struct run *r)
 	int e = run_net_create(&r->slot.link, r->child);
 
 	if (e < 0)
-		return cli_fail("run: link %s: %s: is the veth module there?", r->slot.link.name, strerror(-e));
+		return cli_fail("run: link %s: %s: is the veth module there?", r->slot.link.name,
+				strerror(-e));
 	return child_says(r->talk, 'l') ? EXIT_DONE : EXIT_REFUSED;
 }
 
@@ -215,7 +219,8 @@ static int register_sandbox(struct run *r)
 	return got.reply.exit_status == EXIT_USAGE ? EXIT_USAGE : EXIT_REFUSED;
 }
 
-/* netd was restarted: the same registration again. A refusal means that it is not ready for it yet. */
+/* netd was restarted: the same registration again. A refusal means that it is not ready for it yet.
+ */
 static int register_again(void *owner)
 {
 	struct run *r = owner;
@@ -242,7 +247,8 @@ static void fill_message(struct run *r)
 	struct msg_add *m = &r->message;
 
 	snprintf(m->name, sizeof(m->name), "run-%d", getpid());
-	snprintf(m->profile, sizeof(m->profile), "%s", r->values->profile ? r->values->profile : "default");
+	snprintf(m->profile, sizeof(m->profile), "%s",
+		 r->values->profile ? r->values->profile : "default");
 	snprintf(m->interface, sizeof(m->interface), "%s", l->name);
 	memcpy(m->mac, l->guest_mac, sizeof(m->mac));
 	m->addr[0] = l->guest[0];
@@ -254,12 +260,13 @@ static int take_slot(struct run *r)
 	int e = slot_take(r->cfg, &r->slot);
 
 	if (e == -EADDRNOTAVAIL)
-		return cli_fail("run: all addresses of run_addresses are in use: make the networks larger");
+		return cli_fail(
+			"run: all addresses of run_addresses are in use: make the networks larger");
 	if (e < 0)
 		return cli_fail("run: %s/runs: %s", r->cfg->run_dir, strerror(-e));
 	if (!matches_pattern(r->cfg, r->slot.link.name))
-		return cli_misuse("%s: sandbox_interfaces has no pattern for %s: add \"cdn*\"", r->cfg->file,
-				  r->slot.link.name);
+		return cli_misuse("%s: sandbox_interfaces has no pattern for %s: add \"cdn*\"",
+				  r->cfg->file, r->slot.link.name);
 	fill_message(r);
 	return EXIT_DONE;
 }
@@ -279,8 +286,9 @@ static int begin(struct run *r)
 	int e;
 
 	if (lock < 0)
-		return lock == -EINTR ? 128 + SIGINT :
-			cli_fail("%s/up.lock: %s: directories.run must be root's", r->cfg->run_dir, strerror(-lock));
+		return lock == -EINTR ? 128 + SIGINT
+				      : cli_fail("%s/up.lock: %s: directories.run must be root's",
+						 r->cfg->run_dir, strerror(-lock));
 	had_rules = supervise_pid(r->cfg) || ruleset_there();
 	e = up_start(r->cli, r->cfg, r->signals, &started);
 	if (started)
@@ -297,21 +305,26 @@ static int steps(struct run *r)
 	if (!e)
 		e = start_child(r);
 	if (!e)
-		e = wait_step(r);		/* the namespace is there */
+		e = wait_step(r); /* the namespace is there */
 	if (!e)
 		e = make_link(r);
 	if (!e)
 		e = register_sandbox(r);
 	if (!e)
-		e = wait_step(r);		/* the child's end is configured */
+		e = wait_step(r); /* the child's end is configured */
 	return e ? e : interrupted(r);
 }
 
 static int run_command(struct run *r)
 {
 	struct run_wait w = {
-		.child = r->child, .pidfd = r->pidfd, .signals = r->signals,
-		.terminal = r->jail.terminal, .control = r->control, .lost = register_again, .owner = r,
+		.child = r->child,
+		.pidfd = r->pidfd,
+		.signals = r->signals,
+		.terminal = r->jail.terminal,
+		.control = r->control,
+		.lost = register_again,
+		.owner = r,
 	};
 	int status = child_says(r->talk, 'g') ? EXIT_DONE : EXIT_REFUSED;
 
@@ -333,8 +346,8 @@ static void end_child(struct run *r)
 	r->child = 0;
 }
 
-/* Asked for and waited for, so that nothing of the run is left when it returns. The connection's end does
- * the same without an answer, whatever becomes of this. */
+/* Asked for and waited for, so that nothing of the run is left when it returns. The connection's
+ * end does the same without an answer, whatever becomes of this. */
 static void say_farewell(struct run *r)
 {
 	struct client_reply got = { 0 };
@@ -360,7 +373,7 @@ static void last_one_out(struct run *r)
 	quiet = with_rules ? fopen("/dev/null", "we") : NULL;
 	if (!quiet)
 		return;
-	firewall_stop(r->cfg, quiet);		/* refuses while another sandbox's interface is up */
+	firewall_stop(r->cfg, quiet); /* refuses while another sandbox's interface is up */
 	fclose(quiet);
 }
 
@@ -378,7 +391,8 @@ static void run_end(struct run *r)
 	end_child(r);
 	say_farewell(r);
 	if (r->slot.fd >= 0 && run_net_remove(r->slot.link.name) < 0)
-		cli_warn("run: link %s stays: ip link del %s", r->slot.link.name, r->slot.link.name);
+		cli_warn("run: link %s stays: ip link del %s", r->slot.link.name,
+			 r->slot.link.name);
 	if (r->events)
 		log_summary(r->events, r->message.name, r->since, stderr);
 	release(r);
@@ -405,10 +419,13 @@ static void note_start(struct run *r)
 static int check_words(const struct run_values *v)
 {
 	if (v->profile && (strchr(v->profile, '/') || strstr(v->profile, ".yaml")))
-		return cli_misuse("run: --profile %s: a file is not supported yet: put it into the profiles "
-				  "directory and give its name", v->profile);
+		return cli_misuse(
+			"run: --profile %s: a file is not supported yet: put it into the profiles "
+			"directory and give its name",
+			v->profile);
 	if (v->profile && (!*v->profile || strlen(v->profile) >= MSG_LABEL))
-		return cli_misuse("run: --profile %s: no such profile: cordon check lists them", v->profile);
+		return cli_misuse("run: --profile %s: no such profile: cordon check lists them",
+				  v->profile);
 	return EXIT_DONE;
 }
 
@@ -419,7 +436,11 @@ static int run(const struct cli *c, const void *values, const struct args *a)
 	AUTO(host_config) struct host_config *cfg = NULL;
 	int e;
 
-	r = (struct run){ .cli = c, .values = values, .slot = { .fd = -1 }, .control = -1, .talk = -1,
+	r = (struct run){ .cli = c,
+			  .values = values,
+			  .slot = { .fd = -1 },
+			  .control = -1,
+			  .talk = -1,
 			  .pidfd = -1 };
 	e = check_words(r.values);
 	if (!e)
@@ -431,7 +452,10 @@ static int run(const struct cli *c, const void *values, const struct args *a)
 	if (e)
 		return e;
 	r.cfg = cfg;
-	r.jail = (struct jail){ .cfg = cfg, .user = &r.user, .rw = &r.values->rw, .words = a->word,
+	r.jail = (struct jail){ .cfg = cfg,
+				.user = &r.user,
+				.rw = &r.values->rw,
+				.words = a->word,
 				.terminal = on_terminal() };
 	r.signals = run_signals();
 	if (r.signals < 0 || !getcwd(r.jail.cwd, sizeof(r.jail.cwd)))
@@ -449,10 +473,11 @@ const struct command command_run = {
 	.name = "run",
 	.usage = "[--profile NAME] [--rw DIR]... [--as-root] -- CMD...",
 	.line = "Run a command in a sandbox of its own, as the calling user",
-	.more = "The command sees the file system read-only except the working directory and what --rw names,\n"
-		"no process, UNIX socket or device of the host, and of the network what the profile allows. What\n"
-		"is not running is started, and stopped again by the last run. Refusals are listed at the end.\n"
-		"Exit status: that of CMD (128 + n when signal n ended it).",
+	.more = "The command sees the file system read-only except the working directory and\n"
+		"what --rw names, no process, UNIX socket or device of the host, and of the\n"
+		"network what the profile allows. What is not running is started, and stopped\n"
+		"again by the last run. Refusals are listed at the end. Exit status: that of\n"
+		"CMD (128 + n when signal n ended it).",
 	.examples = "  sudo cordon run -- git clone https://github.com/acme/widgets\n"
 		    "  sudo cordon run --profile agent --rw ~/.cache -- npm install\n",
 	.options = run_options,

@@ -1,11 +1,11 @@
 /*
  * run_files.c - files of the host that look different inside `cordon run`
  *
- * Theory of operation: resolv.conf names Cordon's resolver (any address would do: port 53 is steered), the
- * hosts line of nsswitch.conf is `files dns` (the host's other sources talk to its daemons over UNIX
- * sockets), and the CA bundle is the host's plus Cordon's certificate. Each is a memfd that bubblewrap
- * copies, so nothing is left on disk. A symbolic link (resolv.conf often is one) is followed here: the
- * file goes to where the link leads, and the link then finds it.
+ * Theory of operation: resolv.conf names Cordon's resolver (any address would do: port 53 is
+ * steered), the hosts line of nsswitch.conf is `files dns` (the host's other sources talk to its
+ * daemons over UNIX sockets), and the CA bundle is the host's plus Cordon's certificate. Each is a
+ * memfd that bubblewrap copies, so nothing is left on disk. A symbolic link (resolv.conf often is
+ * one) is followed here: the file goes to where the link leads, and the link then finds it.
  */
 #include "cli/run_files.h"
 
@@ -20,10 +20,12 @@
 #include "cli/cli.h"
 
 static const char *const ca_bundles[] = {
-	"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
+	"/etc/ssl/certs/ca-certificates.crt",
+	"/etc/pki/tls/certs/ca-bundle.crt",
+	"/etc/ssl/ca-bundle.pem",
 	"/etc/ssl/cert.pem",
 };
-#define CA_BUNDLE_OTHERWISE "/run/cordon-ca.pem"	/* below a private tmpfs, so it can be made */
+#define CA_BUNDLE_OTHERWISE "/run/cordon-ca.pem" /* below a private tmpfs, so it can be made */
 
 static FILE *memory_file(const char *name)
 {
@@ -35,7 +37,8 @@ static FILE *memory_file(const char *name)
 	return f;
 }
 
-/* A descriptor of its own at offset 0; the FILE is closed. -errno when something was not written. */
+/* A descriptor of its own at offset 0; the FILE is closed. -errno when something was not written.
+ */
 static int memory_done(FILE *f)
 {
 	int r = fflush(f) ? -errno : 0, fd = -1;
@@ -81,7 +84,8 @@ static bool copy(FILE *to, const char *path)
 
 static bool write_resolv_conf(struct jail *j, FILE *to)
 {
-	struct addr a4 = pool_addr4(&j->cfg->pool, POOL_DNS), a6 = pool_addr6(&j->cfg->pool, POOL_DNS);
+	struct addr a4 = pool_addr4(&j->cfg->pool, POOL_DNS),
+		    a6 = pool_addr6(&j->cfg->pool, POOL_DNS);
 	char text[ADDR_TEXT_MAX];
 
 	if (!target("/etc/resolv.conf", j->file_path[JAIL_RESOLV_CONF]))

@@ -1,11 +1,11 @@
 /*
  * run_jail.c - the process side of `cordon run`: bubblewrap, and what it is given
  *
- * Theory of operation: this runs in the child, inside the new network namespace. Files and filter are made
- * while it is still root; then it becomes the user, and as the user (so that nothing the user could not
- * reach is opened for them) works out the mounts and becomes bubblewrap, which makes the user, mount, pid,
- * ipc and uts namespaces. The network namespace belongs to the host's user namespace, so no root inside
- * has any right over it.
+ * Theory of operation: this runs in the child, inside the new network namespace. Files and filter
+ * are made while it is still root; then it becomes the user, and as the user (so that nothing the
+ * user could not reach is opened for them) works out the mounts and becomes bubblewrap, which makes
+ * the user, mount, pid, ipc and uts namespaces. The network namespace belongs to the host's user
+ * namespace, so no root inside has any right over it.
  */
 #include "cli/run_jail.h"
 
@@ -55,7 +55,8 @@ static void arg3(struct argument_list *a, const char *what, const char *from, co
 
 static const char *bwrap_path(void)
 {
-	static const char *const paths[] = { "/usr/bin/bwrap", "/usr/local/bin/bwrap", "/bin/bwrap" };
+	static const char *const paths[] = { "/usr/bin/bwrap", "/usr/local/bin/bwrap",
+					     "/bin/bwrap" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
 		if (!access(paths[i], X_OK))
@@ -93,13 +94,17 @@ int jail_prepare(struct jail *j)
 	snprintf(ours, sizeof(ours), "/proc/%d/net/unix", j->parent);
 	j->socket_table[0] = fopen(ours, "re");
 	j->socket_table[1] = fopen("/proc/1/net/unix", "re");
-	return j->socket_table[0] ? EXIT_DONE : cli_fail("run: %s: %s: is /proc mounted?", ours, strerror(errno));
+	return j->socket_table[0]
+		       ? EXIT_DONE
+		       : cli_fail("run: %s: %s: is /proc mounted?", ours, strerror(errno));
 }
 
 static void add_namespaces(struct argument_list *a, const struct jail *j)
 {
-	static const char *const fixed[] = { "--unshare-user", "--disable-userns", "--unshare-pid", "--unshare-ipc",
-					     "--unshare-uts",  "--die-with-parent", "--cap-drop", "ALL" };
+	static const char *const fixed[] = { "--unshare-user", "--disable-userns",
+					     "--unshare-pid",  "--unshare-ipc",
+					     "--unshare-uts",  "--die-with-parent",
+					     "--cap-drop",     "ALL" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
 		arg(a, "%s", fixed[i]);
@@ -153,7 +158,7 @@ static int add_mounts(struct argument_list *a, const struct jail *j)
 	for (size_t i = 0; i < m.n; i++)
 		add_mount(a, &m.m[i]);
 	add_files(a, j);
-	arg(a, "--dir");			/* for one that is below something private */
+	arg(a, "--dir"); /* for one that is below something private */
 	arg(a, "%s", j->cwd);
 	arg(a, "--chdir");
 	arg(a, "%s", j->cwd);
@@ -166,11 +171,12 @@ static void set_env(struct argument_list *a, const char *name, const char *value
 		arg3(a, "--setenv", name, value);
 }
 
-/* Nothing of the caller's environment but what programs need to talk to a person; no agent, no socket. */
+/* Nothing of the caller's environment but what programs need to talk to a person; no agent, no
+ * socket. */
 static void add_environment(struct argument_list *a, const struct jail *j)
 {
-	static const char *const kept[] = { "TERM", "COLORTERM", "NO_COLOR", "LANG", "LANGUAGE", "LC_ALL",
-					    "LC_CTYPE", "TZ" };
+	static const char *const kept[] = { "TERM",	"COLORTERM", "NO_COLOR", "LANG",
+					    "LANGUAGE", "LC_ALL",    "LC_CTYPE", "TZ" };
 	static const char *const bundle[] = { "SSL_CERT_FILE", "GIT_SSL_CAINFO", "CURL_CA_BUNDLE",
 					      "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS" };
 	const char *path = getenv("PATH");
@@ -190,7 +196,7 @@ static void add_environment(struct argument_list *a, const struct jail *j)
 static void add_command(struct argument_list *a, const struct jail *j)
 {
 	arg(a, "--");
-	arg(a, "/usr/bin/env");		/* says which command is missing, and 127 */
+	arg(a, "/usr/bin/env"); /* says which command is missing, and 127 */
 	arg(a, "--");
 	for (char *const *w = j->words; *w; w++)
 		arg(a, "%s", *w);
@@ -234,9 +240,10 @@ static int become_user(const struct jail *j)
 	if (r < 0)
 		return cli_fail("run: cannot become user %s: %s", j->user->name, strerror(-r));
 	if (!parent_is_there(j) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return EXIT_REFUSED;		/* nobody is left to clean up after us */
+		return EXIT_REFUSED; /* nobody is left to clean up after us */
 	if (chdir(j->cwd) < 0)
-		return cli_fail("run: working directory %s: %s for user %s: start in one that user can reach",
+		return cli_fail("run: working directory %s: %s for user %s: start in one that user "
+				"can reach",
 				j->cwd, strerror(errno), j->user->name);
 	return EXIT_DONE;
 }

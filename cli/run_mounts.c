@@ -1,13 +1,15 @@
 /*
  * run_mounts.c - what a command in `cordon run` sees of the file system
  *
- * Theory of operation: the whole of / is bound read-only. On top come, parents before children, private
- * tmpfs where the host keeps sockets and scratch files, the writable directories, and tmpfs over Cordon's
- * own directories. A mask below something that is already private is left out. Reading a mount read-only
- * does not stop connect(2) to a UNIX socket in it, so every socket that the kernel lists for this host
- * (/proc/PID/net/unix of ours and of process 1's namespace) and that would still be visible is covered by /dev/null. One that is made later outside
- * the private directories would be visible; that is said in the manual.
- * Refused: a writable directory that is one of the private or masked ones, for it would open them again.
+ * Theory of operation: the whole of / is bound read-only. On top come, parents before children,
+ * private tmpfs where the host keeps sockets and scratch files, the writable directories, and tmpfs
+ * over Cordon's own directories. A mask below something that is already private is left out.
+ * Reading a mount read-only does not stop connect(2) to a UNIX socket in it, so every socket that
+ * the kernel lists for this host
+ * (/proc/PID/net/unix of ours and of process 1's namespace) and that would still be visible is
+ * covered by /dev/null. One that is made later outside the private directories would be visible;
+ * that is said in the manual. Refused: a writable directory that is one of the private or masked
+ * ones, for it would open them again.
  */
 #include "cli/run_mounts.h"
 
@@ -33,8 +35,9 @@ static bool below(const char *path, const char *dir)
 static int add(struct mounts *m, enum mount_kind kind, const char *path)
 {
 	if (m->n == MOUNTS_MAX)
-		return cli_fail("run: more than %d places to mask: too many UNIX sockets on this host",
-				MOUNTS_MAX);
+		return cli_fail(
+			"run: more than %d places to mask: too many UNIX sockets on this host",
+			MOUNTS_MAX);
 	m->m[m->n].kind = kind;
 	m->m[m->n].path = strdup(path);
 	return m->m[m->n++].path ? EXIT_DONE : cli_fail("out of memory");
@@ -46,7 +49,8 @@ static const struct mount *cover(const struct mounts *m, const char *path)
 	const struct mount *best = NULL;
 
 	for (size_t i = 0; i < m->n; i++)
-		if (below(path, m->m[i].path) && (!best || strlen(m->m[i].path) > strlen(best->path)))
+		if (below(path, m->m[i].path) &&
+		    (!best || strlen(m->m[i].path) > strlen(best->path)))
 			best = &m->m[i];
 	return best;
 }
@@ -101,8 +105,8 @@ static int plan_private(struct mounts *m)
 static int plan_masks(const struct jail *j, struct mounts *m)
 {
 	char secrets[PATH_MAX + 16];
-	const char *dirs[] = { j->config_dir, j->cfg->profiles_dir, secrets, j->cfg->run_dir, j->cfg->state_dir,
-			       j->cfg->log_dir };
+	const char *dirs[] = { j->config_dir,	j->cfg->profiles_dir, secrets,
+			       j->cfg->run_dir, j->cfg->state_dir,    j->cfg->log_dir };
 	int r = EXIT_DONE;
 
 	snprintf(secrets, sizeof(secrets), "%s/secrets", j->config_dir);
@@ -116,7 +120,8 @@ static bool may_write(const struct mounts *m, const char *real)
 	for (size_t i = 0; i < ARRAY_SIZE(never_writable); i++)
 		if (!strcmp(real, never_writable[i]))
 			return false;
-	return !exactly(m, real) && !below(real, "/proc") && !below(real, "/sys") && !below(real, "/dev");
+	return !exactly(m, real) && !below(real, "/proc") && !below(real, "/sys") &&
+	       !below(real, "/dev");
 }
 
 static bool is_writable(const struct mounts *m, const char *real)
@@ -131,12 +136,13 @@ static int plan_rw(struct mounts *m, const char *path)
 	char real[PATH_MAX];
 
 	if (!is_directory(path, real))
-		return cli_misuse("run: --rw %s: %s: give a directory that the user can reach", path,
-				  strerror(errno));
+		return cli_misuse("run: --rw %s: %s: give a directory that the user can reach",
+				  path, strerror(errno));
 	if (is_writable(m, real))
 		return EXIT_DONE;
 	if (!may_write(m, real))
-		return cli_misuse("run: --rw %s: holds things of the host or of Cordon: give a directory below it",
+		return cli_misuse("run: --rw %s: holds things of the host or of Cordon: give a "
+				  "directory below it",
 				  real);
 	return add(m, MOUNT_READ_WRITE, real);
 }
@@ -151,8 +157,9 @@ static int plan_writable(const struct jail *j, struct mounts *m)
 		return r;
 	if (may_write(m, j->cwd))
 		return add(m, MOUNT_READ_WRITE, j->cwd);
-	cli_warn("run: the working directory %s is %s inside: it holds things of the host or of Cordon", j->cwd,
-		 exactly(m, j->cwd) ? "empty" : "read-only");
+	cli_warn("run: the working directory %s is %s inside: it holds things of the host or of "
+		 "Cordon",
+		 j->cwd, exactly(m, j->cwd) ? "empty" : "read-only");
 	return EXIT_DONE;
 }
 

@@ -12,8 +12,14 @@ enum { MOUNTS_MAX = 1100 };
 
 /* READ_WRITE: the host's directory. EMPTY: a private tmpfs. NOTHING: /dev/null over a socket. */
 enum mount_kind { MOUNT_READ_WRITE, MOUNT_EMPTY, MOUNT_NOTHING };
-struct mount { enum mount_kind kind; char *path; };
-struct mounts { struct mount m[MOUNTS_MAX]; size_t n; };	/* parents before children */
+struct mount {
+	enum mount_kind kind;
+	char *path;
+};
+struct mounts {
+	struct mount m[MOUNTS_MAX];
+	size_t n;
+}; /* parents before children */
 
 /* Call as the user: what the user cannot reach needs no mask. EXIT_DONE, or says why not. */
 int run_mounts_plan(const struct jail *j, struct mounts *ret);

@@ -1,13 +1,14 @@
 /*
- * run_net.c - the link of one `cordon run`: a veth pair between the host and a namespace without a name
+ * run_net.c - the link of one `cordon run`: a veth pair between the host and a namespace without a
+ * name
  *
- * Theory of operation: rtnetlink requests over one short-lived socket, each acknowledged before the next.
- * The pair is made in one request with fixed link addresses, the guest's end born in its namespace, so that
- * nothing of it is ever half there. That end has IFF_NOARP and permanent neighbours, and address generation,
- * router solicitation and duplicate detection are off: the guest's kernel then says nothing by itself, so
- * every refusal in the audit was the command's doing.
- * The namespace has no name in the file system: when its last process ends, the kernel removes it and the
- * pair with it, whatever happened to us.
+ * Theory of operation: rtnetlink requests over one short-lived socket, each acknowledged before the
+ * next. The pair is made in one request with fixed link addresses, the guest's end born in its
+ * namespace, so that nothing of it is ever half there. That end has IFF_NOARP and permanent
+ * neighbours, and address generation, router solicitation and duplicate detection are off: the
+ * guest's kernel then says nothing by itself, so every refusal in the audit was the command's
+ * doing. The namespace has no name in the file system: when its last process ends, the kernel
+ * removes it and the pair with it, whatever happened to us.
  */
 #include "cli/run_net.h"
 
@@ -30,7 +31,10 @@
 enum { MESSAGE_MAX = 1024, SLOT_MAX = 0xffff };
 
 typedef struct mnl_socket *mnl_socket_ptr;
-static void socket_close(struct mnl_socket *s) { mnl_socket_close(s); }
+static void socket_close(struct mnl_socket *s)
+{
+	mnl_socket_close(s);
+}
 DEFINE_AUTO(mnl_socket, mnl_socket_ptr, socket_close)
 
 struct request {
@@ -72,7 +76,8 @@ static int finish(struct request *q)
 }
 
 /* Addresses of slot n, and link addresses that carry n, so that a packet dump is readable. */
-bool run_link_of(const struct prefix *net4, const struct prefix *net6, uint32_t n, struct run_link *ret)
+bool run_link_of(const struct prefix *net4, const struct prefix *net6, uint32_t n,
+		 struct run_link *ret)
 {
 	struct run_link l = {
 		.host_mac = { 0x02, 0xcd, 0, 0, (uint8_t)(n >> 8), (uint8_t)n },
@@ -96,7 +101,9 @@ bool run_link_of(const struct prefix *net4, const struct prefix *net6, uint32_t 
 /* For a new namespace "default" is what its links begin with. */
 int run_net_quiet(void)
 {
-	static const struct { const char *path, *value; } settings[] = {
+	static const struct {
+		const char *path, *value;
+	} settings[] = {
 		{ "/proc/sys/net/ipv6/conf/default/addr_gen_mode", "1" },
 		{ "/proc/sys/net/ipv6/conf/default/router_solicitations", "0" },
 		{ "/proc/sys/net/ipv6/conf/default/accept_ra", "0" },
@@ -122,7 +129,7 @@ static void put_peer(struct nlmsghdr *h, const struct run_link *l, pid_t pid)
 	data = mnl_attr_nest_start(h, IFLA_INFO_DATA);
 	peer = mnl_attr_nest_start(h, VETH_INFO_PEER);
 	i = mnl_nlmsg_put_extra_header(h, sizeof(*i));
-	i->ifi_flags = i->ifi_change = IFF_NOARP;	/* it cannot be up before it has its peer */
+	i->ifi_flags = i->ifi_change = IFF_NOARP; /* it cannot be up before it has its peer */
 	mnl_attr_put_strz(h, IFLA_IFNAME, RUN_NET_GUEST);
 	mnl_attr_put(h, IFLA_ADDRESS, 6, l->guest_mac);
 	mnl_attr_put_u32(h, IFLA_NET_NS_PID, (uint32_t)pid);
@@ -167,7 +174,8 @@ static int add_address(struct mnl_socket *s, unsigned index, const struct addr *
 	return finish(&q);
 }
 
-static int add_neighbour(struct mnl_socket *s, unsigned index, const struct addr *a, const uint8_t mac[6])
+static int add_neighbour(struct mnl_socket *s, unsigned index, const struct addr *a,
+			 const uint8_t mac[6])
 {
 	struct request q = { .s = s };
 	struct ndmsg *m = begin(&q, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, sizeof(*m));

@@ -1,11 +1,11 @@
 /*
  * run_seccomp.c - system calls that a command in `cordon run` has no business with
  *
- * Theory of operation: a deny list (EPERM), since any program may run here; namespaces, capabilities and
- * no_new_privs are the wall, this takes away ways around and large kernel surfaces that a sandboxed command
- * does not need. Another architecture's calls (32-bit, x32) end the process: a table by number says nothing
- * about them. New user namespaces are forbidden by bubblewrap (--disable-userns), ptrace is confined by the
- * pid namespace.
+ * Theory of operation: a deny list (EPERM), since any program may run here; namespaces,
+ * capabilities and no_new_privs are the wall, this takes away ways around and large kernel surfaces
+ * that a sandboxed command does not need. Another architecture's calls (32-bit, x32) end the
+ * process: a table by number says nothing about them. New user namespaces are forbidden by
+ * bubblewrap (--disable-userns), ptrace is confined by the pid namespace.
  */
 #include "cli/run_seccomp.h"
 
@@ -49,15 +49,16 @@ static const struct proc_syscall denied[] = {
 };
 
 /* Of the socket families only UNIX, INET, INET6 and NETLINK (getaddrinfo asks it) remain. */
-static const int denied_families[] = { AF_AX25, AF_IPX, AF_APPLETALK, AF_NETROM, AF_BRIDGE, AF_ATMPVC, AF_X25,
-				       AF_ROSE, AF_DECnet, AF_NETBEUI, AF_SECURITY, AF_KEY };
-enum { FAMILY_LAST = AF_NETLINK };	/* above: packet, alg, vsock, xdp, bluetooth, can, tipc, ... */
+static const int denied_families[] = { AF_AX25,	  AF_IPX,     AF_APPLETALK, AF_NETROM,
+				       AF_BRIDGE, AF_ATMPVC,  AF_X25,	    AF_ROSE,
+				       AF_DECnet, AF_NETBEUI, AF_SECURITY,  AF_KEY };
+enum { FAMILY_LAST = AF_NETLINK }; /* above: packet, alg, vsock, xdp, bluetooth, can, tipc, ... */
 
 static int deny(scmp_filter_ctx ctx, int nr)
 {
 	int r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), nr, 0);
 
-	return r == -EDOM || r == -EEXIST ? 0 : r;	/* this architecture has no such call */
+	return r == -EDOM || r == -EEXIST ? 0 : r; /* this architecture has no such call */
 }
 
 static int deny_families(scmp_filter_ctx ctx)
@@ -71,7 +72,8 @@ static int deny_families(scmp_filter_ctx ctx)
 	return r;
 }
 
-/* Typing into the terminal that outlives the command (CVE-2017-5226); the request is a 32-bit number. */
+/* Typing into the terminal that outlives the command (CVE-2017-5226); the request is a 32-bit
+ * number. */
 static int deny_typing(scmp_filter_ctx ctx)
 {
 	static const scmp_datum_t requests[] = { TIOCSTI, TIOCLINUX };

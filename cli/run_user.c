@@ -1,10 +1,10 @@
 /*
  * run_user.c - who called `cordon run` through sudo
  *
- * Theory of operation: sudo leaves the caller in SUDO_UID and SUDO_GID. A root caller is refused, for a
- * command that runs as root of the host's files is not what anybody wants in a sandbox; --as-root (for
- * containers whose only user is root) runs it as a number that owns nothing. Groups are the user's own
- * from the group database, not those of the process.
+ * Theory of operation: sudo leaves the caller in SUDO_UID and SUDO_GID. A root caller is refused,
+ * for a command that runs as root of the host's files is not what anybody wants in a sandbox;
+ * --as-root (for containers whose only user is root) runs it as a number that owns nothing. Groups
+ * are the user's own from the group database, not those of the process.
  */
 #include "cli/run_user.h"
 
@@ -65,8 +65,9 @@ int run_user_of_caller(bool as_root, struct run_user *ret)
 		return EXIT_DONE;
 	}
 	if (!known || !uid)
-		return cli_fail("run: the calling user is root: call it as a user through sudo, or give "
-				"--as-root to run the command as an unprivileged user");
+		return cli_fail(
+			"run: the calling user is root: call it as a user through sudo, or give "
+			"--as-root to run the command as an unprivileged user");
 	nobody(ret, uid, gid);
 	from_database(ret);
 	return EXIT_DONE;
@@ -76,8 +77,8 @@ int run_user_become(const struct run_user *u)
 {
 	uid_t r, e, s;
 
-	if (setgroups((size_t)u->n_groups, u->groups) < 0 || setresgid(u->gid, u->gid, u->gid) < 0 ||
-	    setresuid(u->uid, u->uid, u->uid) < 0)
+	if (setgroups((size_t)u->n_groups, u->groups) < 0 ||
+	    setresgid(u->gid, u->gid, u->gid) < 0 || setresuid(u->uid, u->uid, u->uid) < 0)
 		return -errno;
 	if (getresuid(&r, &e, &s) < 0 || r != u->uid || e != u->uid || s != u->uid || !u->uid)
 		return -EPERM;

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-enum { RUN_GROUPS_MAX = 64, RUN_UID_AS_ROOT = 63999 };	/* --as-root: nobody's number */
+enum { RUN_GROUPS_MAX = 64, RUN_UID_AS_ROOT = 63999 }; /* --as-root: nobody's number */
 
 struct run_user {
 	uid_t uid;
@@ -19,7 +19,8 @@ struct run_user {
 
 /* From SUDO_UID and SUDO_GID. EXIT_DONE, or says why not. */
 int run_user_of_caller(bool as_root, struct run_user *ret);
-/* Become that user, for ever. 0 or -errno. Parent death signals are forgotten by the kernel here. */
+/* Become that user, for ever. 0 or -errno. Parent death signals are forgotten by the kernel here.
+ */
 int run_user_become(const struct run_user *u);
 
 #endif

@@ -1,14 +1,14 @@
 /*
  * run_wait.c - the time while the command of `cordon run` runs
  *
- * Theory of operation: signals come through a signalfd. What a terminal sends has reached the command
- * already when it shares our session, so only signals from processes (or all, without a terminal: then the
- * command has a session of its own) are passed on, to the command itself, which is the only child of
- * bubblewrap's reaper. (bubblewrap is the first process of a pid namespace, as is its reaper: the signals
- * of a terminal do not end them.) A signal that comes before there is a command ends bubblewrap. TERM and HUP are
- * followed by KILL after ten seconds, for whoever sends them wants the sandbox to be gone.
- * When netd goes away the registration goes with it; it is made again as soon as netd is back, and until
- * then the ruleset keeps the link closed.
+ * Theory of operation: signals come through a signalfd. What a terminal sends has reached the
+ * command already when it shares our session, so only signals from processes (or all, without a
+ * terminal: then the command has a session of its own) are passed on, to the command itself, which
+ * is the only child of bubblewrap's reaper. (bubblewrap is the first process of a pid namespace, as
+ * is its reaper: the signals of a terminal do not end them.) A signal that comes before there is a
+ * command ends bubblewrap. TERM and HUP are followed by KILL after ten seconds, for whoever sends
+ * them wants the sandbox to be gone. When netd goes away the registration goes with it; it is made
+ * again as soon as netd is back, and until then the ruleset keeps the link closed.
  */
 #include "cli/run_wait.h"
 
@@ -108,7 +108,7 @@ static void on_control(struct run_wait *w)
 	char drain[16];
 
 	if (recv(w->control, drain, sizeof(drain), MSG_DONTWAIT) > 0)
-		return;				/* netd says nothing more; not our business what it was */
+		return; /* netd says nothing more; not our business what it was */
 	close(STEAL_FD(w->control));
 }
 

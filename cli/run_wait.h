@@ -9,13 +9,13 @@
 
 /* What is watched. control may become -1: the caller's lost() is asked to make a new one. */
 struct run_wait {
-	pid_t child;			/* bubblewrap */
+	pid_t child; /* bubblewrap */
 	int pidfd, signals;
 	bool terminal;
-	int control;			/* netd's connection; owned by the caller, replaced by lost() */
-	int (*lost)(void *owner);	/* a new connection, or -errno: asked again later */
+	int control;		  /* netd's connection; owned by the caller, replaced by lost() */
+	int (*lost)(void *owner); /* a new connection, or -errno: asked again later */
 	void *owner;
-	int ended_by;			/* a signal that ended it before there was a command */
+	int ended_by; /* a signal that ended it before there was a command */
 };
 
 /* Until the child has ended; its exit status as a shell would give it. */

@@ -1,8 +1,9 @@
 /*
  * sandbox.c - cordon add, rm, ls: registration of sandboxes
  *
- * Theory of operation: words are turned into the fixed message here, so that spelling mistakes end with
- * status 2; whether name, addresses, interface and profile can be had is netd's to say (status 1).
+ * Theory of operation: words are turned into the fixed message here, so that spelling mistakes end
+ * with status 2; whether name, addresses, interface and profile can be had is netd's to say (status
+ * 1).
  */
 #include <jansson.h>
 #include <stddef.h>
@@ -28,7 +29,8 @@ static const struct option_row add_options[] = {
 	  "the guest's address; once for IPv4, once for IPv6" },
 	{ "dhcp", 0, OPTION_FLAG, offsetof(struct add_values, dhcp), NULL,
 	  "the guest asks this host's DHCP server" },
-	{ "profile", 'p', OPTION_TEXT, offsetof(struct add_values, profile), "P", "its policy (required)" },
+	{ "profile", 'p', OPTION_TEXT, offsetof(struct add_values, profile), "P",
+	  "its policy (required)" },
 };
 
 static bool mac_parse(const char *text, uint8_t ret[6])
@@ -36,7 +38,8 @@ static bool mac_parse(const char *text, uint8_t ret[6])
 	unsigned v[6];
 	int end = 0;
 
-	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &end) != 6 ||
+	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &v[0], &v[1], &v[2], &v[3], &v[4], &v[5],
+		   &end) != 6 ||
 	    text[end] || end != 17)
 		return false;
 	for (int i = 0; i < 6; i++)
@@ -53,8 +56,9 @@ static int add_addresses(const struct text_list *ip, struct msg_add *m)
 			return cli_misuse("add: --ip %s: not an IPv4 or IPv6 address", ip->text[i]);
 		to = &m->addr[a.family == 6];
 		if (to->family)
-			return cli_misuse("add: --ip %s: a second IPv%u address: give one of each family",
-					  ip->text[i], a.family);
+			return cli_misuse(
+				"add: --ip %s: a second IPv%u address: give one of each family",
+				ip->text[i], a.family);
 		*to = a;
 	}
 	return ip->n ? EXIT_DONE : cli_misuse("add: --ip is missing: give the guest's address");
@@ -142,9 +146,11 @@ const struct command command_add = {
 	.name = "add",
 	.usage = "NAME --interface IF --mac M --ip A [--ip A6] [--dhcp] --profile P",
 	.line = "Register a sandbox: from here on its policy applies",
-	.more = "Returns when the kernel and every part know the sandbox. The interface must be routed (not in a\n"
-		"bridge) and match sandbox_interfaces of the configuration.",
-	.examples = "  sudo cordon add vm0 --interface tap0 --mac 06:00:ac:10:00:02 --ip 10.1.0.2 --ip fd00:1::2 "
+	.more = "Returns when the kernel and every part know the sandbox. The interface must\n"
+		"be routed (not in a bridge) and match sandbox_interfaces of the\n"
+		"configuration.",
+	.examples = "  sudo cordon add vm0 --interface tap0 --mac 06:00:ac:10:00:02 --ip 10.1.0.2 "
+		    "--ip fd00:1::2 "
 		    "--profile agent\n",
 	.options = add_options,
 	.n_options = ARRAY_SIZE(add_options),

@@ -1,8 +1,8 @@
 /*
  * say.c - how commands fail, and loading what nearly all of them need
  *
- * Theory of operation: an error is one line on stderr (what, where: what to do) and an exit status. Errors
- * of the configuration are many lines, all at once, in the compiler's own form.
+ * Theory of operation: an error is one line on stderr (what, where: what to do) and an exit status.
+ * Errors of the configuration are many lines, all at once, in the compiler's own form.
  */
 #include "cli/cli.h"
 
@@ -55,7 +55,8 @@ int cli_need_root(const char *command)
 	return cli_fail("%s needs root: use sudo cordon %s", command, command);
 }
 
-/* Warnings are shown when policies are compiled to be used, not by every command that needs a path. */
+/* Warnings are shown when policies are compiled to be used, not by every command that needs a path.
+ */
 static int finish(struct diag *d, const char *file, int r, bool warnings)
 {
 	if (r || warnings)

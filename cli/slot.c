@@ -1,10 +1,11 @@
 /*
  * slot.c - which link numbers are taken by runs of this host
  *
- * Theory of operation: RUN/runs/NUMBER is locked (flock) by the run that has it, so a run that was killed
- * frees its number without anybody's help. The file is removed at the end of the run. Everything happens
- * under RUN/up.lock, which makes removing a lock file safe. A number whose interface still exists (the
- * kernel removes a killed run's namespace a little later) is passed over.
+ * Theory of operation: RUN/runs/NUMBER is locked (flock) by the run that has it, so a run that was
+ * killed frees its number without anybody's help. The file is removed at the end of the run.
+ * Everything happens under RUN/up.lock, which makes removing a lock file safe. A number whose
+ * interface still exists (the kernel removes a killed run's namespace a little later) is passed
+ * over.
  */
 #include "cli/slot.h"
 
@@ -35,8 +36,9 @@ static int slot_lock(const char *path, int flags)
 int slot_take(const struct host_config *c, struct slot *ret)
 {
 	char path[512];
-	int r = snprintf(path, sizeof(path), "%s/runs", c->run_dir) < (int)sizeof(path) ?
-			proc_mkdir(path, 0700, 0, 0) : -ENAMETOOLONG;
+	int r = snprintf(path, sizeof(path), "%s/runs", c->run_dir) < (int)sizeof(path)
+			? proc_mkdir(path, 0700, 0, 0)
+			: -ENAMETOOLONG;
 
 	for (unsigned n = 0; !r; n++) {
 		struct slot s = { .fd = -1, .n = n };
@@ -90,7 +92,8 @@ bool slot_any(const struct host_config *c)
 	while (d && (e = readdir(d))) {
 		if (e->d_name[0] < '0' || e->d_name[0] > '9')
 			continue;
-		if (slot_path(c, (unsigned)strtoul(e->d_name, NULL, 10), path, sizeof(path)) || slot_held(path))
+		if (slot_path(c, (unsigned)strtoul(e->d_name, NULL, 10), path, sizeof(path)) ||
+		    slot_held(path))
 			any = true;
 	}
 	if (d)

@@ -1,9 +1,9 @@
 /*
  * status.c - cordon status: daemons, policy, kernel features, counters
  *
- * Theory of operation: whether the daemons run is asked of the kernel through the supervisor's files, so
- * there is an answer when netd is not well; the rest is netd's JSON, printed one value a line. Exit status
- * 1 when something that should run does not.
+ * Theory of operation: whether the daemons run is asked of the kernel through the supervisor's
+ * files, so there is an answer when netd is not well; the rest is netd's JSON, printed one value a
+ * line. Exit status 1 when something that should run does not.
  */
 #include <jansson.h>
 #include <stdio.h>
@@ -19,14 +19,14 @@ static json_t *daemons(const struct host_config *cfg, bool *ret_all)
 	json_t *rows = json_array();
 	pid_t super = supervise_pid(cfg);
 
-	json_array_append_new(rows, json_pack("{s:s, s:b, s:i}", "name", "supervisor", "up", super != 0,
-					      "pid", (int)super));
+	json_array_append_new(rows, json_pack("{s:s, s:b, s:i}", "name", "supervisor", "up",
+					      super != 0, "pid", (int)super));
 	*ret_all = super != 0;
 	for (size_t i = 0; i < SUPERVISE_PARTS; i++) {
 		pid_t pid = supervise_part_pid(cfg, i);
 
-		json_array_append_new(rows, json_pack("{s:s, s:b, s:i}", "name", supervise_parts[i], "up",
-						      pid != 0, "pid", (int)pid));
+		json_array_append_new(rows, json_pack("{s:s, s:b, s:i}", "name", supervise_parts[i],
+						      "up", pid != 0, "pid", (int)pid));
 		*ret_all = *ret_all && pid;
 	}
 	return rows;
@@ -37,14 +37,16 @@ static void print_daemons(const struct cli *c, const json_t *rows)
 	const json_t *row;
 	size_t i;
 
-	json_array_foreach(rows, i, row) {
+	json_array_foreach(rows, i, row)
+	{
 		bool up = json_is_true(json_object_get(row, "up"));
 		const char *on = !c->colour_out ? "" : up ? "\033[32m" : "\033[31m";
 
 		printf("%-12s %s%s%s", json_string_value(json_object_get(row, "name")), on,
 		       up ? "up" : "down", *on ? "\033[0m" : "");
 		if (up)
-			printf("  pid %lld", (long long)json_integer_value(json_object_get(row, "pid")));
+			printf("  pid %lld",
+			       (long long)json_integer_value(json_object_get(row, "pid")));
 		putchar('\n');
 	}
 }
@@ -56,7 +58,8 @@ static void print_values(const json_t *o, int depth)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach((json_t *)(uintptr_t)o, key, v) {
+	json_object_foreach((json_t *)(uintptr_t)o, key, v)
+	{
 		if (json_is_object(v) && depth < 4) {
 			printf("%*s%s\n", depth * 2, "", key);
 			print_values(v, depth + 1);
@@ -80,7 +83,8 @@ static void print(const struct cli *c, json_t *rows, json_t *netd)
 			print_values(netd, 0);
 		return;
 	}
-	all = json_pack("{s:O, s:o}", "daemons", rows, "netd", netd ? json_incref(netd) : json_null());
+	all = json_pack("{s:O, s:o}", "daemons", rows, "netd",
+			netd ? json_incref(netd) : json_null());
 	json_dumpf(all, stdout, JSON_INDENT(2));
 	putchar('\n');
 	json_decref(all);

@@ -1,13 +1,14 @@
 /*
  * supervise.c - the small root process that starts the daemons and starts them again
  *
- * Theory of operation: where no service manager runs, `cordon up` forks this process into a session of its
- * own. It keeps root, therefore it does as little as can be done: it starts three programs, waits for their
- * pidfds, starts again what ended (after 50 ms, doubling to 1 s, reset when it lived 10 s), and at SIGTERM
- * ends them all. It reads nothing but one byte of readiness per start. The daemons die with it (parent
- * death signal), and the ruleset is closed without them, so its own end is safe as well.
- * RUN/supervisor.lock is held by a record lock, not by flock: a question about its owner (F_GETLK) is
- * answered by the kernel with a pid and never takes the lock, even for a moment.
+ * Theory of operation: where no service manager runs, `cordon up` forks this process into a session
+ * of its own. It keeps root, therefore it does as little as can be done: it starts three programs,
+ * waits for their pidfds, starts again what ended (after 50 ms, doubling to 1 s, reset when it
+ * lived 10 s), and at SIGTERM ends them all. It reads nothing but one byte of readiness per start.
+ * The daemons die with it (parent death signal), and the ruleset is closed without them, so its own
+ * end is safe as well. RUN/supervisor.lock is held by a record lock, not by flock: a question about
+ * its owner (F_GETLK) is answered by the kernel with a pid and never takes the lock, even for a
+ * moment.
  */
 #include "cli/supervise.h"
 
@@ -33,10 +34,10 @@ const char *const supervise_parts[SUPERVISE_PARTS] = { "netd", "dns", "gitproxy"
 
 struct part {
 	pid_t pid;
-	int pidfd, ready_fd;		/* -1: none */
+	int pidfd, ready_fd; /* -1: none */
 	unsigned backoff_ms;
-	uint64_t started_ms, due_ms;	/* due_ms: start (again) then; 0: runs */
-	bool told;			/* its first status has gone to `up` */
+	uint64_t started_ms, due_ms; /* due_ms: start (again) then; 0: runs */
+	bool told;		     /* its first status has gone to `up` */
 };
 
 struct supervisor {
@@ -99,13 +100,14 @@ static void tell(struct supervisor *s, size_t i, bool ready, int code)
 		return;
 	s->part[i].told = true;
 	if (s->status >= 0)
-		(void)!write(s->status, &st, sizeof(st));	/* `up` may have gone: no matter */
+		(void)!write(s->status, &st, sizeof(st)); /* `up` may have gone: no matter */
 }
 
 /* Sanitizer and debug settings of a test pass; nothing else of the caller's environment does. */
 static void environment(const char *ret[ENV_MAX], char buf[ENV_MAX][512])
 {
-	static const char *const names[] = { "CORDON_DEBUG", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS" };
+	static const char *const names[] = { "CORDON_DEBUG", "ASAN_OPTIONS", "UBSAN_OPTIONS",
+					     "LSAN_OPTIONS" };
 	size_t n = 0;
 
 	ret[n++] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -127,7 +129,11 @@ static int part_exec(struct supervisor *s, size_t i, int log, int ready)
 	const char *argv[] = { program, "--config", s->config_file, "--ready-fd", "3", NULL };
 	const struct proc_fd fds[] = { { log, 1 }, { log, 2 }, { ready, 3 } };
 	const struct proc_spec spec = {
-		.path = path, .argv = argv, .envp = env, .fds = fds, .nfds = ARRAY_SIZE(fds),
+		.path = path,
+		.argv = argv,
+		.envp = env,
+		.fds = fds,
+		.nfds = ARRAY_SIZE(fds),
 		.die_with_parent = true,
 	};
 	int r;
@@ -206,8 +212,8 @@ static void part_ended(struct supervisor *s, size_t i)
 	if (s->stopping)
 		return;
 	part_again(s, i, now_ms());
-	log_line(LOG_WARN, "event=part_ended part=%s code=%d again_in_ms=%u", supervise_parts[i], code,
-		 p->backoff_ms);
+	log_line(LOG_WARN, "event=part_ended part=%s code=%d again_in_ms=%u", supervise_parts[i],
+		 code, p->backoff_ms);
 }
 
 static void part_ready(struct supervisor *s, size_t i)
@@ -220,7 +226,7 @@ static void part_ready(struct supervisor *s, size_t i)
 		return;
 	close(STEAL_FD(p->ready_fd));
 	if (n == 1)
-		tell(s, i, true, 0);		/* an end without a byte: its pidfd tells the rest */
+		tell(s, i, true, 0); /* an end without a byte: its pidfd tells the rest */
 }
 
 /* Milliseconds until the next start, -1 for none. */
@@ -353,7 +359,7 @@ static void detach(const struct host_config *c, const char *config_file, int sta
 	if (null < 0 || log < 0 || setsid() < 0 || chdir("/") < 0)
 		_exit(1);
 	if (fork())
-		_exit(0);			/* a session leader could get a terminal again */
+		_exit(0); /* a session leader could get a terminal again */
 	if (dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(log, 2) < 0 || dup2(status, 3) < 0)
 		_exit(1);
 	closefrom(4);
@@ -400,7 +406,8 @@ pid_t supervise_part_pid(const struct host_config *c, size_t part)
 	char path[512], text[16] = "";
 	pid_t pid;
 
-	if (!supervise_pid(c) || path_of(path, sizeof(path), c->run_dir, supervise_parts[part], ".pid") < 0)
+	if (!supervise_pid(c) ||
+	    path_of(path, sizeof(path), c->run_dir, supervise_parts[part], ".pid") < 0)
 		return 0;
 	AUTO(fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
@@ -409,7 +416,8 @@ pid_t supervise_part_pid(const struct host_config *c, size_t part)
 	return pid > 0 && !(kill(pid, 0) < 0 && errno == ESRCH) ? pid : 0;
 }
 
-/* The pid is checked again behind the pidfd: were it another process by now, the lock would be free. */
+/* The pid is checked again behind the pidfd: were it another process by now, the lock would be
+ * free. */
 int supervise_stop(const struct host_config *c)
 {
 	pid_t pid = supervise_pid(c);

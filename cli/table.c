@@ -1,8 +1,9 @@
 /*
  * table.c - JSON rows printed as a table for people
  *
- * Theory of operation: two passes, widths then lines. Values come from our own daemons, which escape peer
- * bytes; they are cleaned once more here, because this is the place that writes to a terminal.
+ * Theory of operation: two passes, widths then lines. Values come from our own daemons, which
+ * escape peer bytes; they are cleaned once more here, because this is the place that writes to a
+ * terminal.
  */
 #include "cli/table.h"
 
@@ -16,7 +17,7 @@ void table_clean(char *text)
 	for (unsigned char *p = (unsigned char *)text; *p; p++) {
 		if (*p < 0x20 || *p == 0x7f)
 			*p = '?';
-		if (*p == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f)	/* U+0080 to U+009F */
+		if (*p == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f) /* U+0080 to U+009F */
 			p[0] = p[1] = '?';
 	}
 }
@@ -27,7 +28,8 @@ static void list_text(const json_t *v, char *out, size_t cap)
 	const json_t *e;
 
 	out[0] = 0;
-	json_array_foreach(v, i, e) {
+	json_array_foreach(v, i, e)
+	{
 		char one[TABLE_CELL_MAX];
 		int n;
 
@@ -66,7 +68,8 @@ static void widths(const json_t *rows, const struct table_column *columns, size_
 
 	for (size_t c = 0; c < n; c++) {
 		ret[c] = (int)strlen(columns[c].title);
-		json_array_foreach(rows, i, row) {
+		json_array_foreach(rows, i, row)
+		{
 			table_text(json_object_get(row, columns[c].key), cell, sizeof(cell));
 			if ((int)strlen(cell) > ret[c])
 				ret[c] = (int)strlen(cell);
@@ -94,9 +97,9 @@ void table_print(FILE *to, const json_t *rows, const struct table_column *column
 	widths(rows, columns, n, width);
 	for (size_t c = 0; c < n; c++)
 		print_cell(to, columns[c].title, width[c], c + 1 == n);
-	json_array_foreach(rows, i, row)
-		for (size_t c = 0; c < n; c++) {
-			table_text(json_object_get(row, columns[c].key), cell, sizeof(cell));
-			print_cell(to, cell, width[c], c + 1 == n);
-		}
+	json_array_foreach(rows, i, row) for (size_t c = 0; c < n; c++)
+	{
+		table_text(json_object_get(row, columns[c].key), cell, sizeof(cell));
+		print_cell(to, cell, width[c], c + 1 == n);
+	}
 }

@@ -10,7 +10,9 @@
 
 enum { TABLE_COLUMNS_MAX = 12, TABLE_CELL_MAX = 128 };
 
-struct table_column { const char *key, *title; };	/* key of the row object */
+struct table_column {
+	const char *key, *title;
+}; /* key of the row object */
 
 /* rows: array of objects. Cells are made fit for a terminal; a missing value is "-". */
 void table_print(FILE *to, const json_t *rows, const struct table_column *columns, size_t n);

@@ -1,11 +1,12 @@
 /*
  * up.c - cordon up and cordon down
  *
- * Theory of operation: everything is compiled and every kernel feature looked for before anything is
- * changed. Then directories, ruleset, supervisor, in that order: the host is closed before a daemon runs.
- * The supervisor passes on the readiness of each daemon; the first that ends instead is named, with the
- * end of its log, and all are stopped. down leaves the ruleset, which is closed without daemons.
- * RUN/up.lock serialises all this; RUN/up.by-run says that a `cordon run` started it.
+ * Theory of operation: everything is compiled and every kernel feature looked for before anything
+ * is changed. Then directories, ruleset, supervisor, in that order: the host is closed before a
+ * daemon runs. The supervisor passes on the readiness of each daemon; the first that ends instead
+ * is named, with the end of its log, and all are stopped. down leaves the ruleset, which is closed
+ * without daemons. RUN/up.lock serialises all this; RUN/up.by-run says that a `cordon run` started
+ * it.
  */
 #include "cli/up.h"
 
@@ -59,9 +60,16 @@ static int make_directories(const struct host_config *c)
 {
 	char parts[512], ca[512];
 	gid_t group = proc_group();
-	const struct { const char *path; mode_t mode; uid_t uid; gid_t gid; } dirs[] = {
-		{ c->run_dir, 0711, 0, 0 },	{ parts, 0750, 0, group },
-		{ c->log_dir, 0750, 0, group }, { c->state_dir, 0711, 0, 0 },
+	const struct {
+		const char *path;
+		mode_t mode;
+		uid_t uid;
+		gid_t gid;
+	} dirs[] = {
+		{ c->run_dir, 0711, 0, 0 },
+		{ parts, 0750, 0, group },
+		{ c->log_dir, 0750, 0, group },
+		{ c->state_dir, 0711, 0, 0 },
 		{ ca, 0700, proc_role_uid(ROLE_KEEPER), group },
 	};
 
@@ -71,8 +79,9 @@ static int make_directories(const struct host_config *c)
 		int r = proc_mkdir(dirs[i].path, dirs[i].mode, dirs[i].uid, dirs[i].gid);
 
 		if (r < 0)
-			return cli_fail("directory %s: %s: its parent must exist and it must be root's",
-					dirs[i].path, strerror(-r));
+			return cli_fail(
+				"directory %s: %s: its parent must exist and it must be root's",
+				dirs[i].path, strerror(-r));
 	}
 	return EXIT_DONE;
 }
@@ -123,15 +132,16 @@ static int not_ready(const struct host_config *c, const bool *ready)
 
 	while (i + 1 < SUPERVISE_PARTS && ready[i])
 		i++;
-	cli_fail("cordon-%s is not ready after %d s: see %s/%s.log", supervise_parts[i], READY_MS / 1000,
-		 c->log_dir, supervise_parts[i]);
+	cli_fail("cordon-%s is not ready after %d s: see %s/%s.log", supervise_parts[i],
+		 READY_MS / 1000, c->log_dir, supervise_parts[i]);
 	print_tail(c, supervise_parts[i]);
 	return EXIT_REFUSED;
 }
 
 static int wait_ready(const struct host_config *c, int status, int signals)
 {
-	struct pollfd p[] = { { .fd = status, .events = POLLIN }, { .fd = signals, .events = POLLIN } };
+	struct pollfd p[] = { { .fd = status, .events = POLLIN },
+			      { .fd = signals, .events = POLLIN } };
 	bool ready[SUPERVISE_PARTS] = { false };
 	struct supervise_status st;
 
@@ -158,8 +168,8 @@ static int start_daemons(const struct cli *c, const struct host_config *cfg, int
 	int r = file ? supervise_start(cfg, file, &status) : -errno;
 
 	if (r < 0)
-		return cli_fail("the supervisor did not start: %s: see %s/supervisor.log", strerror(-r),
-				cfg->log_dir);
+		return cli_fail("the supervisor did not start: %s: see %s/supervisor.log",
+				strerror(-r), cfg->log_dir);
 	r = wait_ready(cfg, status, signals);
 	if (r)
 		supervise_stop(cfg);
@@ -205,7 +215,8 @@ static void remove_sockets(const struct host_config *cfg)
 	char path[512];
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (snprintf(path, sizeof(path), "%s/%s", cfg->run_dir, names[i]) < (int)sizeof(path))
+		if (snprintf(path, sizeof(path), "%s/%s", cfg->run_dir, names[i]) <
+		    (int)sizeof(path))
 			unlink(path);
 }
 
@@ -217,8 +228,8 @@ int up_stop(const struct host_config *cfg)
 	if (!r)
 		remove_sockets(cfg);
 	if (r < 0 && r != -ESRCH)
-		return cli_fail("the supervisor does not end: %s: see %s/supervisor.log", strerror(-r),
-				cfg->log_dir);
+		return cli_fail("the supervisor does not end: %s: see %s/supervisor.log",
+				strerror(-r), cfg->log_dir);
 	return EXIT_DONE;
 }
 
@@ -280,12 +291,14 @@ static int up(const struct cli *c, const void *values, const struct args *a)
 	r = up_start(c, cfg, -1, &started);
 	if (r)
 		return r;
-	up_note_set(cfg, false, false);		/* from here on it stays up, whoever started it */
+	up_note_set(cfg, false, false); /* from here on it stays up, whoever started it */
 	printf(started ? "cordon is up\n" : "cordon is already up\n");
 	return EXIT_DONE;
 }
 
-struct down_values { bool purge; };
+struct down_values {
+	bool purge;
+};
 static const struct option_row down_options[] = {
 	{ "purge", 0, OPTION_FLAG, offsetof(struct down_values, purge), NULL,
 	  "also remove the ruleset and restore the host's former sysctls and rules" },
@@ -314,7 +327,8 @@ static int down(const struct cli *c, const void *values, const struct args *a)
 		r = EXIT_REFUSED;
 	if (!r)
 		printf("cordon is %s%s; %s\n", was_up ? "" : "already ", "down",
-		       v->purge ? "the ruleset is removed" : "the closed ruleset stays (down --purge removes it)");
+		       v->purge ? "the ruleset is removed"
+				: "the closed ruleset stays (down --purge removes it)");
 	return r;
 }
 
@@ -322,8 +336,8 @@ const struct command command_up = {
 	.name = "up",
 	.usage = "",
 	.line = "Start ruleset and daemons where no service manager does",
-	.more = "Compiles every policy first; nothing is started or changed when one has errors. A second up is\n"
-		"harmless. The daemons log to directories.log.",
+	.more = "Compiles every policy first; nothing is started or changed when one has\n"
+		"errors. A second up is harmless. The daemons log to directories.log.",
 	.examples = "  sudo cordon up\n  sudo cordon --config ./cordon.yaml up\n",
 	.run = up,
 };
@@ -332,7 +346,8 @@ const struct command command_down = {
 	.name = "down",
 	.usage = "[--purge]",
 	.line = "Stop the daemons; sandboxes stay closed",
-	.examples = "  sudo cordon down\n  sudo cordon down --purge     the host as it was before\n",
+	.examples =
+		"  sudo cordon down\n  sudo cordon down --purge     the host as it was before\n",
 	.options = down_options,
 	.n_options = ARRAY_SIZE(down_options),
 	.run = down,

@@ -7,8 +7,9 @@
 #include "cli/cli.h"
 
 /*
- * The lock that serialises up, down and the bookkeeping of runs; closing the descriptor releases it.
- * Creates RUN. `signals` (or -1) is a signalfd: waiting ends with -EINTR when it becomes readable.
+ * The lock that serialises up, down and the bookkeeping of runs; closing the descriptor releases
+ * it. Creates RUN. `signals` (or -1) is a signalfd: waiting ends with -EINTR when it becomes
+ * readable.
  */
 int up_lock(const struct host_config *c, int signals);
 

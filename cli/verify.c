@@ -1,10 +1,11 @@
 /*
  * verify.c - check the hash chain of audit files
  *
- * Theory of operation: every line carries in `prev` the SHA-256 of the raw line before it (base/audit.c)
- * and the next `seq`. A changed, removed or inserted line breaks the chain at the line after it. The first
- * line of a file has nothing before it here (its predecessor may be in a rotated file), and nothing can be
- * said about lines cut off at the end; both are what shipping the log elsewhere is for.
+ * Theory of operation: every line carries in `prev` the SHA-256 of the raw line before it
+ * (base/audit.c) and the next `seq`. A changed, removed or inserted line breaks the chain at the
+ * line after it. The first line of a file has nothing before it here (its predecessor may be in a
+ * rotated file), and nothing can be said about lines cut off at the end; both are what shipping the
+ * log elsewhere is for.
  */
 #include "cli/verify.h"
 
@@ -23,7 +24,7 @@ enum { HASH_HEX = 65 };
 struct chain {
 	const char *file;
 	size_t line;
-	char hash[HASH_HEX];		/* of the line before; "" at the first */
+	char hash[HASH_HEX]; /* of the line before; "" at the first */
 	json_int_t seq;
 	size_t breaks;
 };
@@ -52,7 +53,8 @@ static void check_links(struct chain *c, const json_t *j)
 	json_int_t seq = json_integer_value(json_object_get(j, "seq"));
 
 	if (*c->hash && (!prev || strcmp(prev, c->hash)))
-		broken(c, "the hash of the line before does not match: that line was changed, removed or added");
+		broken(c, "the hash of the line before does not match: that line was changed, "
+			  "removed or added");
 	else if (*c->hash && c->seq && seq != c->seq + 1)
 		broken(c, "a number is missing or there twice");
 	c->seq = seq;
