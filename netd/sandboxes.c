@@ -327,23 +327,39 @@ void sandbox_add(struct netd *n, const struct msg_add *m, bool run, uint64_t who
 	add(n, m, run, false, who, fn);
 }
 
+static bool as_configured(const struct netd *n, const struct sandbox *s, const struct host_sandbox *h)
+{
+	return !strcmp(s->interface, h->interface) && !memcmp(s->mac, h->mac, sizeof(s->mac)) &&
+	       addr_eq(&s->addr[0], &h->addr[0]) && addr_eq(&s->addr[1], &h->addr[1]) &&
+	       !strcmp(profiles_name(n->profiles, s->profile), h->profile);
+}
+
+static void add_configured(struct netd *n, const struct host_sandbox *h)
+{
+	struct sandbox *there = registry_by_name(n->registry, h->name);
+	struct msg_add m = { .dhcp = h->dhcp };
+
+	if (there) {
+		there->fixed = true;
+		if (!as_configured(n, there, h))
+			log_line(LOG_WARN,
+				 "event=sandbox_differs sandbox=%s do=\"cordon rm %s, cordon reload\"",
+				 h->name, h->name);
+		return;
+	}
+	if (!msg_text_set(m.name, sizeof(m.name), h->name) ||
+	    !msg_text_set(m.profile, sizeof(m.profile), h->profile) ||
+	    !msg_text_set(m.interface, sizeof(m.interface), h->interface))
+		return;
+	memcpy(m.mac, h->mac, sizeof(m.mac));
+	memcpy(m.addr, h->addr, sizeof(m.addr));
+	add(n, &m, false, true, 0, NULL);
+}
+
 void sandboxes_of_config(struct netd *n)
 {
-	for (size_t i = 0; i < n->config->n_sandboxes; i++) {
-		const struct host_sandbox *h = &n->config->sandboxes[i];
-		struct sandbox *there = registry_by_name(n->registry, h->name);
-		struct msg_add m = { .dhcp = h->dhcp };
-
-		if (there)
-			there->fixed = true;
-		if (there || !msg_text_set(m.name, sizeof(m.name), h->name) ||
-		    !msg_text_set(m.profile, sizeof(m.profile), h->profile) ||
-		    !msg_text_set(m.interface, sizeof(m.interface), h->interface))
-			continue;
-		memcpy(m.mac, h->mac, sizeof(m.mac));
-		memcpy(m.addr, h->addr, sizeof(m.addr));
-		add(n, &m, false, true, 0, NULL);
-	}
+	for (size_t i = 0; i < n->config->n_sandboxes; i++)
+		add_configured(n, &n->config->sandboxes[i]);
 }
 
 /* ---- rm ---- */
