@@ -215,6 +215,7 @@ static const struct proc_syscall sanitizer_table[] = {
 	{ SCMP_SYS(getppid), "leak check" }, { SCMP_SYS(prlimit64), "leak check" },
 	{ SCMP_SYS(sched_getaffinity), "leak check" }, { SCMP_SYS(fstat), "reports" },
 	{ SCMP_SYS(newfstatat), "reports" }, { SCMP_SYS(lseek), "reports" },
+	{ SCMP_SYS(open), "reports" }, { SCMP_SYS(stat), "reports" }, { SCMP_SYS(pipe), "reports" },
 	{ -1, NULL },
 };
 #else

@@ -170,14 +170,15 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
 /* One turn: wait for any of the channel's sockets, let c-ares read, write and time out. */
 static int turn(ares_channel channel, uint64_t deadline)
 {
-	ares_socket_t socks[ARES_GETSOCK_MAXNUM];
-	struct pollfd p[ARES_GETSOCK_MAXNUM];
-	int bits = ares_getsock(channel, socks, ARES_GETSOCK_MAXNUM), n = 0;
+	enum { SOCKS = ARES_GETSOCK_MAXNUM - 1 };	/* the macro shifts the last one into the sign */
+	ares_socket_t socks[SOCKS];
+	struct pollfd p[SOCKS];
+	int bits = ares_getsock(channel, socks, SOCKS), n = 0;
 	uint64_t now = deadline_now();
 
 	if (now >= deadline)
 		return -ETIMEDOUT;
-	for (int i = 0; i < ARES_GETSOCK_MAXNUM; i++) {
+	for (int i = 0; i < SOCKS; i++) {
 		short ev = (ARES_GETSOCK_READABLE(bits, i) ? POLLIN : 0) |
 			   (ARES_GETSOCK_WRITABLE(bits, i) ? POLLOUT : 0);
 
