@@ -283,6 +283,18 @@ def test_refused_hello(lab, audit, capture, family, what):
     assert event["sandbox"] == "vm0" and event["rule"] and event["event"] == "flow"
 
 
+@row("B10")
+def test_wrong_name_before_the_hello_ends(lab, audit, capture, family):
+    """The segment that completes the name does not leave, though the hello is not whole yet."""
+    wire = hello(sni(EVIL.encode()), extension(21, bytes(300)))
+    with connect(lab, family) as s:
+        s.sendall(wire[:40])
+        s.sendall(wire[40:200])
+        assert is_reset(s)
+        capture.empty(contains=EVIL.encode())
+    audit.only("sni_mismatch", name=NAME)
+
+
 @row("B9")
 @pytest.mark.parametrize("name", ["PyPI.Example", "pypi.example."])
 def test_spellings_that_are_the_same(lab, audit, family, name):

@@ -9,7 +9,8 @@
  *      What lies before was recorded and must be the same, byte by byte, else the flow is refused; what is
  *      new is recorded, and parsed before it is forwarded. So for every sequence number only one value
  *      has ever left, whatever the server dropped (old timestamp, MD5 option, no room) and asks again.
- *   3. The segment that completes a ClientHello passes only if hello_check() agrees. Behind the hello only
+ *   3. The segment that completes a ClientHello passes only if hello_check() agrees, and so does one that
+ *      completes the name in a hello which is not whole yet: a wrong name does not leave. Behind the hello only
  *      early data may follow; a handshake record there would be a second hello nobody asked for.
  *   4. The flow is decided by a packet of the server, when end of hello <= its ACK <= end of recorded
  *      bytes, and its first handshake message is a ServerHello. A HelloRetryRequest makes the second
@@ -33,8 +34,9 @@
  * resets, the server's bare FIN. VERDICT_KILL has the kernel reset the client (see main.c); the server's
  * half of the connection ends with its own deadline, whose FIN the client's kernel answers by a reset.
  *
- * Invariants: no allocation, no I/O; cost linear in the bytes of the segment, but for one join per
- * hello. A segment that does not fit the buffer is dropped whole: TCP sends it again in smaller pieces.
+ * Invariants: no allocation, no I/O; cost linear in the bytes of the segment, but for joining a hello:
+ * once when it is whole, and until its name has come once per segment (at most FLOW_HELLO_MAX bytes).
+ * A segment that does not fit the buffer is dropped whole: TCP sends it again in smaller pieces.
  * Not covered: a server that takes another name inside the encrypted part (renegotiation), and an outsider
  * who can send packets with the server's address and knows both sequence numbers.
  * Fuzzed by tests/fuzz/fuzz_flow.c against a model that knows nothing of the above.
@@ -97,16 +99,42 @@ static enum verdict client_syn(struct flow *f, const struct segment *seg, const 
 
 /* ---- the client's bytes ---- */
 
+/* The handshake bytes since the last good hello, joined. */
+static enum parse hello_join(const struct flow *f, const struct flow_env *env, struct rd *ret_body)
+{
+	struct wr joined = wr_of(env->scratch, FLOW_RECORD_MAX);
+
+	return tls_join(rd_of(f->buf + f->hello_end, f->fed - f->hello_end), &joined, ret_body);
+}
+
+/* Part of a ClientHello: a wrong name is refused before the segment that holds it is forwarded. */
+static enum reason hello_part(struct flow *f, const struct flow_env *env, struct flow_note *note)
+{
+	enum reason reason;
+	struct hello hello;
+	struct rd body;
+
+	if (f->name_good || f->client.msg[0] != TLS_CLIENT_HELLO || hello_join(f, env, &body) != PARSE_OK)
+		return REASON_NONE;
+	if (hello_peek(body, &hello) != PARSE_OK)
+		return REASON_HELLO_MALFORMED;
+	if (!hello.has_name && !hello.ech)
+		return REASON_NONE;
+	note->sni = hello.name;
+	reason = env->name ? hello_check(&hello, env->name) : REASON_ADDRESS_NOT_GRANTED;
+	f->name_good = reason == REASON_NONE;
+	return reason;
+}
+
 /* A whole ClientHello has been fed. */
 static enum reason hello_read(struct flow *f, const struct flow_env *env, struct flow_note *note)
 {
-	struct wr joined = wr_of(env->scratch, FLOW_RECORD_MAX);
 	struct hello hello;
 	struct rd body;
 
 	if (f->client.msg[0] != TLS_CLIENT_HELLO || !tls_at_record_end(&f->client))
 		return REASON_HELLO_MALFORMED;
-	if (tls_join(rd_of(f->buf + f->hello_end, f->fed - f->hello_end), &joined, &body) != PARSE_OK)
+	if (hello_join(f, env, &body) != PARSE_OK)
 		return REASON_HELLO_MALFORMED;
 	if (hello_parse(body, &hello) != PARSE_OK)
 		return REASON_HELLO_MALFORMED;
@@ -144,7 +172,9 @@ static enum reason client_read(struct flow *f, const struct flow_env *env, struc
 		f->hello_end = f->fed;
 		tls_next_message(&f->client);
 	}
-	return !f->hello_good && f->n >= FLOW_HELLO_MAX ? REASON_HELLO_MALFORMED : REASON_NONE;
+	if (f->hello_good)
+		return REASON_NONE;
+	return f->n >= FLOW_HELLO_MAX ? REASON_HELLO_MALFORMED : hello_part(f, env, note);
 }
 
 /* Data that begins at recorded byte `at` <= f->n. */
@@ -251,7 +281,7 @@ static void server_read(struct flow *f, struct rd data)
 		if (f->answer != TLS_ANSWER_RETRY)
 			continue;
 		tls_next_message(&f->server);
-		f->hello_good = false;
+		f->hello_good = f->name_good = false;
 		f->answer = f->retried ? TLS_ANSWER_OTHER : TLS_ANSWER_MORE;	/* RFC 8446: only once */
 		f->retried = true;
 	}

@@ -41,6 +41,7 @@ struct flow {
 	uint8_t state;			/* enum flow_state */
 	uint8_t answer;			/* enum tls_answer: the server's first message */
 	bool hello_good;		/* the hello that ends at hello_end names the right server */
+	bool name_good;			/* the name in the hello to come is right so far: no need to look again */
 	bool retried;			/* the server asked for a second hello */
 	bool client_fin, server_fin;
 	uint32_t mark;			/* profile << 16 | sandbox */

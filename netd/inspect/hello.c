@@ -59,19 +59,27 @@ static bool extension(struct rd *in, struct hello *h)
 	return server_name(ext, &h->name);
 }
 
-enum parse hello_parse(struct rd in, struct hello *ret)
+/* Up to the extensions. */
+static bool fixed_part(struct rd *in)
 {
-	struct rd session, ciphers, compressions, extensions;
-	struct hello h = { 0 };
+	struct rd session, ciphers, compressions;
 	uint8_t major, minor;
 
-	if (!rd_u8(&in, &major) || !rd_u8(&in, &minor) || major != 3 || !rd_skip(&in, HELLO_RANDOM))
-		return PARSE_BAD;
-	if (!rd_vec(&in, 1, &session) || rd_left(&session) > HELLO_SESSION_MAX)
-		return PARSE_BAD;
-	if (!rd_vec(&in, 2, &ciphers) || !rd_left(&ciphers) || rd_left(&ciphers) % 2)
-		return PARSE_BAD;
-	if (!rd_vec(&in, 1, &compressions) || !rd_left(&compressions))
+	if (!rd_u8(in, &major) || !rd_u8(in, &minor) || major != 3 || !rd_skip(in, HELLO_RANDOM))
+		return false;
+	if (!rd_vec(in, 1, &session) || rd_left(&session) > HELLO_SESSION_MAX)
+		return false;
+	if (!rd_vec(in, 2, &ciphers) || !rd_left(&ciphers) || rd_left(&ciphers) % 2)
+		return false;
+	return rd_vec(in, 1, &compressions) && rd_left(&compressions);
+}
+
+enum parse hello_parse(struct rd in, struct hello *ret)
+{
+	struct hello h = { 0 };
+	struct rd extensions;
+
+	if (!fixed_part(&in))
 		return PARSE_BAD;
 	if (rd_left(&in)) {			/* TLS 1.0 may end here: then there is no name */
 		if (!rd_vec(&in, 2, &extensions) || !rd_done(&in))
@@ -80,6 +88,31 @@ enum parse hello_parse(struct rd in, struct hello *ret)
 			if (n == HELLO_EXTENSIONS_MAX || !extension(&extensions, &h))
 				return PARSE_BAD;
 	}
+	*ret = h;
+	return PARSE_OK;
+}
+
+/* Whether the next extension is there as a whole. */
+static bool extension_whole(struct rd in)
+{
+	struct rd ext;
+	uint16_t type;
+
+	return rd_u16(&in, &type) && rd_vec(&in, 2, &ext);
+}
+
+enum parse hello_peek(struct rd in, struct hello *ret)
+{
+	struct hello h = { 0 };
+	uint16_t length;
+
+	if (!fixed_part(&in) || !rd_u16(&in, &length)) {
+		*ret = h;			/* too short to tell */
+		return PARSE_OK;
+	}
+	for (unsigned n = 0; n < HELLO_EXTENSIONS_MAX && extension_whole(in); n++)
+		if (!extension(&in, &h))
+			return PARSE_BAD;
 	*ret = h;
 	return PARSE_OK;
 }

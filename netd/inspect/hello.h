@@ -23,6 +23,12 @@ struct hello {
 enum parse hello_parse(struct rd body, struct hello *ret);
 
 /*
+ * The same for the beginning of a body, to refuse before the rest has come. PARSE_OK: nothing is wrong so
+ * far, and *ret holds what could be read (no name yet is no verdict). PARSE_BAD: hello_parse() will say so too.
+ */
+enum parse hello_peek(struct rd beginning, struct hello *ret);
+
+/*
  * The canonical form of a host name from a hello: lower case, without one trailing dot, NUL-terminated.
  * PARSE_BAD, and an empty string, when it is no host name of [a-z0-9_-] labels (an IP literal is none).
  */

@@ -140,12 +140,12 @@ bool tls_at_record_end(const struct tls_stream *s)
 
 enum parse tls_join(struct rd records, struct wr *to, struct rd *ret_body)
 {
+	uint16_t version, length;
 	struct rd body;
-	uint16_t version;
 	uint8_t type;
 
-	while (rd_left(&records)) {
-		if (!rd_u8(&records, &type) || !rd_u16(&records, &version) || !rd_vec(&records, 2, &body))
+	while (rd_u8(&records, &type) && rd_u16(&records, &version) && rd_u16(&records, &length)) {
+		if (!rd_take(&records, length < rd_left(&records) ? length : rd_left(&records), &body))
 			return PARSE_BAD;
 		if (type == TLS_HANDSHAKE && !wr_rd_all(to, body))
 			return PARSE_BAD;

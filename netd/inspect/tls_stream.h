@@ -44,8 +44,8 @@ void tls_next_message(struct tls_stream *s);
 bool tls_at_record_end(const struct tls_stream *s);
 
 /*
- * The handshake bytes of whole records that tls_feed() has accepted, joined: the message behind its
- * four-byte header, as a slice of what `to` holds. PARSE_BAD when it does not fit.
+ * The handshake bytes of records that tls_feed() has accepted, joined: the message behind its four-byte
+ * header, as a slice of what `to` holds; the last record may be cut. PARSE_BAD when it does not fit.
  */
 enum parse tls_join(struct rd records, struct wr *to, struct rd *ret_body);
 

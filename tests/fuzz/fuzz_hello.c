@@ -30,11 +30,13 @@ static void name_is_stable(struct rd sent)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	struct hello h = { 0 };
+	struct hello h = { 0 }, early = { 0 };
+	enum parse peeked = hello_peek(rd_of(data, n), &early);
 
 	name_is_stable(rd_of(data, n));
 	if (hello_parse(rd_of(data, n), &h) != PARSE_OK)
 		return 0;
+	expect(peeked == PARSE_OK && early.has_name == h.has_name && early.ech == h.ech);
 	expect(h.has_name == (rd_left(&h.name) > 0));
 	if (h.has_name)
 		expect(h.name.p >= data && h.name.p + h.name.n <= data + n);

@@ -14,7 +14,7 @@ enum { CLIENT_ISN = -30, SERVER_ISN = 0x7ffffff0, MARK = 0x1002a };
 enum { STEPS = 14, BUFFER = FLOW_RECORD_MAX };
 
 /* What a segment carries. Lengths of those that tables count with. */
-enum bytes { NONE, GOOD, EVIL, CCS, EARLY, DOUBLE, HTTP, ANSWER, RETRY, ALERT, BANNER, BYTES_COUNT };
+enum bytes { NONE, GOOD, EVIL, GOOD_LONG, EVIL_LONG, CCS, EARLY, DOUBLE, HTTP, ANSWER, RETRY, ALERT, BANNER, BYTES_COUNT };
 enum { G = 73, A = 47, C6 = 6, E8 = 8 };
 static uint8_t store[BYTES_COUNT][256];
 static struct wr source[BYTES_COUNT];
@@ -81,6 +81,12 @@ static const struct {
 	    S(TCP_ACK | TCP_FIN, 1, 1, NONE, 0, 0, PASS), S(TCP_RST, 1, 0, NONE, 0, 0, PASS) } },
 	{ "the wrong name in two pieces", FLOW_REFUSED, REASON_SNI_MISMATCH,
 	  { OPENED, C(TCP_ACK, 1, 1, EVIL, 0, 70, PASS), C(TCP_ACK, 71, 1, EVIL, 70, G - 70, KILL) } },
+	{ "the wrong name, without the hello's end", FLOW_REFUSED, REASON_SNI_MISMATCH,
+	  { OPENED, C(TCP_ACK, 1, 1, EVIL_LONG, 0, G - 1, PASS), C(TCP_ACK, G, 1, EVIL_LONG, G - 1, 1, KILL) } },
+	{ "the right name, then the rest in pieces", FLOW_DECIDED, REASON_NONE,
+	  { OPENED, C(TCP_ACK, 1, 1, GOOD_LONG, 0, G, PASS), C(TCP_ACK, 1 + G, 1, GOOD_LONG, G, 1, PASS),
+	    S(TCP_ACK, 1, 2 + G, NONE, 0, 0, PASS), C(TCP_ACK, 2 + G, 1, GOOD_LONG, G + 1, 3, PASS),
+	    S(TCP_ACK, 1, 5 + G, ANSWER, 0, A, DECIDED) } },
 	{ "another protocol", FLOW_REFUSED, REASON_NOT_TLS, { OPENED, C(TCP_ACK, 1, 1, HTTP, 0, 1, KILL) } },
 	{ "two hellos in one record", FLOW_REFUSED, REASON_HELLO_MALFORMED,
 	  { OPENED, C(TCP_ACK, 1, 1, DOUBLE, 0, 141, KILL) } },
@@ -196,6 +202,8 @@ static void fill(void)
 		source[i] = wr_of(store[i], sizeof(store[i]));
 	make_client_hello(&source[GOOD], W(GOOD_SNI), 16384);
 	make_client_hello(&source[EVIL], W(EVIL_SNI), 16384);
+	make_client_hello(&source[GOOD_LONG], W(GOOD_SNI "\x1a\x1a" "\0\0"), 16384);
+	make_client_hello(&source[EVIL_LONG], W(EVIL_SNI "\x1a\x1a" "\0\0"), 16384);
 	wr_put(&source[CCS], plain[CCS], C6);
 	wr_put(&source[EARLY], "\x17\3\3\0\3abc", E8);
 	wr_put(&source[HTTP], plain[HTTP], 14);

@@ -91,6 +91,29 @@ TEST(every_cut)
 	}
 }
 
+/* What can be known early is, and nothing else. */
+TEST(peek_at_every_cut)
+{
+	uint8_t body[512];
+	struct wr w = wr_of(body, sizeof(body));
+	const size_t named = 43 + sizeof(GREASE) - 1 + sizeof(EVIL_SNI) - 1;
+
+	make_body(&w, W(GREASE EVIL_SNI "\0\x2b" "\0\3" "\2\3\4"));
+	for (size_t n = 0; n <= w.n; n++) {
+		AUTO(mem) void *in = check_exact(body, n);
+		struct hello h = { 0 };
+
+		CHECK_EQ("nothing wrong", hello_peek(rd_of(in, n), &h), PARSE_OK);
+		CHECK_EQ("its name", h.has_name, n >= named);
+		CHECK("the whole name", !h.has_name || rd_eq_str(h.name, EVIL_NAME));
+	}
+	w.n = 0;
+	make_body(&w, W(GOOD_SNI EVIL_SNI GREASE));
+	struct hello h;
+
+	CHECK_EQ("twice", hello_peek(rd_of(body, w.n - 1), &h), PARSE_BAD);
+}
+
 static const struct {
 	const char *what;
 	size_t at;
