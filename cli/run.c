@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -148,12 +149,15 @@ static int start_child(struct run *r)
 	return r->pidfd < 0 ? cli_fail("run: clone: %s", strerror(errno)) : EXIT_DONE;
 }
 
-/* What a person did while we waited. */
-static int interrupted(struct run *r)
+/* A signal that came while we waited, as an exit status. It is taken: we are on the way out then.
+ */
+static int interrupted(const struct run *r)
 {
-	struct pollfd p = { .fd = r->signals, .events = POLLIN };
+	struct signalfd_siginfo si;
 
-	return poll(&p, 1, 0) > 0 ? 128 + SIGINT : EXIT_DONE;
+	if (read(r->signals, &si, sizeof(si)) != sizeof(si))
+		return EXIT_DONE;
+	return 128 + (int)si.ssi_signo;
 }
 
 /* The child's next step; it has said itself what went wrong when it ends. */
@@ -166,7 +170,7 @@ static int wait_step(struct run *r)
 	if (poll(p, ARRAY_SIZE(p), CHILD_MS) <= 0)
 		return cli_fail("run: the child does not answer: try again");
 	if (p[1].revents)
-		return 128 + SIGINT;
+		return interrupted(r);
 	return recv(r->talk, &step, 1, MSG_DONTWAIT) == 1 ? EXIT_DONE : EXIT_REFUSED;
 }
 
@@ -209,7 +213,7 @@ static int register_sandbox(struct run *r)
 	r->control = connect_netd(r);
 	e = r->control < 0 ? r->control : ask_netd(r, r->control, &got);
 	if (e == -EINTR)
-		return 128 + SIGINT;
+		return interrupted(r);
 	if (e < 0)
 		return cli_fail("run: netd: %s: see %s/netd.log", strerror(-e), r->cfg->log_dir);
 	client_reply_done(&got);
@@ -286,13 +290,18 @@ static int begin(struct run *r)
 	int e;
 
 	if (lock < 0)
-		return lock == -EINTR ? 128 + SIGINT
+		return lock == -EINTR ? interrupted(r)
 				      : cli_fail("%s/up.lock: %s: directories.run must be root's",
 						 r->cfg->run_dir, strerror(-lock));
 	had_rules = supervise_pid(r->cfg) || ruleset_there();
 	e = up_start(r->cli, r->cfg, r->signals, &started);
 	if (started)
 		up_note_set(r->cfg, true, !had_rules);
+	if (e == EXIT_REFUSED) {
+		int status = interrupted(r); /* it has said so */
+
+		return status ? status : e;
+	}
 	return e ? e : take_slot(r);
 }
 

@@ -390,14 +390,14 @@ def test_terminal_ctrl_c_reaches_only_the_command(run):
 
 def test_netd_restarted_meanwhile(labs):
     run = Runs(labs(sandbox=False))
-    p = run.start("sh", "-c", "echo ready; read x; getent ahosts pypi.example", stdin=-1, stdout=-1)
+    p = run.start("sh", "-c", "echo ready; read x; until getent ahosts pypi.example; do sleep 0.02; done",
+                  stdin=-1, stdout=-1)
     assert p.stdout.readline() == "ready\n"
     before = run.lab.pids("cordon-netd")
     run.lab.signal("cordon-netd")
     wait_for("netd", lambda: run.lab.pids("cordon-netd") not in ([], before))
     wait_for("the registration", lambda: "run-" in run.lab.cordon("ls").stdout)
-    time.sleep(0.3)
-    out, _ = p.communicate("\n")
+    out, _ = p.communicate("\n", timeout=20)
     assert "198.18." in out and p.returncode == 0
     run.nothing_left()
 
@@ -414,6 +414,23 @@ def test_runs_start_and_stop_everything(labs):
     assert run.lab.gateway.run(["nft", "list", "tables"]).stdout == ""
     rules = run.lab.gateway.run(["ip", "rule"]).stdout.split("\n")
     assert len([r for r in rules if r]) == 3
+
+
+def test_sigint_while_everything_starts_leaves_nothing(labs):
+    """Nothing is up: at whatever moment the person gives up, the host is as before."""
+    run = Runs(labs(up=False))
+    before = run.lab.gateway.run(["ip", "-6", "rule"]).stdout
+    for ms in (5, 15, 25, 40, 60, 90, 130, 180, 240, 310, 400):
+        p = run.start("sleep", "1000", stderr=-1)
+        time.sleep(ms / 1000)
+        p.send_signal(signal.SIGINT)
+        assert p.wait(20) in (130, -2), p.stderr.read()
+        p.stderr.close()
+        assert run.links() == [] and not run.lab.gateway.pids("cordon-super")
+        for daemon in ("cordon-netd", "cordon-dns", "cordon-gitproxy", "cordon-keeper"):
+            assert not run.lab.gateway.pids(daemon)
+        assert run.lab.gateway.run(["nft", "list", "tables"]).stdout == ""
+        assert run.lab.gateway.run(["ip", "-6", "rule"]).stdout == before
 
 
 def test_what_up_started_stays(labs):
