@@ -22,7 +22,11 @@
 
 #include "cli/cli.h"
 
-static const char *const private_dirs[] = { "/tmp", "/run", "/var/tmp", "/var/run" };
+/* Sockets and scratch files; and the host's interfaces, which sysfs shows whatever the namespace.
+ */
+static const char *const private_dirs[] = {
+	"/tmp", "/run", "/var/tmp", "/var/run", "/sys/class/net", "/sys/devices/virtual/net"
+};
 static const char *const never_writable[] = { "/", "/dev", "/proc", "/sys", "/run", "/var/run" };
 
 static bool below(const char *path, const char *dir)

@@ -11,6 +11,7 @@
 
 #include "cli/cli.h"
 #include "cli/client.h"
+#include "cli/event.h"
 #include "cli/supervise.h"
 #include "cli/table.h"
 
@@ -51,7 +52,37 @@ static void print_daemons(const struct cli *c, const json_t *rows)
 	}
 }
 
-/* Objects are indented below their key; lists of objects are left to --json. */
+/* A list of objects is shown by what each is called; --json has the rest. */
+static void names_text(const json_t *list, char *out, size_t cap)
+{
+	json_t *names = json_array(), *v;
+	size_t i;
+
+	json_array_foreach((json_t *)(uintptr_t)list, i, v)
+	{
+		json_t *name = json_object_get(v, "name");
+
+		json_array_append(names, name ? name : json_object_get(v, "role"));
+	}
+	table_text(names, out, cap);
+	json_decref(names);
+}
+
+static void value_text(const char *key, const json_t *v, char *out, size_t cap)
+{
+	char ts[EVENT_TS_MAX];
+
+	if (!strcmp(key, "since_ms")) {
+		event_time(json_integer_value(v), ts);
+		snprintf(out, cap, "%s", ts);
+	} else if (json_is_array(v) && json_is_object(json_array_get(v, 0))) {
+		names_text(v, out, cap);
+	} else {
+		table_text(v, out, cap);
+	}
+}
+
+/* Objects are indented below their key. */
 static void print_values(const json_t *o, int depth)
 {
 	char text[TABLE_CELL_MAX * 2];
@@ -60,16 +91,15 @@ static void print_values(const json_t *o, int depth)
 
 	json_object_foreach((json_t *)(uintptr_t)o, key, v)
 	{
+		int width = (int)strlen(key) - (strcmp(key, "since_ms") ? 0 : 3);
+
 		if (json_is_object(v) && depth < 4) {
 			printf("%*s%s\n", depth * 2, "", key);
 			print_values(v, depth + 1);
 			continue;
 		}
-		if (json_is_array(v) && json_is_object(json_array_get(v, 0)))
-			snprintf(text, sizeof(text), "%zu (see --json)", json_array_size(v));
-		else
-			table_text(v, text, sizeof(text));
-		printf("%*s%-*s %s\n", depth * 2, "", 24 - depth * 2, key, text);
+		value_text(key, v, text, sizeof(text));
+		printf("%*s%-*.*s %s\n", depth * 2, "", 12 - depth * 2, width, key, text);
 	}
 }
 

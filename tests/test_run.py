@@ -160,6 +160,11 @@ def test_cordons_directories_are_masked(run):
     assert "control.sock" not in done.stdout and "jsonl" not in done.stdout
 
 
+def test_interfaces_of_the_host_are_not_listed(run):
+    done = run("sh", "-c", "ls -A /sys/class/net /sys/devices/virtual/net; ls /proc/net/dev_snmp6")
+    assert "up0" not in done.stdout and "cdn" not in done.stdout and "eth0" in done.stdout
+
+
 def test_working_directory_that_holds_the_configuration(run):
     done = run.lab.gateway.run([f"{BUILD}/cordon", "run", "--config", "cordon.yaml", "--", "ls", "-A"], env=USER,
                                cwd=run.lab.dir)
