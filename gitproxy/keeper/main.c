@@ -68,7 +68,9 @@ static int open_ca(struct keeper *k)
 		r = ca_open(dir, public_path, (const char *const *)c->ca_names, c->n_ca_names, uid,
 			    proc_group(), &k->ca);
 	if (r < 0)
-		log_line(LOG_ERR, "event=ca_failed dir=%s error=%s", dir, strerror(-r));
+		log_line(LOG_ERR, "event=ca_failed dir=%s error=\"%s\"", dir,
+			 r == -EINVAL ? "ca.pem and ca.key are damaged, expired or of two CAs" :
+					strerror(-r));
 	else if (ca_uncovered(k->ca))
 		log_line(LOG_WARN, "event=ca_older_than_configuration uncovered=%zu "
 			 "fix=\"cordon ca renew\"", ca_uncovered(k->ca));
