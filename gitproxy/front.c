@@ -109,7 +109,9 @@ static void greet(const struct front *f, int fd, const struct sockaddr_storage *
 	uint16_t port;
 
 	if (!addr_from_sockaddr(ss, &peer, &port) || !view_sandbox_of(f->env.view, &peer, &sb)) {
-		reject(f, fd, &peer, NULL, REASON_INTERFACE_UNREGISTERED);
+		reject(f, fd, &peer, NULL,
+		       view_ready(f->env.view) ? REASON_INTERFACE_UNREGISTERED :
+						 REASON_INTERNAL_ERROR);	/* netd is not there */
 		close(fd);
 		return;
 	}

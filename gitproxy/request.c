@@ -21,7 +21,7 @@
 
 enum {
 	IDLE_MS = 60000,		/* between requests */
-	HEAD_MS = 20000,		/* from a head's first byte to its last */
+	HEAD_MS = 10000,		/* from a head's first byte to its last */
 	SLOT_WAIT_MS = 15000,		/* for one of the sandbox's transfers to end */
 	REQUESTS_MAX = 1000,		/* on one connection */
 	PATH_SHOWN = 256
@@ -206,7 +206,7 @@ static enum step forward(struct session *s, struct request *rq, int body)
 		rq->status = 200;
 		return rq->close ? STEP_CLOSE : STEP_NEXT;
 	case RELAY_BROKEN:
-		rq->status = 200;
+		rq->status = rq->down ? 200 : 0;
 		break;
 	}
 	return STEP_RESET;

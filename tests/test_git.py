@@ -1,8 +1,11 @@
 """Git through the proxy: what works, and rows C1-C5, C7-C12 of the threats."""
 
+import contextlib
 import os
 import shutil
 import subprocess
+import threading
+import time
 
 import pytest
 
@@ -614,6 +617,59 @@ def test_removal_closes_connections(own_lab):
         wait_for("no connection",
                  lambda: not own_lab.gateway.run(["ss", "-Htn", "state", "established", "sport",
                                                   "=", ":443"]).stdout)
+
+
+@row("B20")
+def test_removal_ends_transfers(labs):
+    """What the keeper was fetching for a sandbox that is gone is not fetched on."""
+    lab, rude = _rude(labs)
+    ended = threading.Event()
+
+    def answer(s, _):
+        s.sendall(f"HTTP/1.1 200 OK\r\nContent-Type: {UPLOAD}-advertisement\r\n"
+                  "Content-Length: 1000000\r\n\r\n".encode() + bytes(1000))
+        with contextlib.suppress(OSError):
+            while s.recv(1000):
+                pass
+        ended.set()
+    rude.answer = answer
+    with Wire(lab.sandbox, "gitlab.com") as wire:
+        wire.send(info_refs("acme/widgets", host="gitlab.com"))
+        wait_for("a part of the answer", lambda: wire.socket.recv(100))
+        lab.cordon("rm", lab.sandbox.guest, check=True)
+        assert ended.wait(5)
+
+
+@row("C11")
+def test_slow_peers(labs):
+    """Silence, half a hello, half a head: each ends at its deadline, others are served."""
+    lab = labs()
+    guest, address = lab.sandbox, lab.sandbox.resolve("github.com")
+    silent, half_hello, half_head = (guest.connect(address, port, 15) for port in (443, 443, 80))
+    half_hello.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+    half_head.sendall(b"GET /acme/widgets HTTP/1.1\r\nHost: gith")
+    assert guest.git("ls-remote", WIDGETS).returncode == 0
+    began = time.monotonic()
+    for s in (silent, half_hello, half_head):
+        with s, contextlib.suppress(ConnectionError):
+            assert s.recv(100) == b""
+    assert time.monotonic() - began < 14
+    lab.audit.wait_one(decision="deny", reason="hello_timeout", name="github.com")
+
+
+@row("C11")
+def test_connections_of_one_sandbox(labs):
+    """The profile's limit holds, another sandbox is not concerned, and a closed one makes room."""
+    lab = labs(profiles={"agent": {**AGENT, "limits": {"connections": 5}}})
+    first, second = lab.sandbox, lab.add_sandbox("vm1")
+    held = [Wire(first) for _ in range(5)]
+    with pytest.raises(OSError):
+        Wire(first)
+    lab.audit.wait_one(decision="deny", reason="too_many_connections", sandbox=first.guest)
+    assert ask(second, info_refs("acme/widgets")).status == 200
+    for wire in held:
+        wire.socket.close()
+    wait_for("room", lambda: first.git("ls-remote", WIDGETS).returncode == 0)
 
 
 def test_privilege(lab):
