@@ -108,7 +108,6 @@ int run_net_quiet(void)
 		{ "/proc/sys/net/ipv6/conf/default/router_solicitations", "0" },
 		{ "/proc/sys/net/ipv6/conf/default/accept_ra", "0" },
 		{ "/proc/sys/net/ipv6/conf/default/accept_dad", "0" },
-		{ "/proc/sys/net/ipv4/ping_group_range", "0 2147483647" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
