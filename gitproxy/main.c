@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <netinet/in.h>
@@ -24,7 +25,7 @@
 #include "gitproxy/front.h"
 #include "gitproxy/keeper_ipc.h"
 
-enum { BACKLOG = 512, PATH_BYTES = 4096 };
+enum { BACKLOG = 512, PATH_BYTES = 4096, ASK_SECONDS = 10 };
 
 struct options {
 	const char *config;
@@ -132,6 +133,7 @@ static int start_keeper(const char *config, struct front_spec *spec)
 	AUTO(fd) int pidfd = -1;
 	char path[PATH_BYTES];
 	const char *argv[] = { "cordon-keeper", "--config", config, NULL };
+	struct timeval limit = { .tv_sec = ASK_SECONDS };
 	int pair[2], r = proc_program("cordon-keeper", path, sizeof(path));
 	pid_t pid;
 
@@ -149,6 +151,9 @@ static int start_keeper(const char *config, struct front_spec *spec)
 		       &pid, &pidfd);
 	if (r < 0)
 		return r;
+	/* Threads of the front ask here; a keeper that was stopped must not hold them for ever. */
+	if (setsockopt(ours, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0)
+		return -errno;
 	spec->keeper = STEAL_FD(ours);
 	return 0;
 }

@@ -640,6 +640,32 @@ def test_removal_ends_transfers(labs):
         assert ended.wait(5)
 
 
+@row("B19")
+def test_stricter_policy(labs):
+    """A reload holds for the next request on a kept connection, and ends what lost its grant."""
+    lab, rude = _rude(labs)
+    ended = threading.Event()
+
+    def answer(s, _):
+        s.sendall(f"HTTP/1.1 200 OK\r\nContent-Type: {UPLOAD}-advertisement\r\n"
+                  "Content-Length: 1000000\r\n\r\n".encode() + bytes(1000))
+        with contextlib.suppress(OSError):
+            while s.recv(1000):
+                pass
+        ended.set()
+    rude.answer = answer
+    with Wire(lab.sandbox, "gitlab.com") as busy, Wire(lab.sandbox) as kept:
+        assert kept.send(info_refs("acme/widgets")).response().status == 200
+        busy.send(info_refs("acme/widgets", host="gitlab.com"))
+        wait_for("a part of the answer", lambda: busy.socket.recv(100))
+        lab.profile("agent", {**AGENT, "git": {**AGENT["git"], "allowed_repos": ["acme/payroll"]}})
+        lab.cordon("reload", check=True)
+        assert ended.wait(5)
+        with contextlib.suppress(Closed, OSError):
+            assert kept.send(info_refs("acme/widgets")).response().status == 403
+    assert ask(lab.sandbox, info_refs("acme/widgets")).reason == "repository_not_allowed"
+
+
 @row("C11")
 def test_slow_peers(labs):
     """Silence, half a hello, half a head: each ends at its deadline, others are served."""
