@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,7 +29,14 @@
 #include "netd/registry.h"
 #include "policy/mark.h"
 
-enum { BACKOFF_MIN_MS = 50, BACKOFF_MAX_MS = 1000, LIVED_MS = 10000, PAIR_FD = 3, ENV_MAX = 6 };
+enum {
+	BACKOFF_MIN_MS = 50,
+	BACKOFF_MAX_MS = 1000,
+	LIVED_MS = 10000,
+	END_MS = 1000,
+	PAIR_FD = 3,
+	ENV_MAX = 6
+};
 
 struct inspector {
 	struct netd *n;
@@ -188,18 +196,27 @@ int inspector_new(struct netd *n, struct inspector **ret)
 	return 0;
 }
 
+/* A child that hangs at its end must not keep us: whoever starts us again waits. */
+static void end_child(struct inspector *i)
+{
+	struct pollfd ended = { .fd = i->watch.fd, .events = POLLIN };
+
+	kill(i->pid, SIGTERM);
+	if (poll(&ended, 1, END_MS) <= 0)
+		kill(i->pid, SIGKILL);
+	waitpid(i->pid, NULL, 0);
+}
+
 void inspector_free(struct inspector *i)
 {
 	if (!i)
 		return;
 	loop_disarm(i->n->loop, &i->again);
 	loop_del(i->n->loop, &i->watch);
+	if (i->pid)
+		end_child(i);
 	if (i->watch.fd >= 0)
 		close(i->watch.fd);
-	if (i->pid) {
-		kill(i->pid, SIGTERM);
-		waitpid(i->pid, NULL, 0);
-	}
 	free(i);
 }
 
