@@ -251,6 +251,8 @@ static int become_user(const struct jail *j)
 int jail_exec(struct jail *j)
 {
 	static struct argument_list a;
+	/* What a process was started with stays in its /proc/PID/environ, --clearenv or not. */
+	static char *const nothing[] = { NULL };
 	int r = become_user(j);
 
 	if (r)
@@ -268,6 +270,6 @@ int jail_exec(struct jail *j)
 	if (r < 0)
 		return cli_fail("run: descriptors: %s", strerror(-r));
 	reset_signals();
-	execv(bwrap_path(), a.v);
+	execve(bwrap_path(), a.v, nothing);
 	return cli_fail("run: %s: %s", bwrap_path(), strerror(errno));
 }

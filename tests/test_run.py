@@ -180,6 +180,12 @@ def test_environment_is_clean(run):
                          set() if "PWD" in names else {"PWD"}) - (set() if "LANG" in names else {"LANG"})
 
 
+def test_environment_of_the_processes_around_the_command_is_clean(run):
+    """bubblewrap's reaper is process 1 inside and the user's own: /proc shows what it was started with."""
+    done = run("sh", "-c", "cat /proc/[0-9]*/environ | tr '\\0' '\\n'", env={**USER, "TOKEN": "secret"})
+    assert "HOME=" in done.stdout and "secret" not in done.stdout
+
+
 def test_trust_store_has_cordons_certificate(run):
     done = run("sh", "-c", "cat $SSL_CERT_FILE")
     own = open(f"{run.lab.dir}/state/ca.pem").read().strip()
