@@ -131,6 +131,7 @@ bench: ## measure against what one would otherwise run, or only ONLY=row,... (ro
 LIBEXEC := $(DESTDIR)$(PREFIX)/libexec/cordon
 SHARE   := $(DESTDIR)$(PREFIX)/share
 DAEMONS := $(filter-out cordon,$(PROGS))
+EXAMPLES := $(patsubst deploy/examples/%,%,$(wildcard deploy/examples/*.yaml deploy/examples/*/*.yaml))
 
 install: all ## DESTDIR= PREFIX=/usr/local
 	install -d $(DESTDIR)$(PREFIX)/bin $(LIBEXEC) $(SHARE)/cordon
@@ -138,7 +139,7 @@ install: all ## DESTDIR= PREFIX=/usr/local
 	$(if $(DAEMONS),install -m 755 $(DAEMONS:%=$(B)/%) $(LIBEXEC)/)
 	install -m 644 nft/cordon.nft $(SHARE)/cordon/cordon.nft
 	$(foreach f,$(wildcard deploy/man/*.[1-8]),install -D -m 644 $(f) $(SHARE)/man/man$(subst .,,$(suffix $(f)))/$(notdir $(f)) &&) :
-	$(foreach f,$(wildcard deploy/examples/*.yaml),install -D -m 644 $(f) $(SHARE)/doc/cordon/examples/$(notdir $(f)) &&) :
+	$(foreach f,$(EXAMPLES),install -D -m 644 deploy/examples/$(f) $(SHARE)/doc/cordon/examples/$(f) &&) :
 	$(foreach f,$(wildcard deploy/sysusers.d/*.conf),install -D -m 644 $(f) $(DESTDIR)$(PREFIX)/lib/sysusers.d/$(notdir $(f)) &&) :
 	$(foreach f,$(wildcard deploy/tmpfiles.d/*.conf),install -D -m 644 $(f) $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/$(notdir $(f)) &&) :
 
