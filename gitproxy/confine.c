@@ -34,6 +34,7 @@ static const struct proc_syscall table[] = {
 	{ SCMP_SYS(pread64), "memory files" },
 	{ SCMP_SYS(lseek), "memory files" },
 	{ SCMP_SYS(write), "TLS records, audit and log lines, bodies" },
+	{ SCMP_SYS(ftruncate), "a torn audit line" },
 	{ SCMP_SYS(close), "all of these" },
 	{ SCMP_SYS(fcntl), "seals of memory files" },
 	{ SCMP_SYS(memfd_create), "bodies" },
