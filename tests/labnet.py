@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -226,7 +227,7 @@ def end_process(process, timeout=5.0):
 
 
 def sweep():
-    """Remove what labs of ended processes left: their namespaces and what runs inside."""
+    """Remove what labs of ended processes left: their namespaces, what runs inside, their directories."""
     for name in os.listdir(NETNS) if os.path.isdir(NETNS) else ():
         owner = re.fullmatch(PREFIX + r"(\d+)(\.\d+)?-[a-z0-9]+", name)
         if not owner or os.path.exists(f"/proc/{owner[1]}"):
@@ -235,3 +236,7 @@ def sweep():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
         tool("ip", "netns", "del", name, check=False)
+    for name in os.listdir("/tmp"):
+        owner = re.fullmatch(PREFIX + r"(\d+)(\.\d+)?-\w+", name)
+        if owner and not os.path.exists(f"/proc/{owner[1]}"):
+            shutil.rmtree(f"/tmp/{name}", ignore_errors=True)
