@@ -18,7 +18,7 @@ LDHARD  := -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,--as-needed
 CFLAGS  ?= -O2 -g
 SANF    := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 DEFS    := -D_GNU_SOURCE -DCORDON_VERSION='"$(VERSION)"' -DCORDON_LIBEXECDIR='"$(PREFIX)/libexec/cordon"' \
-	   -DCORDON_DATADIR='"$(PREFIX)/share/cordon"'
+	   -DCORDON_DATADIR='"$(PREFIX)/share/cordon"' -DCORDON_EXAMPLES='"$(PREFIX)/share/doc/cordon/examples"'
 
 PROGS :=
 UNITS :=

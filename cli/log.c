@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/verify.h"
@@ -90,7 +91,7 @@ static int show(const struct cli *c, const struct host_config *cfg, const struct
 			v->since);
 	r = event_files_open(cfg, false, &files);
 	if (r < 0)
-		return cli_fail("log: %s: %s: use sudo", cfg->log_dir, strerror(-r));
+		return cli_fail("log: %s: %s", cfg->log_dir, strerror(-r));
 	if (v->follow)
 		return follow(c, cfg, files, &filter);
 	print_waiting(c, files, &filter);
@@ -109,6 +110,9 @@ static int log_command(const struct cli *c, const void *values, const struct arg
 	(void)a;
 	if (r)
 		return r;
+	if (access(cfg->log_dir, R_OK | X_OK) < 0)
+		return cli_fail("log: %s: %s: %s", cfg->log_dir, strerror(errno),
+				errno == ENOENT ? "the first sudo cordon up makes it" : "use sudo");
 	return v->verify ? verify_directory(cfg->log_dir) : show(c, cfg, v);
 }
 

@@ -487,7 +487,7 @@ const struct command command_run = {
 		"network what the profile allows. What is not running is started, and stopped\n"
 		"again by the last run. Refusals are listed at the end. Exit status: that of\n"
 		"CMD (128 + n when signal n ended it).",
-	.examples = "  sudo cordon run -- git clone https://github.com/acme/widgets\n"
+	.examples = "  sudo cordon run --profile agent -- git clone https://github.com/acme/widgets\n"
 		    "  sudo cordon run --profile agent --rw ~/.cache -- npm install\n",
 	.options = run_options,
 	.n_options = ARRAY_SIZE(run_options),

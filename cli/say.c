@@ -6,6 +6,7 @@
  */
 #include "cli/cli.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <string.h>
 #include <unistd.h>
@@ -65,6 +66,9 @@ static int finish(struct diag *d, const char *file, int r, bool warnings)
 		return EXIT_DONE;
 	if (!diag_errors(d))
 		return cli_misuse("%s: %s: give another file with --config", file, strerror(-r));
+	if (r == -ENOENT)
+		cli_warn("no configuration: copy " CORDON_EXAMPLES "/* to /etc/cordon, or give "
+			 "another file with --config");
 	return EXIT_USAGE;
 }
 

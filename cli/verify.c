@@ -110,7 +110,7 @@ int verify_directory(const char *dir)
 	int n = scandir(dir, &names, only_jsonl, alphasort), r = EXIT_DONE;
 
 	if (n < 0)
-		return cli_fail("log: %s: %s: use sudo", dir, strerror(errno));
+		return cli_fail("log: %s: %s", dir, strerror(errno));
 	for (int i = 0; i < n; i++) {
 		char path[1024];
 
