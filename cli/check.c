@@ -6,12 +6,9 @@
  * told in full here and netd is not asked at all.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
-#include <libgen.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "cli/cli.h"
 #include "cli/client.h"
@@ -39,55 +36,12 @@ static void show_end(const struct cli *c, json_t *rows)
 	putchar('\n');
 }
 
-static int read_file(const char *path, char **ret, size_t *ret_n)
-{
-	AUTO(fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	AUTO(mem) char *buf = NULL;
-	struct stat st;
-	ssize_t n;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return -EINVAL;
-	if (st.st_size > POLICY_TEXT_MAX)
-		return -EFBIG;
-	buf = malloc((size_t)st.st_size + 1);
-	n = buf ? read(fd, buf, (size_t)st.st_size) : -1;
-	if (n < 0)
-		return buf ? -errno : -ENOMEM;
-	buf[n] = 0;
-	*ret = STEAL(buf);
-	*ret_n = (size_t)n;
-	return 0;
-}
-
-/* The profile's name is its file's, without .yaml. */
-static void profile_name(const char *path, char *ret, size_t cap)
-{
-	char copy[512], *base, *dot;
-
-	snprintf(copy, sizeof(copy), "%s", path);
-	base = basename(copy);
-	dot = strrchr(base, '.');
-	if (dot && dot != base)
-		*dot = 0;
-	snprintf(ret, cap, "%s", base);
-}
-
 static int check_file(const struct cli *c, const char *path, const struct policy_site *site,
 		      struct diag *d, json_t *rows)
 {
 	AUTO(policy) struct policy *p = NULL;
-	AUTO(mem) char *text = NULL;
-	char name[MSG_LABEL];
-	size_t n = 0;
-	int r = read_file(path, &text, &n);
 
-	if (r < 0)
-		return cli_misuse("%s: %s", path, strerror(-r));
-	profile_name(path, name, sizeof(name));
-	if (policy_compile(name, path, text, n, site, d, &p) < 0)
+	if (policy_compile_file(path, site, d, &p) < 0)
 		return EXIT_USAGE;
 	show(c, p, rows);
 	return EXIT_DONE;

@@ -101,6 +101,19 @@ def test_configuration_errors(bare):
 def test_missing_configuration(lab):
     done = plain(lab, "status", "--config", "/nonexistent/cordon.yaml")
     assert done.returncode == 2 and "/nonexistent/cordon.yaml" in done.stderr
+    assert "share/doc/cordon/examples" in done.stderr
+
+
+def test_log_before_the_first_up(bare):
+    assert "sudo cordon up" in one_line(bare.cordon("log"), 1)
+
+
+def test_check_takes_only_files_of_profiles(lab, tmp_path):
+    (tmp_path / "d.yaml").mkdir()
+    (tmp_path / "p.yml").write_text("version: 1\n")
+    for name, text in (("d.yaml", "Is a directory"), ("none.yaml", "No such file"), ("p.yml", "NAME.yaml")):
+        done = lab.cordon("check", tmp_path / name)
+        assert done.returncode == 2 and f"{name}: error: " in done.stderr and text in done.stderr, done
 
 
 def test_check_prints_a_canonical_form_that_compiles_to_itself(lab, tmp_path):
@@ -141,6 +154,8 @@ def test_down_leaves_the_closed_ruleset_and_purge_nothing(bare):
     before = {k: bare.gateway.run(["ip", k, "rule"]).stdout for k in ("-4", "-6")}
     bare.up()
     bare.add_sandbox()
+    assert "tap0" in one_line(bare.cordon("down", "--purge"), 1)
+    assert bare.pids("cordon-netd"), "refused before anything was stopped"
     assert bare.cordon("down").returncode == 0
     assert "table inet cordon" in bare.gateway.run(["nft", "list", "tables"]).stdout
     assert not bare.pids("cordon-netd") and not bare.pids("cordon-dns") and not bare.pids("cordon-keeper")
