@@ -115,6 +115,9 @@ static int start_failed(const struct host_config *c, const struct supervise_stat
 	const char *part = supervise_parts[st->part];
 	char how[64];
 
+	if (st->code == 128 + ENOENT)
+		return cli_fail("cordon-%s is neither beside cordon nor in " CORDON_LIBEXECDIR
+				": make install", part);
 	if (st->code >= 128)
 		snprintf(how, sizeof(how), "%s", strerror(st->code - 128));
 	else if (st->code < 0)
@@ -321,6 +324,8 @@ static int down(const struct cli *c, const void *values, const struct args *a)
 	lock = lock_or_say(cfg);
 	if (lock < 0)
 		return EXIT_REFUSED;
+	if (v->purge && firewall_may_stop(cfg, stderr) < 0)
+		return EXIT_REFUSED; /* before anything is stopped */
 	was_up = supervise_pid(cfg) != 0;
 	r = up_stop(cfg);
 	if (!r && v->purge && firewall_stop(cfg, stderr) < 0)

@@ -259,7 +259,7 @@ int firewall_start(const struct host_config *c, FILE *to)
 	int r = firewall_load(c, err, sizeof(err));
 
 	if (r < 0) {
-		fprintf(to, "cordon: ruleset not loaded: %s: run `cordon doctor`, or as root\n", err);
+		fprintf(to, "cordon: ruleset not loaded: %s: run as root; `cordon up` names what the kernel lacks\n", err);
 		return r;
 	}
 	r = rule_all(c, true);
@@ -292,17 +292,24 @@ static bool any_sandbox_up(const struct host_config *c, struct rtnl_link *ret)
 	return found;
 }
 
-int firewall_stop(const struct host_config *c, FILE *to)
+int firewall_may_stop(const struct host_config *c, FILE *to)
 {
 	struct rtnl_link link;
-	char err[512];
-	int r;
 
-	if (any_sandbox_up(c, &link)) {
-		fprintf(to, "cordon: interface %s is up: stop the sandbox or `ip link set %s down` first, "
-			"since nothing would police it\n", link.name, link.name);
-		return -EBUSY;
-	}
+	if (!any_sandbox_up(c, &link))
+		return 0;
+	fprintf(to, "cordon: interface %s is up: stop the sandbox or `ip link set %s down` first, "
+		"since nothing would police it\n", link.name, link.name);
+	return -EBUSY;
+}
+
+int firewall_stop(const struct host_config *c, FILE *to)
+{
+	char err[512];
+	int r = firewall_may_stop(c, to);
+
+	if (r < 0)
+		return r;
 	r = sysctl_restore_host(c, to);
 	if (r < 0)
 		return failed(to, r, "sysctls", "run as root");

@@ -20,8 +20,10 @@ int firewall_load(const struct host_config *c, char *err, size_t cap);
  * route of table 100. Idempotent. Errors are told on `to` as one line each: what and what to do.
  */
 int firewall_start(const struct host_config *c, FILE *to);
-/* Restore sysctls, remove rules and tables. Refused (-EBUSY, told on `to`) while a sandbox interface is up. */
+/* Restore sysctls, remove rules and tables. Refused as firewall_may_stop() says. */
 int firewall_stop(const struct host_config *c, FILE *to);
+/* 0, or -EBUSY (told on `to`) while a sandbox interface is up. */
+int firewall_may_stop(const struct host_config *c, FILE *to);
 /* A kernel feature that is missing, each told on `to` with what to do; number of problems. */
 int firewall_check_kernel(const struct host_config *c, FILE *to);
 /* Per-interface sysctls of a sandbox interface (rp_filter 1, accept_ra 0, keep_addr_on_down, ...). */
