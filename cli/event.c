@@ -147,6 +147,7 @@ static const struct {
 	{ { { "", "name" } } },
 	{ { { "", "daddr" } } },
 	{ { { "", "saddr" } } },
+	{ { { "", "what" }, { " ", "interface" } } },
 	{ { { "", "interface" } } },
 	{ { { "", "part" }, { " ", "what" } } },
 	{ { { "", "what" } } },

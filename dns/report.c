@@ -84,6 +84,6 @@ void report_daemon(struct audit *a, const char *what)
 	struct audit_line l;
 
 	audit_begin(&l, &head);
-	audit_str(&l, "outcome", what);
+	audit_str(&l, "what", what);
 	audit_put(a, &l);
 }

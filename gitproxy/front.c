@@ -190,7 +190,7 @@ static void audit_daemon(const struct front *f, const char *what)
 	struct audit_line l;
 
 	audit_begin(&l, &h);
-	audit_str(&l, "outcome", what);
+	audit_str(&l, "what", what);
 	audit_put(f->env.audit, &l);
 }
 

@@ -279,7 +279,7 @@ static int serve_all(struct daemon *d)
 	r = loop_arm(n->loop, &n->tick, TICK_MS);
 	if (r >= 0)
 		r = loop_arm(n->loop, &d->ready, 0);
-	audit_daemon(n, "started");
+	audit_daemon(n, "start");
 	return r;
 }
 
@@ -313,7 +313,7 @@ static int run(struct daemon *d)
 	if (r >= 0)
 		r = loop_run(n->loop);
 	if (r >= 0)
-		audit_daemon(n, "ended");
+		audit_daemon(n, "stop");
 	return r;
 }
 
