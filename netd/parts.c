@@ -443,13 +443,16 @@ static int part_new(struct parts *ps, int taken, struct part **ret)
 	return 0;
 }
 
-static size_t parts_count(const struct parts *ps)
+/* The inspector's pair has no user, and is not counted as one. */
+static bool has_room(const struct parts *ps, uid_t uid)
 {
-	size_t n = 0;
+	size_t all = 0, mine = 0;
 
-	for (const struct part *p = ps->list; p; p = p->next)
-		n++;
-	return n;
+	for (const struct part *p = ps->list; p; p = p->next) {
+		all++;
+		mine += !p->pair && p->uid == uid;
+	}
+	return all < PARTS_MAX && mine < PARTS_PER_USER;
 }
 
 static void parts_on_accept(struct loop *l, struct watch *w, uint32_t events)
@@ -462,7 +465,7 @@ static void parts_on_accept(struct loop *l, struct watch *w, uint32_t events)
 
 	(void)l;
 	(void)events;
-	if (fd < 0 || parts_count(ps) >= PARTS_MAX || ipc_peer(fd, &uid, &pid) < 0)
+	if (fd < 0 || ipc_peer(fd, &uid, &pid) < 0 || !has_room(ps, uid))
 		return;
 	if (part_new(ps, STEAL_FD(fd), &p) < 0)
 		return;

@@ -17,6 +17,7 @@
 
 enum {
 	PARTS_MAX = 64,		  /* connections at once */
+	PARTS_PER_USER = 16,	  /* of these: one daemon must not shut the others out */
 	PARTS_TIMEOUT_MS = 2000,  /* for an acknowledgement; then the part is cut off */
 	PARTS_QUEUE_MAX = 1 << 20 /* datagrams that wait for one part */
 };
