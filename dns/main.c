@@ -12,6 +12,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -325,6 +326,7 @@ int main(int argc, char **argv)
 	int c, r;
 
 	log_init("dns");
+	signal(SIGPIPE, SIG_IGN);	/* c-ares' writes to a resolver that has hung up */
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (c == 'c')
 			config = optarg;

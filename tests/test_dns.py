@@ -627,6 +627,15 @@ def test_a_dead_resolver_answers_nothing_and_returns(labs, family):
     assert reply.rcode == NOERROR and reply.an == 1
 
 
+def test_a_resolver_that_hangs_up_does_not_end_it(labs):
+    """c-ares writes to TCP connections with writev(2), which tells of a closed one by SIGPIPE."""
+    lab = labs()
+    before = lab.pids("cordon-dns")
+    lab.signal("cordon-dns", signal.SIGPIPE)
+    assert lab.sandbox.resolve("pypi.example")
+    assert lab.pids("cordon-dns") == before
+
+
 def test_without_netd_it_is_servfail(labs):
     lab = labs()
     pid, = lab.signal("cordon-netd", signal.SIGSTOP)
