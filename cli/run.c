@@ -11,7 +11,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -35,6 +34,7 @@
 #include "cli/up.h"
 #include "nft/firewall.h"
 #include "nft/ruleset.h"
+#include "policy/interface.h"
 
 enum { CHILD_MS = 10000, NETD_MS = 3000, RETRY_MS = 50 };
 
@@ -237,14 +237,6 @@ static int register_again(void *owner)
 	return got.reply.code ? -EAGAIN : STEAL_FD(fd);
 }
 
-static bool matches_pattern(const struct host_config *c, const char *name)
-{
-	for (size_t i = 0; i < c->n_interfaces; i++)
-		if (!fnmatch(c->interfaces[i], name, 0))
-			return true;
-	return false;
-}
-
 static void fill_message(struct run *r)
 {
 	const struct run_link *l = &r->slot.link;
@@ -268,7 +260,7 @@ static int take_slot(struct run *r)
 			"run: all addresses of run_addresses are in use: make the networks larger");
 	if (e < 0)
 		return cli_fail("run: %s/runs: %s", r->cfg->run_dir, strerror(-e));
-	if (!matches_pattern(r->cfg, r->slot.link.name))
+	if (!interface_is_policed(r->cfg, r->slot.link.name))
 		return cli_misuse("%s: sandbox_interfaces has no pattern for %s: add \"cdn*\"",
 				  r->cfg->file, r->slot.link.name);
 	fill_message(r);

@@ -12,13 +12,13 @@
 #include "netd/registry.h"
 
 #include <errno.h>
-#include <fnmatch.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
+#include "policy/interface.h"
 #include "policy/mark.h"
 
 struct registry {
@@ -128,14 +128,6 @@ bool registry_label_ok(const char *text)
 	return n && !text[n] && text[0] != '-' && text[0] != '.';
 }
 
-bool registry_interface_ok(const struct host_config *c, const char *interface)
-{
-	for (size_t i = 0; i < c->n_interfaces; i++)
-		if (!fnmatch(c->interfaces[i], interface, 0))
-			return true;
-	return false;
-}
-
 static bool check_form(const struct host_config *c, const struct msg_add *m, char *why, size_t cap)
 {
 	static const uint8_t zero[6];
@@ -147,7 +139,7 @@ static bool check_form(const struct host_config *c, const struct msg_add *m, cha
 	if (!registry_label_ok(m->interface))
 		return refuse(why, cap, "%s: no interface is given; name one with --interface",
 			      m->name);
-	if (!registry_interface_ok(c, m->interface))
+	if (!interface_is_policed(c, m->interface))
 		return refuse(why, cap,
 			      "interface %s matches none of sandbox_interfaces; rename it or add "
 			      "a pattern to %s and reload the firewall",

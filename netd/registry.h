@@ -69,9 +69,8 @@ size_t registry_count(const struct registry *r);
  */
 bool registry_check(const struct registry *r, const struct host_config *c, const struct msg_add *m,
 		    char *why, size_t cap);
-/* Whether an interface's name is one that the ruleset polices. */
+/* A name that may stand in element comments, audit lines and tables. */
 bool registry_label_ok(const char *text);
-bool registry_interface_ok(const struct host_config *c, const char *interface);
 
 /* 0, -ENOSPC (no id has rested), -EEXIST (a given id is taken) or -ENOMEM. id 0: the next free one.
  */

@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +19,7 @@
 #include "base/mem.h"
 #include "nft/rtnl.h"
 #include "nft/sysctl.h"
+#include "policy/interface.h"
 
 #define SITE_BEGIN "# ---- site ----\n"
 #define SITE_END "# ---- end of site ----\n"
@@ -271,14 +271,6 @@ int firewall_start(const struct host_config *c, FILE *to)
 	return 0;
 }
 
-static bool is_sandbox_interface(const struct host_config *c, const char *name)
-{
-	for (size_t i = 0; i < c->n_interfaces; i++)
-		if (fnmatch(c->interfaces[i], name, 0) == 0)
-			return true;
-	return false;
-}
-
 /* The first sandbox interface that is up, or false. */
 static bool any_sandbox_up(const struct host_config *c, struct rtnl_link *ret)
 {
@@ -286,7 +278,7 @@ static bool any_sandbox_up(const struct host_config *c, struct rtnl_link *ret)
 	bool found = false;
 
 	for (struct if_nameindex *i = all; i && i->if_name && !found; i++)
-		found = is_sandbox_interface(c, i->if_name) && rtnl_link_get(i->if_name, ret) == 0 && ret->up;
+		found = interface_is_policed(c, i->if_name) && rtnl_link_get(i->if_name, ret) == 0 && ret->up;
 	if (all)
 		if_freenameindex(all);
 	return found;

@@ -19,6 +19,7 @@
 
 #include "policy/doc.h"
 #include "policy/file.h"
+#include "policy/interface.h"
 #include "policy/name.h"
 #include "policy/schema.h"
 
@@ -409,14 +410,6 @@ static void load_dns(struct load *l)
 
 /* --- static sandboxes --- */
 
-static bool matches_interfaces(const struct host_config *c, const char *name)
-{
-	for (size_t i = 0; i < c->n_interfaces; i++)
-		if (!fnmatch(c->interfaces[i], name, 0))
-			return true;
-	return false;
-}
-
 static void mac_parse(const char *text, uint8_t out[6])
 {
 	for (size_t i = 0; i < 6; i++)
@@ -458,7 +451,7 @@ static void check_sandbox(struct load *l, const struct node *row, const struct h
 	if (profile && !profile->bad)
 		check_profile_file(l, profile);
 	if (interface && !interface->bad &&
-	    (strchr(s->interface, '*') || !matches_interfaces(l->c, s->interface)))
+	    (strchr(s->interface, '*') || !interface_is_policed(l->c, s->interface)))
 		fault(l, interface, "interface %s matches none of sandbox_interfaces",
 		      s->interface);
 	if (!node_at(row, "ipv4") && !node_at(row, "ipv6"))

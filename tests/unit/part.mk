@@ -18,7 +18,7 @@ $(eval $(call unit-test,dns_message,dns/message.c policy/name.c policy/known.c b
 $(eval $(call unit-test,dns_upstream_answer,dns/upstream_answer.c dns/message.c policy/name.c policy/known.c base/bytes.c base/addr.c,$(POLICY_LIB)))
 $(eval $(call unit-test,view,$(VIEW_SRC) policy/address.c base/addr.c base/bytes.c base/ipc.c base/msg.c base/log.c,-lpthread))
 $(eval $(call unit-test,packet,netd/packet.c base/addr.c,))
-$(eval $(call unit-test,registry,netd/registry.c base/addr.c base/msg.c base/ipc.c,))
+$(eval $(call unit-test,registry,netd/registry.c policy/interface.c base/addr.c base/msg.c base/ipc.c,))
 $(eval $(call unit-test,names,netd/names.c netd/names_plan.c netd/names_restore.c netd/profiles.c $(POLICY_SRC) base/addr.c base/bytes.c base/msg.c base/ipc.c,$(POLICY_LIB)))
 $(eval $(call unit-test,hello,netd/inspect/hello.c,))
 $(eval $(call unit-test,tls_stream,netd/inspect/tls_stream.c,))
