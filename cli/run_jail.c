@@ -99,11 +99,16 @@ int jail_prepare(struct jail *j)
 		       : cli_fail("run: %s: %s: is /proc mounted?", ours, strerror(errno));
 }
 
+/*
+ * The host name inside is localhost: the host's own is none of the command's business, and where no
+ * hosts file holds it, a program that looks its own name up (git does) would be refused.
+ */
 static void add_namespaces(struct argument_list *a, const struct jail *j)
 {
 	static const char *const fixed[] = { "--unshare-user", "--disable-userns",
 					     "--unshare-pid",  "--unshare-ipc",
-					     "--unshare-uts",  "--die-with-parent",
+					     "--unshare-uts",  "--hostname",
+					     "localhost",      "--die-with-parent",
 					     "--cap-drop",     "ALL" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)

@@ -89,9 +89,10 @@ class Space:
         """Make the mount namespace. Call when the files exist."""
         script = ["set -e", "mount -t sysfs sysfs /sys"]
         script += [f"mount --bind '{src}' '{dst}'" for dst, src in self.files.items()]
+        script += ["echo localhost >/proc/sys/kernel/hostname"]	# git looks its own name up
         script += ["echo ready", "exec cat"]
         self._holder = subprocess.Popen(
-            ["nsenter", f"--net={self.path}", "unshare", "--mount", "--propagation", "private", "--",
+            ["nsenter", f"--net={self.path}", "unshare", "--mount", "--uts", "--propagation", "private", "--",
              "sh", "-c", "\n".join(script)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENV,
             start_new_session=True)
@@ -100,7 +101,8 @@ class Space:
 
     def argv(self, argv, cwd="/"):
         """argv that runs inside this space. It execs: the pid stays."""
-        return ["nsenter", f"--net={self.path}", f"--mount=/proc/{self._holder.pid}/ns/mnt", "--",
+        ns = f"/proc/{self._holder.pid}/ns"
+        return ["nsenter", f"--net={self.path}", f"--mount={ns}/mnt", f"--uts={ns}/uts", "--",
                 "env", "-C", str(cwd), *map(str, argv)]
 
     def run(self, argv, *, timeout=60, check=False, env=None, cwd="/", input=None):

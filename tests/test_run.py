@@ -198,6 +198,12 @@ def test_resolver_and_hosts_line(run):
                            "hosts: files dns\n")
 
 
+def test_own_name_is_localhost(run):
+    """A program that looks its own name up is not refused, whatever the host's files say."""
+    done = run("sh", "-c", "cat /proc/sys/kernel/hostname")
+    assert done.stdout == "localhost\n"
+
+
 # -- B21: ways out that are not the network
 
 @pytest.fixture
