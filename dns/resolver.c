@@ -15,8 +15,9 @@
  * restarted netd may have forgotten what it pinned.
  *
  * Bounds: entries and pins are arrays made at start. At most PINS_SENT_MAX are on their way, so
- * that the blocking send to netd finds room. DEADLINE_MS is for all stages together; after it the
- * answer is SERVFAIL, never the address.
+ * that the blocking send to netd finds room; one that netd has not answered is on its way even when
+ * nobody waits for it any more. DEADLINE_MS is for all stages together; after it the answer is
+ * SERVFAIL, never the address.
  */
 #include "dns/resolver.h"
 
@@ -75,7 +76,7 @@ struct resolver {
 	struct entry busy;			/* ring head */
 	struct timer tick;
 	struct pin *pins, *queue, **queue_end;
-	unsigned sent;
+	unsigned sent;			/* and not answered; netd answers each */
 	uint32_t sequence, generation;
 };
 
@@ -254,9 +255,7 @@ static void pin_dequeue(struct resolver *r, struct pin *p)
 
 static void pin_free(struct resolver *r, struct pin *p)
 {
-	if (p->entry->stage == STAGE_PINNING)
-		r->sent--;
-	else
+	if (p->entry->stage != STAGE_PINNING)
 		pin_dequeue(r, p);
 	p->entry->pin = NULL;
 	p->entry = NULL;
@@ -419,6 +418,8 @@ int resolver_pinned(struct resolver *r, const struct ipc_in *in)
 
 	if (!m)
 		return -EPROTO;
+	if (r->sent)
+		r->sent--;
 	for (size_t i = 0; i < PINS_MAX; i++) {
 		struct pin *p = &r->pins[i];
 
@@ -439,6 +440,7 @@ void resolver_lost(struct resolver *r)
 	r->generation++;
 	while ((e = r->busy.busy_next) != &r->busy)
 		entry_fail(e, REASON_INTERNAL_ERROR);
+	r->sent = 0;
 }
 
 static void resolver_on_tick(struct loop *l, struct timer *t)

@@ -7,6 +7,8 @@
 #include "tests/unit/check.h"
 
 #include <errno.h>
+#include <sys/syscall.h>
+#include <time.h>
 
 #include "dns/resolver.h"
 #include "policy/address.h"
@@ -21,6 +23,16 @@ static size_t n_sent;
 static int send_result;
 static struct upstream_wait *asking;	/* the last who asked */
 static unsigned asks;
+static time_t skipped;			/* seconds that nobody waits for */
+
+/* Instead of the C library's: base/loop.c gets its time here. */
+int clock_gettime(clockid_t clock, struct timespec *ret)
+{
+	int r = (int)syscall(SYS_clock_gettime, clock, ret);
+
+	ret->tv_sec += skipped;
+	return r;
+}
 
 struct policy *policy_ref(const struct policy *p)
 {
@@ -394,6 +406,41 @@ TEST(pins_on_their_way_are_bounded)
 	CHECK_EQ("all in the end", n_sent, ARRAY_SIZE(w));
 	for (size_t i = 0; i < ARRAY_SIZE(w); i++)
 		CHECK_EQ("answered once", w[i].called, 1);
+	end(&f);
+}
+
+static void stop(struct loop *l, struct timer *t)
+{
+	(void)t;
+	loop_stop(l);
+}
+
+/* A netd that does not read still has them in its socket, which must not fill up. */
+TEST(pins_past_their_deadline_are_still_on_their_way)
+{
+	static struct waiter w[33];
+	struct waiter late = waiter();
+	struct timer end_of_turn = { .fn = stop };
+	struct fixture f;
+	char name[16];
+
+	start(&f);
+	for (size_t i = 0; i < ARRAY_SIZE(w); i++) {
+		w[i] = waiter();
+		snprintf(name, sizeof(name), "n%zu.example", i);
+		resolver_wait(f.resolver, &f.sandbox, name, &f.proxied, &w[i].wait);
+	}
+	skipped += 5;
+	loop_arm(f.loop, &end_of_turn, 300);
+	loop_run(f.loop);
+	CHECK_EQ("all are over", w[0].called + w[31].called + w[32].called, 3);
+	CHECK_EQ("sent", n_sent, 32);
+	resolver_wait(f.resolver, &f.sandbox, "late.example", &f.proxied, &late.wait);
+	CHECK_EQ("no room", n_sent, 32);
+	pinned(&f, sent_sequence[0], REASON_NONE, 256, true, true);
+	CHECK_EQ("room", n_sent, 33);
+	pinned(&f, sent_sequence[32], REASON_NONE, 257, true, true);
+	CHECK("hit", hit(&f, "late.example"));
 	end(&f);
 }
 
