@@ -534,14 +534,6 @@ void parts_free(struct parts *ps)
 	free(ps);
 }
 
-bool parts_serving(const struct parts *ps, enum proc_role role)
-{
-	for (const struct part *p = ps->list; p; p = p->next)
-		if (p->role == role && p->state == PART_SERVING)
-			return true;
-	return false;
-}
-
 json_t *parts_json(const struct parts *ps)
 {
 	json_t *list = json_array();

@@ -37,8 +37,6 @@ void parts_free(struct parts *ps);
 DEFINE_AUTO(parts, struct parts *, parts_free)
 /* A part on an inherited pair. It must say HELLO with this role. */
 int parts_adopt(struct parts *ps, int fd /* takes */, enum proc_role role, pid_t pid);
-/* Whether a part of this role has its snapshot. */
-bool parts_serving(const struct parts *ps, enum proc_role role);
 /* Snapshots for those that connected during a reload. */
 void parts_admit_waiting(struct parts *ps);
 /* [{role, pid, state, queued}], a new reference; NULL when out of memory. */

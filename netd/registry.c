@@ -96,14 +96,6 @@ struct sandbox *registry_by_addr(const struct registry *r, const struct addr *a)
 	return NULL;
 }
 
-struct sandbox *registry_by_profile(const struct registry *r, uint16_t profile)
-{
-	REGISTRY_EACH (r, s)
-		if (s->profile == profile)
-			return s;
-	return NULL;
-}
-
 size_t registry_count(const struct registry *r)
 {
 	return r->count;

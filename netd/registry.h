@@ -55,7 +55,6 @@ struct sandbox *registry_by_id(const struct registry *r, uint16_t id);
 struct sandbox *registry_by_name(const struct registry *r, const char *name);
 struct sandbox *registry_by_interface(const struct registry *r, const char *interface);
 struct sandbox *registry_by_addr(const struct registry *r, const struct addr *a);
-struct sandbox *registry_by_profile(const struct registry *r, uint16_t profile);
 /* The next one by id after `prev` (NULL: the first). `prev` may have been removed if its id was
  * kept. */
 struct sandbox *registry_after(const struct registry *r, uint32_t id);

@@ -36,7 +36,6 @@ struct queue {
 	struct mnl_socket *nl;
 	unsigned portid;
 	uint16_t number;
-	uint64_t errors;
 	uint32_t sequence;
 	uint8_t *in;				/* BATCH * MESSAGE_MAX */
 	char out[BATCH * VERDICT_MAX] __attribute__((aligned(8)));
@@ -166,11 +165,6 @@ int queue_fd(const struct queue *q)
 	return mnl_socket_get_fd(q->nl);
 }
 
-uint64_t queue_errors(const struct queue *q)
-{
-	return q->errors;
-}
-
 /* ---- packets ---- */
 
 static int verdicts_send(struct queue *q)
@@ -205,10 +199,7 @@ static int message_read(struct queue *q, const struct nlmsghdr *h, queue_fn *fn,
 	struct queue_answer answer;
 	struct queued p = { 0 };
 
-	if (h->nlmsg_type == NLMSG_ERROR) {
-		q->errors++;
-		return 0;
-	}
+	/* Also errors: a verdict that the kernel refused, since its packet was gone already. */
 	if (h->nlmsg_type != ((NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_PACKET))
 		return 0;
 	if (nfq_nlmsg_parse(h, attr) < 0 || !attr[NFQA_PACKET_HDR])

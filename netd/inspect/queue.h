@@ -42,7 +42,5 @@ int queue_fd(const struct queue *q);		/* readable: packets wait */
  * be given: packets would wait for ever, so the caller gives up.
  */
 int queue_read(struct queue *q, queue_fn *fn, void *owner);
-/* Messages in which the kernel refused a verdict (the packet was gone already), so far. */
-uint64_t queue_errors(const struct queue *q);
 
 #endif

@@ -148,7 +148,6 @@ TEST(look_ups)
 	CHECK("address", registry_by_addr(r, &v6) == b);
 	CHECK("no address is nobody's", !registry_by_addr(r, &none));
 	CHECK("id 0 is nobody", !registry_by_id(r, 0));
-	CHECK("profile", registry_by_profile(r, 1));
 	REGISTRY_EACH (r, s)
 		n++;
 	CHECK_EQ("each", n, 2);
