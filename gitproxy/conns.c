@@ -40,15 +40,6 @@ int conns_new(struct conns **ret)
 	return 0;
 }
 
-void conns_free(struct conns *c)
-{
-	if (!c)
-		return;
-	pthread_cond_destroy(&c->ended);
-	pthread_mutex_destroy(&c->lock);
-	free(c);
-}
-
 int conns_enter(struct conns *c, uint16_t sandbox, int fd, uint32_t limit)
 {
 	int ticket = -EMFILE;

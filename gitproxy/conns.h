@@ -10,8 +10,7 @@
 enum { CONNS_MAX = 2048 };
 
 struct conns;
-int conns_new(struct conns **ret);				/* 0 or -ENOMEM */
-void conns_free(struct conns *c);
+int conns_new(struct conns **ret);				/* 0 or -ENOMEM; kept for good */
 
 /*
  * Register a connection of a sandbox, at most `limit` of it and CONNS_MAX in all. A ticket >= 0, or

@@ -29,7 +29,8 @@ static const struct { unsigned status; const char *phrase; } phrases[] = {
 	{ 502, "Bad Gateway" }, { 504, "Gateway Timeout" },
 };
 
-unsigned refuse_status(enum reason r)
+/* Never 401: git would ask for a password. */
+static unsigned status_of(enum reason r)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(statuses); i++)
 		if (statuses[i].reason == r)
@@ -59,7 +60,7 @@ int refuse_answer(struct stream *s, enum refuse_form form, enum reason r, unsign
 	char body[512], all[1024];
 	struct wr b = wr_of(body, sizeof(body)), w = wr_of(all, sizeof(all));
 
-	*ret_status = form == REFUSE_FETCH_PACKET ? 200 : status ? status : refuse_status(r);
+	*ret_status = form == REFUSE_FETCH_PACKET ? 200 : status ? status : status_of(r);
 	if (form == REFUSE_FETCH_PACKET)
 		packet(&b, r);
 	else

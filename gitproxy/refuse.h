@@ -8,9 +8,6 @@
 
 enum { REFUSE_WRITE_MS = 10000 };
 
-/* The HTTP status of a reason: 400, 403, 413, 415, 429, 501, 502, 504. Never 401. */
-unsigned refuse_status(enum reason r);
-
 enum refuse_form {
 	REFUSE_TEXT = 0,    /* status and text/plain; git shows it as "remote: ..." on info/refs */
 	REFUSE_NO_BODY,	    /* the same without a body: HEAD */

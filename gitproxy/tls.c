@@ -63,16 +63,6 @@ int tls_new(int keeper, struct tls **ret)
 	return 0;
 }
 
-void tls_free(struct tls *t)
-{
-	if (!t)
-		return;
-	for (size_t i = 0; i < CACHE_MAX; i++)
-		SSL_CTX_free(t->cache[i].ctx);
-	pthread_mutex_destroy(&t->lock);
-	free(t);
-}
-
 /* ---- the hello ---- */
 
 /* RFC 6066 s3: a list of exactly one host_name. */

@@ -14,8 +14,7 @@
 #include "policy/reason.h"
 
 struct tls;
-int tls_new(int keeper /* borrowed: the pair */, struct tls **ret);	/* 0 or -ENOMEM */
-void tls_free(struct tls *t);
+int tls_new(int keeper /* borrowed: the pair */, struct tls **ret);	/* 0 or -ENOMEM; kept for good */
 
 struct stream {
 	int fd;			/* borrowed; non-blocking */
