@@ -158,7 +158,8 @@ static bool render_site(FILE *f, const struct host_config *c)
 	return true;
 }
 
-char *firewall_render(const struct host_config *c)
+/* cordon.nft with its defines from the configuration. Heap text, or NULL (errno). */
+static char *render_all(const struct host_config *c)
 {
 	AUTO(mem) char *text = NULL;
 	size_t n = 0;
@@ -205,7 +206,7 @@ static int run_nft(const char *text, bool dry, char *err, size_t cap)
 
 int firewall_load(const struct host_config *c, char *err, size_t cap)
 {
-	AUTO(mem) char *text = firewall_render(c);
+	AUTO(mem) char *text = render_all(c);
 
 	if (!text) {
 		if (err && cap)
@@ -329,7 +330,7 @@ static const struct feature {
 
 int firewall_check_kernel(const struct host_config *c, FILE *to)
 {
-	AUTO(mem) char *text = firewall_render(c);
+	AUTO(mem) char *text = render_all(c);
 	char err[512];
 	int missing = 0;
 

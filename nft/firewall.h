@@ -9,8 +9,6 @@
 
 #include "policy/host_config.h"
 
-/* cordon.nft with its defines from the configuration. Heap text, or NULL (errno). */
-char *firewall_render(const struct host_config *c);
 /* Load (or reload: maps keep their elements) the ruleset only. For netd after a flush. 0 or -errno;
  * err (may be NULL) gets what libnftables said, one line. */
 int firewall_load(const struct host_config *c, char *err, size_t cap);

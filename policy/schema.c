@@ -53,7 +53,8 @@ static const struct schema_row *row_child(enum schema_doc doc, const char *paren
 	return NULL;
 }
 
-const struct schema_row *schema_row_of(enum schema_doc doc, const char *path)
+/* The row of a path without []; NULL if there is none. */
+static const struct schema_row *row_at(enum schema_doc doc, const char *path)
 {
 	size_t n = strlen(path);
 
@@ -74,7 +75,8 @@ static bool row_is_list(const struct schema_row *row)
 	return n > 2 && !strcmp(row->path + n - 2, "[]");
 }
 
-bool schema_word_in(const char *words, const char *word)
+/* words "a|b" */
+static bool word_in(const char *words, const char *word)
 {
 	size_t len = strlen(word), n;
 
@@ -182,11 +184,11 @@ static void check_scalar(const struct check *c, const struct schema_row *row, st
 	    (schema_type_plain(row->type) && !nd->plain) ||
 	    !schema_type_parse(row->type, nd->text, &nd->value)) {
 		complain_type(c, row, nd);
-	} else if (row->words && !schema_word_in(row->words, nd->text)) {
+	} else if (row->words && !word_in(row->words, nd->text)) {
 		complain_word(c, row, nd);
 	} else if (row->max && (nd->value < row->min || nd->value > row->max)) {
 		complain_range(c, row, nd);
-	} else if (row->only && !schema_word_in(row->only, nd->text)) {
+	} else if (row->only && !word_in(row->only, nd->text)) {
 		nd->bad = true;
 		diag_error(c->d, c->file, nd->line, nd->column,
 			   "%s: \"%.64s\" is not supported yet (only %s)", row->path, nd->text,
@@ -272,7 +274,7 @@ static const struct schema_row *row_of(enum schema_doc doc, const char *prefix, 
 {
 	AUTO(mem) char *path = NULL;
 
-	return asprintf(&path, "%s%s", prefix, key) < 0 ? NULL : schema_row_of(doc, path);
+	return asprintf(&path, "%s%s", prefix, key) < 0 ? NULL : row_at(doc, path);
 }
 
 uint64_t schema_number(enum schema_doc doc, const struct node *at, const char *prefix,
@@ -339,7 +341,7 @@ int schema_texts(enum schema_doc doc, const struct node *root, const char *key, 
 		 size_t *ret_n)
 {
 	const struct node *nd = node_at(root, key);
-	const struct schema_row *row = schema_row_of(doc, key);
+	const struct schema_row *row = row_at(doc, key);
 	const char *words = row && row->fallback ? row->fallback : "";
 	bool given = nd && !nd->bad;
 	char **list = calloc((given ? nd->n : strlen(words)) + 1, sizeof(char *));

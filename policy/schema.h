@@ -74,10 +74,7 @@ const char *schema_text(enum schema_doc doc, const struct node *at, const char *
 int schema_texts(enum schema_doc doc, const struct node *root, const char *key, char ***ret,
 		 size_t *ret_n);
 void schema_texts_free(char **texts, size_t n);
-/* The row of a path without []; NULL if there is none. */
-const struct schema_row *schema_row_of(enum schema_doc doc, const char *path);
 /* Numbers as the file would write them: 1MiB, 10s. */
 void schema_format(const struct schema_row *row, uint64_t v, char out[32]);
-bool schema_word_in(const char *words, const char *word); /* words "a|b" */
 
 #endif
