@@ -1,5 +1,5 @@
 /*
- * audit.h - the audit log: JSON lines, one per decision or aggregate (contracts: reasons and audit)
+ * audit.h - the audit log: JSON lines, one per decision or aggregate
  *
  * Theory of operation: a part opens DIR/SRC.jsonl before it drops rights and keeps appending to it
  * (O_APPEND, one write(2) a line). Each line begins with ts, seq, src, prev in that order, then

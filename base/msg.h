@@ -8,15 +8,16 @@
  *
  * Conversations (part: dns, gitproxy, keeper on RUN/parts/netd.sock; inspect on its own pair):
  *   part  -> netd  HELLO                      first datagram; identity also by SO_PEERCRED
- *   netd  -> part  PROFILE* SANDBOX* NAME* END    the snapshot; the part answers nothing before END
- *   netd  -> part  PROFILE, SANDBOX, GONE, NAME, NAME_GONE afterwards, answered by DONE{sequence}
- *                  when they have one; PROFILE replaces the profile of that id at once (reload in
- *                  two phases: PREPARE, PROFILE*, READY, COMMIT or ABORT)
+ *   netd  -> part  PROFILE* SANDBOX* NAME_IS* END    the snapshot; the part answers nothing before END
+ *   netd  -> part  PROFILE, SANDBOX, GONE, NAME_IS afterwards, answered by DONE{sequence} when they
+ *                  have one; PROFILE replaces the profile of that id at once (reload in two
+ *                  phases: PREPARE, PROFILE*, READY, COMMIT or ABORT). NAME_GONE is understood by
+ *                  the parts; netd does not recycle names yet
  *   dns   -> netd  PIN                        answered by PINNED with the same sequence
  *   netd  -> gitproxy CLOSE                   revocation; answered by DONE
  *   inspect -> netd VERDICT                   a refused or newly decided flow, for the audit
  *   cli   -> netd  ADD RM LS STATUS RELOAD RUN    on RUN/control.sock; REPLY (+ memfd of text)
- * Which part gets what: PROFILE and SANDBOX: dns, gitproxy, keeper. NAME: inspect, gitproxy.
+ * Which part gets what: PROFILE and SANDBOX: dns, gitproxy, keeper. NAME_IS: inspect, gitproxy.
  */
 #ifndef BASE_MSG_H
 #define BASE_MSG_H

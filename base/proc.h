@@ -3,7 +3,7 @@
  *
  * Theory of operation: every daemon starts as root, opens what needs it, calls proc_drop() and only
  * then reads a byte from outside. A role's uid is that of the account cordon-ROLE (group cordon)
- * when it exists (`make install` makes them), else a fixed number (PROC_UID_BASE + role), so that a
+ * when it exists (deploy/sysusers.d), else a fixed number (PROC_UID_BASE + role), so that a
  * checkout runs without touching /etc/passwd: to the kernel a number is a user.
  */
 #ifndef BASE_PROC_H

@@ -11,7 +11,7 @@
 #include "cli/options.h"
 #include "policy/host_config.h"
 
-/* Exit statuses (contracts: command line). */
+/* Exit statuses. */
 enum { EXIT_DONE = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2 };
 
 #define CLI_CONFIG "/etc/cordon/cordon.yaml"

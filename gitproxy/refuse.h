@@ -1,5 +1,5 @@
 /*
- * refuse.h - how a refusal is said over HTTP and to git (contracts: reasons)
+ * refuse.h - how a refusal is said over HTTP and to git
  */
 #ifndef GITPROXY_REFUSE_H
 #define GITPROXY_REFUSE_H

@@ -1,5 +1,5 @@
 /*
- * host_config.h - /etc/cordon/cordon.yaml, compiled (contracts: host configuration)
+ * host_config.h - /etc/cordon/cordon.yaml, compiled
  *
  * Same schema machinery, same errors as a profile. The struct is plain data, owned by the config.
  */

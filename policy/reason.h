@@ -1,7 +1,7 @@
 /*
  * reason.h - why something was refused: one enum, and its text is stable API
  *
- * The same word stands in the audit log, in HTTP and git error text, in metrics and in `cordon explain`.
+ * The same word stands in the audit log, in HTTP and git error text and in DNS answers.
  * The sentence says what is allowed or whom to ask; it never says whether a thing exists upstream.
  */
 #ifndef POLICY_REASON_H
