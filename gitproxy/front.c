@@ -212,6 +212,8 @@ static int front_open(struct front *f)
 			       .keeper = spec->keeper };
 	r = conns_new(&f->env.conns);
 	if (!r)
+		r = budget_new(&f->env.lines);
+	if (!r)
 		r = tls_new(spec->keeper, &f->env.tls);
 	if (!r)
 		r = view_new(spec->config, ROLE_GITPROXY, on_extra, f, &f->view);

@@ -6,7 +6,8 @@
  * and pipelining carry nothing over. What goes upstream is made from parsed fields alone (struct
  * keeper_open); no byte of a head is copied. A refusal keeps the connection when no body is
  * pending; otherwise the answer says close, and the rest is read away. One audit line per request:
- * allowed ones at once, refused ones aggregated.
+ * allowed ones at once, refused ones aggregated; beyond the policy's audit_lines_per_second refused
+ * ones are counted under the repository "*", so that random paths cannot fill the disk.
  */
 #include "gitproxy/request.h"
 
@@ -266,6 +267,9 @@ static void audit_request(const struct session *s, const struct request *rq, boo
 				.reason = reason_text(rq->reason),
 				.rule = rq->decision.rule ? rq->decision.rule : "default",
 				.policy = policy_sha256(sb->policy) };
+	uint32_t rate = policy_limits(sb->policy)->audit_lines_per_second;
+	bool many = refused && !budget_take(s->env->lines, sb->id, rate);
+	const char *repo = many ? "*" : rq->path.repo;
 	char key[MSG_LABEL + MSG_NAME + GP_REPO_MAX + 96];
 	struct audit_line l;
 
@@ -273,8 +277,8 @@ static void audit_request(const struct session *s, const struct request *rq, boo
 	audit_str(&l, "host", s->name);
 	audit_u64(&l, "port", s->port);
 	audit_str(&l, "method", rq->method);
-	audit_rd(&l, "path", rd_of(rq->target, rq->target_n));
-	audit_str(&l, "repo", rq->path.repo);
+	audit_rd(&l, "path", rd_of(rq->target, many ? 0 : rq->target_n));
+	audit_str(&l, "repo", repo);
 	audit_str(&l, "service", service_text(rq->path.service));
 	audit_u64(&l, "status", rq->status);
 	audit_u64(&l, "bytes_up", rq->up);
@@ -284,7 +288,7 @@ static void audit_request(const struct session *s, const struct request *rq, boo
 		audit_put(s->env->audit, &l);
 		return;
 	}
-	snprintf(key, sizeof(key), "%s|%s|%s|%s|%s", sb->name, s->name, rq->path.repo,
+	snprintf(key, sizeof(key), "%s|%s|%s|%s|%s", sb->name, s->name, repo,
 		 service_text(rq->path.service), h.reason);
 	audit_aggregate(s->env->audit, key, &l);
 }

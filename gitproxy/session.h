@@ -5,6 +5,7 @@
 #define GITPROXY_SESSION_H
 
 #include "base/audit.h"
+#include "gitproxy/budget.h"
 #include "gitproxy/conns.h"
 #include "gitproxy/tls.h"
 #include "policy/view.h"
@@ -15,6 +16,7 @@ struct env {
 	struct view *view;
 	struct audit *audit;
 	struct conns *conns;
+	struct budget *lines;		/* of the audit, for refusals */
 	struct tls *tls;
 	int keeper;			/* the pair */
 };

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -681,6 +682,19 @@ def test_slow_peers(labs):
             assert s.recv(100) == b""
     assert time.monotonic() - began < 14
     lab.audit.wait_one(decision="deny", reason="hello_timeout", name="github.com")
+
+
+@row("C11")
+def test_refusals_do_not_fill_the_log(labs):
+    """Beyond the profile's lines per second they are counted together; the number stays exact."""
+    lab = labs(profiles={"agent": {**AGENT, "limits": {"audit_lines_per_second": 10}}})
+    with Wire(lab.sandbox) as wire:
+        for i in range(300):
+            assert wire.send(info_refs(f"acme/n{i}")).response().status == 403
+    lab.signal("cordon-gitproxy", signal.SIGTERM)		# it writes its counts
+    events = wait_for("the count", lambda: (e := lab.audit.events(
+        event="git", reason="repository_not_allowed")) and sum(x.get("count", 1) for x in e) == 300 and e)
+    assert len(events) < 100 and {e["repo"] for e in events} >= {"acme/n0", "*"}
 
 
 @row("C11")
