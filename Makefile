@@ -133,7 +133,9 @@ SHARE   := $(DESTDIR)$(PREFIX)/share
 DAEMONS := $(filter-out cordon,$(PROGS))
 EXAMPLES := $(patsubst deploy/examples/%,%,$(wildcard deploy/examples/*.yaml deploy/examples/*/*.yaml))
 
-install: all ## DESTDIR= PREFIX=/usr/local
+install: ## DESTDIR= PREFIX=/usr/local (as root: install what is missing first)
+	$(call ensure,$(BUILD_PKGS) $(RUN_PKGS))
+	@$(AS_USER) $(MAKE) --no-print-directory $(JOBS) all
 	install -d $(DESTDIR)$(PREFIX)/bin $(LIBEXEC) $(SHARE)/cordon
 	install -m 755 $(B)/cordon $(DESTDIR)$(PREFIX)/bin/cordon
 	$(if $(DAEMONS),install -m 755 $(DAEMONS:%=$(B)/%) $(LIBEXEC)/)
