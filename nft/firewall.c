@@ -254,6 +254,16 @@ static int failed(FILE *to, int r, const char *what, const char *todo)
 	return r;
 }
 
+/* Not an error: the route may come later. But without a word nobody finds out why nothing passes. */
+static void warn_no_uplink(const struct host_config *c, FILE *to)
+{
+	char found[1][16];
+
+	if (!c->n_uplinks && rtnl_default_links(found, 1) == 0)
+		fprintf(to, "cordon: warning: the host has no default route, so nothing can leave: name `uplink:` "
+			"in %s, or `cordon reload` once there is one\n", c->file);
+}
+
 int firewall_start(const struct host_config *c, FILE *to)
 {
 	char err[512];
@@ -269,6 +279,7 @@ int firewall_start(const struct host_config *c, FILE *to)
 	r = sysctl_apply_host(c, to);
 	if (r < 0)
 		return failed(to, r, "sysctls", "run as root with /proc/sys writable");
+	warn_no_uplink(c, to);
 	return 0;
 }
 

@@ -166,6 +166,16 @@ def test_down_leaves_the_closed_ruleset_and_purge_nothing(bare):
     assert {k: bare.gateway.run(["ip", k, "rule"]).stdout for k in ("-4", "-6")} == before
 
 
+def test_up_without_a_way_out_says_so(bare):
+    config = json.loads(open(bare.config_file).read())
+    del config["uplink"]
+    write(bare.config_file, json.dumps(config))
+    bare.gateway.run(["ip", "route", "flush", "table", "main"], check=True)
+    bare.gateway.run(["ip", "-6", "route", "flush", "table", "main"], check=True)
+    done = bare.cordon("firewall", "start")
+    assert done.returncode == 0 and "no default route" in done.stderr and "uplink:" in done.stderr, done
+
+
 def test_down_when_nothing_is_up(bare):
     done = bare.cordon("down")
     assert done.returncode == 0 and "already down" in done.stdout
