@@ -185,3 +185,34 @@ def test_other_sandbox(labs, family):
         with pytest.raises(BlockingIOError):
             listener.accept()
     lab.audit.only("peer_sandbox", sandbox="vm0", daddr=address, port=7777)
+
+
+def solicitation(mac, source, target):
+    """An IPv6 packet: neighbour solicitation with the source's link-layer address."""
+    packed = [socket.inet_pton(socket.AF_INET6, a) for a in (source, target)]
+    body = bytes([135, 0, 0, 0, 0, 0, 0, 0]) + packed[1] + b"\1\1" + mac
+    pseudo = packed[0] + packed[1] + struct.pack("!II", len(body), 58) + body
+    total = sum(struct.unpack(f"!{len(pseudo) // 2}H", pseudo))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    body = body[:2] + struct.pack("!H", ~total & 0xffff) + body[4:]
+    return struct.pack("!IHBB", 6 << 28, len(body), 58, 255) + packed[0] + packed[1] + body
+
+
+@row("B6", families=(6,))
+def test_solicitations_do_not_fill_the_neighbour_table(own_lab):
+    """Each of a thousand invented neighbours would be an entry in a table that the whole host shares."""
+    lab = own_lab
+    guest, gateway = lab.sandbox, lab.gateway
+    link = gateway.run(["cat", f"/sys/class/net/{guest.interface}/address"]).stdout.strip()
+    to = bytes.fromhex(link.replace(":", ""))
+    mac = bytes.fromhex(guest.mac.replace(":", ""))
+    with guest.socket(socket.AF_PACKET, socket.SOCK_RAW) as s:
+        s.bind(("eth0", 0x86dd))
+        for n in range(1000):
+            s.send(to + mac + b"\x86\xdd" + solicitation(mac, f"fe80::bad:{n:x}", guest.gateway[1]))
+    entries = gateway.run(["ip", "-6", "neigh", "show", "dev", guest.interface]).stdout.splitlines()
+    invented = [e for e in entries if "bad:" in e]
+    assert invented, "the solicitations were not understood: this test shows nothing"
+    assert len(invented) < 100
+    assert lab.sandbox.fetches("https://pypi.example/", family=6)
