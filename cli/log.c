@@ -148,7 +148,7 @@ static void summary_print(const struct summary *s, const char *sandbox, FILE *to
 {
 	if (!s->n)
 		return;
-	fprintf(to, "cordon: %zu refused (cordon log --sandbox %s --deny):\n", s->n + s->more,
+	fprintf(to, "cordon: %zu refused (sudo cordon log --sandbox %s --deny):\n", s->n + s->more,
 		sandbox);
 	for (size_t i = 0; i < s->n; i++)
 		if (s->key[i].count > 1)

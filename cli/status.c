@@ -131,6 +131,8 @@ static int status(const struct cli *c, const void *values, const struct args *a)
 	(void)values, (void)a;
 	if (r)
 		return r;
+	if (cli_need_root("status")) /* anyone else sees neither locks nor sockets: all looks down */
+		return EXIT_REFUSED;
 	rows = daemons(cfg, &all);
 	r = client_ask(cfg, MSG_STATUS, NULL, &got);
 	if (!r && got.json)

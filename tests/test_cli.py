@@ -142,7 +142,7 @@ def test_a_second_up_is_harmless(lab):
     assert lab.pids("cordon-netd") == before
 
 
-@pytest.mark.parametrize("command", ["up", "down", "reload"])
+@pytest.mark.parametrize("command", ["up", "down", "reload", "status"])
 def test_not_root_is_one_line(lab, command):
     done = lab.gateway.run(
         ["setpriv", "--reuid=63000", "--regid=63000", "--clear-groups", f"{BUILD}/cordon", command,
