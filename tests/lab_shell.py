@@ -29,6 +29,8 @@ On the host's side, from another terminal:
         # The shell is in our session, for job control; the lab's own programs are not.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         shell = [os.environ.get("SHELL") if os.path.exists(os.environ.get("SHELL", "")) else "/bin/sh"]
+        with open(f"{sandbox.dir}/home/.bashrc", "w") as f:	# the system's own sets another prompt
+            f.write("PS1='sandbox# '\n")
         env = {**ENV, "HOME": f"{sandbox.dir}/home", "TERM": os.environ.get("TERM", "dumb"), "PS1": "sandbox# "}
         return subprocess.call(sandbox.argv(shell, f"{sandbox.dir}/home"), env=env,
                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
