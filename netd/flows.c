@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "policy/mark.h"
 
@@ -86,14 +87,27 @@ static int on_entry(enum nf_conntrack_msg_type type, struct nf_conntrack *ct, vo
 	return NFCT_CB_STOLEN;
 }
 
-int flows_close(const struct flow_key *keys, size_t n)
+void flows_add(void *owner, const struct addr *synthetic, const struct name_grant *g)
 {
-	AUTO(nfct) struct nfct_handle *h = n ? nfct_open(CONNTRACK, 0) : NULL;
-	struct walk w = { .keys = keys, .n = n };
+	struct flow_list *l = owner;
+	struct flow_key *more;
+
+	if (l->n == l->cap) {
+		more = reallocarray(l->key, l->cap ? l->cap * 2 : 64, sizeof(*more));
+		if (!more)
+			return;
+		l->key = more;
+		l->cap = l->cap ? l->cap * 2 : 64;
+	}
+	l->key[l->n++] = (struct flow_key){ g->profile, g->proto, g->port, *synthetic };
+}
+
+static int close_listed(const struct flow_list *lost)
+{
+	AUTO(nfct) struct nfct_handle *h = nfct_open(CONNTRACK, 0);
+	struct walk w = { .keys = lost->key, .n = lost->n };
 	uint32_t family = AF_UNSPEC;
 
-	if (!n)
-		return 0;
 	if (!h)
 		return -errno;
 	nfct_callback_register(h, NFCT_T_ALL, on_entry, &w);
@@ -108,4 +122,13 @@ int flows_close(const struct flow_key *keys, size_t n)
 	}
 	free(w.lost);
 	return w.error;
+}
+
+int flows_close(const struct flow_list *lost)
+{
+	int r = lost->n ? close_listed(lost) : 0;
+
+	if (r < 0)
+		log_line(LOG_ERR, "event=flows_not_closed errno=%d", -r);
+	return r;
 }

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "netd/names.h"
 
 struct flow_key { /* what a grant let through */
 	uint16_t profile;
@@ -15,7 +16,14 @@ struct flow_key { /* what a grant let through */
 	uint16_t port;
 	struct addr to; /* synthetic */
 };
-/* Delete the conntrack entries of these, in one pass over the table. 0 or -errno. */
-int flows_close(const struct flow_key *keys, size_t n);
+struct flow_list {
+	struct flow_key *key; /* heap; freed by the owner */
+	size_t n, cap;
+};
+/* A names_lost_fn; `owner` is a struct flow_list. Without memory nothing is added: the sandbox's
+ * packets stop all the same. */
+void flows_add(void *owner, const struct addr *synthetic, const struct name_grant *g);
+/* Delete the conntrack entries of these, in one pass over the table. 0 or -errno, which is logged. */
+int flows_close(const struct flow_list *lost);
 
 #endif

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/proc.h"
 #include "netd/control.h"
+#include "netd/flows.h"
 #include "netd/guard.h"
 #include "netd/inspector.h"
 #include "netd/names.h"
@@ -241,6 +242,19 @@ static void on_ready(struct loop *l, struct timer *t)
 	proc_ready(d->o.ready_fd);
 }
 
+/* What the policy no longer gives ends with its flows, as in a reload. */
+static int take_back(struct netd *n)
+{
+	struct flow_list lost = { 0 };
+	int r = say("bringing grants into line",
+		    names_rebase(n->names, n->profiles, flows_add, &lost));
+
+	if (r >= 0)
+		flows_close(&lost);
+	free(lost.key);
+	return r;
+}
+
 /* The kernel's state of before, and what the policy still gives of it. */
 static int read_back(struct netd *n)
 {
@@ -248,10 +262,7 @@ static int read_back(struct netd *n)
 
 	if (r >= 0)
 		r = say("reading names back", names_read_back(n->names, n->profiles));
-	if (r >= 0)
-		r = say("bringing grants into line",
-			names_rebase(n->names, n->profiles, NULL, NULL));
-	return r;
+	return r < 0 ? r : take_back(n);
 }
 
 static int serve_all(struct daemon *d)

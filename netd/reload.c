@@ -37,8 +37,7 @@ struct reload {
 	char *diagnostics; /* of diag_print(), or NULL */
 	uint64_t who;
 	reload_fn *fn;
-	struct flow_key *lost;
-	size_t n_lost, cap_lost;
+	struct flow_list lost;
 };
 
 static void reload_free(struct reload *r)
@@ -48,7 +47,7 @@ static void reload_free(struct reload *r)
 	host_config_free(r->config);
 	profiles_free(r->next);
 	free(r->diagnostics);
-	free(r->lost);
+	free(r->lost.key);
 	free(r);
 }
 
@@ -86,7 +85,7 @@ static void committed(struct netd *n, struct publish *publish)
 
 	snprintf(why, sizeof(why), "policy %.12s is in force: %zu profile%s, %zu grant%s ended",
 		 n->profiles->sha256, n->profiles->count, n->profiles->count == 1 ? "" : "s",
-		 r->n_lost, r->n_lost == 1 ? "" : "s");
+		 r->lost.n, r->lost.n == 1 ? "" : "s");
 	finish(r, n, 0, why);
 }
 
@@ -106,21 +105,6 @@ static void close_changed(struct netd *n, struct publish *publish, const struct 
 	}
 }
 
-static void grant_lost(void *owner, const struct addr *synthetic, const struct name_grant *g)
-{
-	struct reload *r = owner;
-	struct flow_key *more;
-
-	if (r->n_lost == r->cap_lost) {
-		more = reallocarray(r->lost, r->cap_lost ? r->cap_lost * 2 : 64, sizeof(*more));
-		if (!more)
-			return; /* its packets stop all the same */
-		r->lost = more;
-		r->cap_lost = r->cap_lost ? r->cap_lost * 2 : 64;
-	}
-	r->lost[r->n_lost++] = (struct flow_key){ g->profile, g->proto, g->port, *synthetic };
-}
-
 static void swap(struct netd *n, struct reload *r)
 {
 	struct profiles *profiles = n->profiles;
@@ -137,14 +121,11 @@ static void commit(struct netd *n, struct reload *r)
 {
 	struct msg_reload m = { .generation = r->next->generation,
 				.count = (uint32_t)r->next->count };
-	int e;
 
 	swap(n, r); /* r holds the old ones now; freed at the end */
 	publish_begin(n, &r->publish, committed);
 	publish_send(&r->publish, TO_VIEWS, MSG_COMMIT, &m, NULL);
-	e = flows_close(r->lost, r->n_lost);
-	if (e < 0)
-		log_line(LOG_ERR, "event=flows_not_closed errno=%d", -e);
+	flows_close(&r->lost);
 	close_changed(n, &r->publish, r->next);
 	publish_end(&r->publish);
 }
@@ -172,7 +153,7 @@ static void prepared(struct netd *n, struct publish *publish)
 		return;
 	}
 	names_set_config(n->names, r->config);
-	e = names_rebase(n->names, r->next, grant_lost, r);
+	e = names_rebase(n->names, r->next, flows_add, &r->lost);
 	names_set_config(n->names, n->config);
 	if (e < 0)
 		abandon(n, r, e,

@@ -176,6 +176,28 @@ def test_reload_to_a_stricter_policy(own_lab, flows):
     assert not clones(own_lab)
 
 
+@row("B19", "B20")
+def test_restart_with_a_stricter_policy(own_lab, family):
+    """What the last netd granted ends, the server's direction too: it may speak without being asked."""
+    lab = own_lab
+    service = lab.internet.listen(labworld.SERVICES[family == 6], 7000, socket.SOCK_DGRAM)
+    service.settimeout(5)
+    with udp(lab.sandbox, lab.sandbox.resolve("udp.example", family), 7000) as flow:
+        flow.settimeout(0.5)
+        flow.send(b"first")
+        _, peer = service.recvfrom(100)
+        service.sendto(b"unasked", peer)
+        assert flow.recv(100) == b"unasked"
+        old = set(lab.pids("cordon-netd"))
+        lab.profile("agent", stricter())
+        lab.signal("cordon-netd")
+        wait_for("a new netd", lambda: set(lab.pids("cordon-netd")) - old, 20)
+        until_works("a registry", lambda: lab.cordon("ls").returncode == 0)
+        service.sendto(b"unasked", peer)
+        with pytest.raises(TimeoutError):
+            flow.recv(100)
+
+
 @row("B19", families=(4,))
 def test_reload_to_an_unchanged_policy_touches_nothing(own_lab):
     with tls(own_lab.sandbox, SITE) as flow:
