@@ -266,18 +266,6 @@ static int start(struct daemon *d)
 	return 0;
 }
 
-static int load_config(struct daemon *d, const char *file)
-{
-	AUTO(diag) struct diag *diag = NULL;
-	int r = diag_new(&diag);
-
-	if (r == 0)
-		r = host_config_load(file, diag, &d->config);
-	if (diag)
-		diag_print(diag, stderr);
-	return r;
-}
-
 static int serve(struct daemon *d)
 {
 	int r = start(d);
@@ -337,7 +325,7 @@ int main(int argc, char **argv)
 	}
 	if (!config || optind != argc)
 		return usage();
-	if (load_config(&d, config) < 0) {
+	if (host_config_open(config, &d.config) < 0) {
 		host_config_free(d.config);
 		return 2;
 	}

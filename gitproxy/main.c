@@ -62,18 +62,6 @@ static bool options_parse(int argc, char **argv, struct options *ret)
 	return ret->config && optind == argc;
 }
 
-static int load_config(const char *file, struct host_config **ret)
-{
-	AUTO(diag) struct diag *d = NULL;
-	int r = diag_new(&d);
-
-	if (!r)
-		r = host_config_load(file, d, ret);
-	if (r < 0 && d)
-		diag_print(d, stderr);
-	return r;
-}
-
 /* Connecting to netd again must not need openat(2), which ipc_connect() uses for long paths. */
 static int check_paths(const struct host_config *c)
 {
@@ -199,7 +187,7 @@ int main(int argc, char **argv)
 	}
 	signal(SIGPIPE, SIG_IGN);
 	raise_limits();
-	if (load_config(o.config, &c) < 0)
+	if (host_config_open(o.config, &c) < 0)
 		return 2;
 	r = run(&o, c);
 	if (r < 0)

@@ -570,3 +570,14 @@ int host_config_load(const char *file, struct diag *d, struct host_config **ret)
 		*ret = STEAL(c);
 	return err;
 }
+
+int host_config_open(const char *file, struct host_config **ret)
+{
+	AUTO(diag) struct diag *d = NULL;
+	int err = diag_new(&d);
+
+	err = err ? err : host_config_load(file, d, ret);
+	if (err && d)
+		diag_print(d, stderr);
+	return err;
+}

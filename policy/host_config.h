@@ -48,6 +48,7 @@ struct host_config {
 };
 
 int host_config_load(const char *file, struct diag *d, struct host_config **ret);	/* 0, -EINVAL, -errno */
+int host_config_open(const char *file, struct host_config **ret);	/* the same; on failure stderr tells all */
 void host_config_free(struct host_config *c);
 DEFINE_AUTO(host_config, struct host_config *, host_config_free)
 struct policy_site host_config_site(const struct host_config *c);	/* borrows from c */

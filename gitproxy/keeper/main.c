@@ -38,18 +38,6 @@ struct keeper {
 	struct serve *serve;
 };
 
-static int load_config(const char *file, struct host_config **ret)
-{
-	AUTO(diag) struct diag *d = NULL;
-	int r = diag_new(&d);
-
-	if (!r)
-		r = host_config_load(file, d, ret);
-	if (r < 0 && d)
-		diag_print(d, stderr);
-	return r;
-}
-
 static int open_ca(struct keeper *k)
 {
 	const struct host_config *c = k->config;
@@ -165,7 +153,7 @@ int main(int argc, char **argv)
 	signal(SIGTERM, SIG_IGN);
 	raise_limits();
 	CRYPTO_secure_malloc_init(SECURE_HEAP, SECURE_MIN);
-	if (load_config(argv[2], &k.config) < 0)
+	if (host_config_open(argv[2], &k.config) < 0)
 		return 2;
 	r = keeper_run(&k);
 	if (r == -ECONNRESET)			/* the front is gone: the ordinary end */
