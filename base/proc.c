@@ -234,6 +234,24 @@ static int seccomp_allow_table(scmp_filter_ctx ctx, const struct proc_syscall *t
 	return 0;
 }
 
+static bool lists(const struct proc_syscall *table, int nr)
+{
+	while (table->nr != -1 && table->nr != nr)
+		table++;
+	return table->nr == nr;
+}
+
+static int seccomp_refuse_files(scmp_filter_ctx ctx, const struct proc_syscall *table)
+{
+	static const int opening[] = { SCMP_SYS(open), SCMP_SYS(openat) };
+	int r = 0;
+
+	for (size_t i = 0; !r && i < ARRAY_SIZE(opening); i++)
+		if (!lists(table, opening[i]) && !lists(sanitizer_table, opening[i]))
+			r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EACCES), opening[i], 0);
+	return r;
+}
+
 int proc_seccomp(const struct proc_syscall *table)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
@@ -248,6 +266,8 @@ int proc_seccomp(const struct proc_syscall *table)
 		r = seccomp_allow_table(ctx, table);
 	if (!r)
 		r = seccomp_allow_table(ctx, sanitizer_table);
+	if (!r)
+		r = seccomp_refuse_files(ctx, table);
 	if (!r)
 		r = seccomp_load(ctx);
 	seccomp_release(ctx);

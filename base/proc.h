@@ -37,7 +37,12 @@ int proc_drop(enum proc_role r, uint64_t caps);
 
 /* One row of a seccomp allow list; `why` is documentation that the reviewer reads. */
 struct proc_syscall { int nr; const char *why; };
-/* Allow exactly these (kill the process otherwise). Ends with nr -1. */
+/*
+ * Allow exactly these. Ends with nr -1. What is not listed kills the process; open(2) and openat(2)
+ * fail with EACCES instead, for the C library opens files of its own when there are many threads or
+ * much to free (malloc: /sys/devices/system/cpu/online, /proc/sys/vm/overcommit_memory), and copes
+ * without them. A kill would let whoever causes that end the daemon.
+ */
 int proc_seccomp(const struct proc_syscall *table);
 
 struct proc_fd { int from, to; };	/* descriptor `from` here becomes `to` in the child */

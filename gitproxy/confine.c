@@ -3,7 +3,8 @@
  *
  * Theory of operation: two filters, of which the kernel takes the stricter answer. The first allows
  * socket(2) for AF_UNIX alone, so that connect(2) reaches netd and nothing else; the second is the
- * allow list of base/proc.h. No file can be opened: everything was opened before.
+ * allow list of base/proc.h. No file can be opened: everything was opened before, and what the C
+ * library would like to open for many threads (malloc: how many processors) it does without.
  */
 #include "gitproxy/confine.h"
 
@@ -53,7 +54,7 @@ static const struct proc_syscall table[] = {
 	{ SCMP_SYS(futex), "locks" },
 	{ SCMP_SYS(sched_yield), "locks" },
 	{ SCMP_SYS(sysinfo), "the C library: qsort asks how much memory there is" },
-	{ SCMP_SYS(sched_getaffinity), "malloc: how many arenas" },
+	{ SCMP_SYS(sched_getaffinity), "malloc: how many arenas, where /sys is refused" },
 	{ SCMP_SYS(rt_sigaction), "the C library, before the first thread" },
 	{ SCMP_SYS(rt_sigprocmask), "threads start with signals blocked" },
 	{ SCMP_SYS(rt_sigreturn), "signals" },

@@ -685,6 +685,23 @@ def test_slow_peers(labs):
 
 
 @row("C11")
+def test_many_stalled_handshakes(labs):
+    """As many threads of the front at work at once: its C library opens no file for that many."""
+    lab = labs()
+    guest, address = lab.sandbox, lab.sandbox.resolve("github.com")
+    unit = lab.pids("cordon-gitproxy") + lab.pids("cordon-keeper")
+    with contextlib.ExitStack() as stack:
+        for _ in range(150):
+            with contextlib.suppress(OSError):		# a dead proxy is the finding below
+                s = stack.enter_context(guest.connect(address, 443))
+                s.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+        held = guest.git("clone", WIDGETS, "held")
+    ended = guest.git("clone", WIDGETS, "ended")	# all those threads end meanwhile
+    assert lab.pids("cordon-gitproxy") + lab.pids("cordon-keeper") == unit, lab.logs()
+    assert (held.returncode, ended.returncode) == (0, 0), held.stderr + ended.stderr
+
+
+@row("C11")
 def test_refusals_do_not_fill_the_log(labs):
     """Beyond the profile's lines per second they are counted together; the number stays exact."""
     lab = labs(profiles={"agent": {**AGENT, "limits": {"audit_lines_per_second": 10}}})
