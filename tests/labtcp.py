@@ -35,6 +35,45 @@ def checksum(data):
     return ~((total & 0xffff) + (total >> 16)) & 0xffff
 
 
+class Frames:
+    """Ethernet frames of a sandbox by hand, to its gateway; with `offload`, as a guest's driver sends them."""
+
+    NEEDS_CHECKSUM = 1
+    SOL_PACKET, PACKET_VNET_HDR, ALL = 263, 15, 3
+
+    def __init__(self, sandbox, offload=False):
+        link = sandbox.lab.gateway.run(["cat", f"/sys/class/net/{sandbox.interface}/address"], check=True).stdout
+        self._macs = bytes.fromhex((link.strip() + sandbox.mac).replace(":", ""))
+        self._socket = sandbox.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        if offload:
+            self._socket.setsockopt(self.SOL_PACKET, self.PACKET_VNET_HDR, 1)
+        self._socket.bind(("eth0", self.ALL))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._socket.close()
+
+    def send(self, packet, checksum_at=None):
+        """One IP packet. checksum_at=(start, offset) in it: the kernel is to write a checksum there."""
+        frame = self._macs + (b"\x86\xdd" if packet[0] >> 4 == 6 else b"\x08\0") + packet
+        if checksum_at:
+            start, offset = checksum_at
+            frame = struct.pack("=BBHHHH", self.NEEDS_CHECKSUM, 0, 0, 0, 14 + start, offset) + frame
+        self._socket.send(frame)
+
+
+def ip_packet(source, destination, protocol, payload, hops=64):
+    """A plain IPv4 or IPv6 packet."""
+    if ":" in source:
+        return (struct.pack("!IHBB", 6 << 28, len(payload), protocol, hops) +
+                socket.inet_pton(socket.AF_INET6, source) + socket.inet_pton(socket.AF_INET6, destination) + payload)
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), 1, 0, hops, protocol, 0)
+    head += socket.inet_aton(source) + socket.inet_aton(destination)
+    return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + payload
+
+
 class RawFlow:
     """One connection to address:port by hand. A context manager."""
 
@@ -66,10 +105,8 @@ class RawFlow:
 
     _next = 1
 
-    def send(self, flags, seq, data=b"", ack=None, ttl=64, isn=None):
-        """One segment; ack (relative) defaults to the first byte of the server."""
-        if ack is None:
-            ack = 1
+    def segment(self, flags, seq, data=b"", ack=1, isn=None):
+        """The bytes of a segment; ack (relative) defaults to the first byte of the server."""
         number = (self.server_isn or 0) + ack if flags & ACK else 0
         head = struct.pack("!HHIIBBHHH", self.sport, self.port,
                            ((self.isn if isn is None else isn) + seq) % 2**32, number % 2**32,
@@ -78,12 +115,15 @@ class RawFlow:
         pseudo = socket.inet_pton(family, self.source) + socket.inet_pton(family, self.address)
         length = len(head) + len(data)
         pseudo += struct.pack("!II", length, 6) if self.v6 else struct.pack("!HH", 6, length)
-        head = head[:16] + struct.pack("!H", checksum(pseudo + head + data)) + head[18:]
+        return head[:16] + struct.pack("!H", checksum(pseudo + head + data)) + head[18:] + data
+
+    def send(self, flags, seq, data=b"", ack=1, ttl=64, isn=None):
+        """Send one segment."""
         if self.v6:
             self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
         else:
             self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
-        self._socket.sendto(head + data, (self.address, 0))
+        self._socket.sendto(self.segment(flags, seq, data, ack, isn), (self.address, 0))
         if isn is None and data:
             self._next = max(self._next, seq + len(data))
 

@@ -15,7 +15,7 @@ from lab import row
 from labclient import get, tls
 from labhello import RANDOM, Handshake, extension, hello, message, records, server_hello, sni
 from labnet import end_process, wait_for
-from labtcp import ACK, FIN, RST, SYN, URG, RawFlow
+from labtcp import ACK, FIN, RST, SYN, URG, Frames, RawFlow, ip_packet
 
 NAME, EVIL = "pypi.example", "evil.example"
 GOOD = hello(sni(NAME.encode()))
@@ -379,3 +379,16 @@ def test_retry_of_a_real_server(retry_lab, family):
         lab.audit.wait(event="flow", decision="allow", name=RETRY_REAL)
     finally:
         end_process(server)
+
+
+@row("B8", "B10")
+def test_checksum_written_over_the_name(lab, audit, capture, family):
+    """A guest says where the kernel is to write a packet's checksum, here over two letters of the name. What
+    the inspector judges must be what leaves."""
+    with raw(lab, family).open() as flow, Frames(lab.sandbox, offload=True) as frames:
+        segment = flow.segment(ACK, 1, GOOD)
+        packet = ip_packet(flow.source, flow.address, socket.IPPROTO_TCP, segment)
+        start = len(packet) - len(segment) + 18			# the urgent pointer, a free word
+        frames.send(packet, (start, packet.index(NAME.encode()) - start))
+        audit.wait_one(decision="deny", reason={"sni_mismatch", "hello_malformed", "sni_missing"})
+        capture.empty(dst=server(family), contains=b"\x16\x03")

@@ -3,9 +3,8 @@
  *
  * Theory of operation: the kernel has checked checksums and connection state and has reassembled what
  * was fragmented; the ruleset has dropped IP options and extension headers. This parser repeats what
- * costs nothing: anything but version, plain header, TCP and a length that fits is refused. The kernel
- * hands over unsegmented packets (GSO), so a packet may be larger than any MTU; its length field still
- * says how long it is. A packet that was cut while it was copied is shorter than that: refused.
+ * costs nothing: anything but version, plain header, TCP and a length that fits is refused. A
+ * packet that was cut while it was copied is shorter than its length field says: refused.
  * Invariants: allocates nothing; the result borrows from the input. Fuzzed by fuzz_flow (as a whole
  * packet) and through every test of the flow.
  */

@@ -1,9 +1,11 @@
 /*
  * queue.c - NFQUEUE through libmnl and libnetfilter_queue
  *
- * Theory of operation: packets come whole (copy range 0xffff) and unsegmented (F_GSO), up to BATCH in one
- * recvmmsg(); each gets its own verdict message, since a batch verdict would cover packets by number, and
+ * Theory of operation: packets come whole (copy range 0xffff), up to BATCH in one recvmmsg(); each gets its own verdict message, since a batch verdict would cover packets by number, and
  * all of them go back in one send: half the system calls of one verdict at a time, measured.
+ * Without F_GSO the kernel cuts what is larger than the MTU and writes checksums before it copies. That
+ * matters: a guest says itself where a checksum goes, and what is written after the inspector has looked
+ * is not what it has looked at.
  * Never fail-open: no NFQA_CFG_F_FAIL_OPEN here and no bypass in the rule, so a full queue, a process
  * that is stopped, slow or dead, and a full socket all mean drop. NETLINK_NO_ENOBUFS: what did not fit
  * into the socket was dropped by the kernel and needs no error as well.
@@ -81,7 +83,7 @@ static int config_flags(struct queue *q)
 	char buf[CONFIG_MAX] __attribute__((aligned(8)));
 	struct nlmsghdr *h = nfq_nlmsg_put(buf, NFQNL_MSG_CONFIG, q->number);
 
-	mnl_attr_put_u32(h, NFQA_CFG_FLAGS, htonl(NFQA_CFG_F_GSO));
+	mnl_attr_put_u32(h, NFQA_CFG_FLAGS, htonl(0));
 	mnl_attr_put_u32(h, NFQA_CFG_MASK, htonl(NFQA_CFG_F_GSO | NFQA_CFG_F_FAIL_OPEN));
 	nfq_nlmsg_cfg_put_qmaxlen(h, QUEUE_LENGTH);
 	return config_send(q, h, true);

@@ -29,8 +29,8 @@ typedef struct queue_answer queue_fn(void *owner, const struct queued *p);
 
 struct queue;
 /*
- * Bind the queue. 0 or -errno: -EPERM without CAP_NET_ADMIN, -EBUSY when another process has it,
- * -EOPNOTSUPP when the kernel lacks GSO delivery. The capability is needed for verdicts as well.
+ * Bind the queue. 0 or -errno: -EPERM without CAP_NET_ADMIN, -EBUSY when another process has it. The
+ * capability is needed for verdicts as well.
  */
 int queue_open(uint16_t number, struct queue **ret);
 void queue_close(struct queue *q);		/* the kernel drops what waits */
