@@ -11,7 +11,7 @@ from lab import ROOT, row
 RULESET = os.path.join(ROOT, "nft", "cordon.nft")
 SERVER = labworld.WEB
 TERMINAL = re.compile(r"(drop|accept|goto \w+|meta mark set [^;]* accept)")
-RETURNING = {"guard_sandbox", "remember_sandbox"}		# only mark, or sort out what is worse
+RETURNING = {"guard_sandbox", "remember_sandbox", "limit_flows"}	# they only mark, or sort out what is worse
 SYSCTLS = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.netfilter.nf_conntrack_tcp_loose",
            "net.ipv4.tcp_fwmark_accept")
 

@@ -8,6 +8,7 @@ import pytest
 import labworld
 from lab import row
 from labclient import raw, refused, udp
+from labtcp import Frames, checksum, ip_packet
 
 CLOSED_PORTS = (1, 22, 25, 80, 444, 5432, 8080, 8443, 65535)
 PROTOCOLS = {"sctp": 132, "dccp": 33, "gre": 47, "esp": 50, "ah": 51, "ipip": 4, "ip6ip": 41, "udplite": 136, "test": 253}
@@ -187,32 +188,94 @@ def test_other_sandbox(labs, family):
     lab.audit.only("peer_sandbox", sandbox="vm0", daddr=address, port=7777)
 
 
-def solicitation(mac, source, target):
-    """An IPv6 packet: neighbour solicitation with the source's link-layer address."""
-    packed = [socket.inet_pton(socket.AF_INET6, a) for a in (source, target)]
-    body = bytes([135, 0, 0, 0, 0, 0, 0, 0]) + packed[1] + b"\1\1" + mac
-    pseudo = packed[0] + packed[1] + struct.pack("!II", len(body), 58) + body
-    total = sum(struct.unpack(f"!{len(pseudo) // 2}H", pseudo))
-    while total >> 16:
-        total = (total & 0xffff) + (total >> 16)
-    body = body[:2] + struct.pack("!H", ~total & 0xffff) + body[4:]
-    return struct.pack("!IHBB", 6 << 28, len(body), 58, 255) + packed[0] + packed[1] + body
+MARK = b"a letter to an accomplice"
+ACCOMPLICE = labworld.SERVICES
+
+
+def icmp6(source, destination, kind, body):
+    """An ICMPv6 message with its checksum."""
+    message = struct.pack("!BBH", kind, 0, 0) + body
+    pseudo = socket.inet_pton(socket.AF_INET6, source) + socket.inet_pton(socket.AF_INET6, destination)
+    pseudo += struct.pack("!II", len(message), socket.IPPROTO_ICMPV6)
+    return message[:2] + struct.pack("!H", checksum(pseudo + message)) + message[4:]
+
+
+def solicitation(mac, source, target, destination=None, extra=b""):
+    """A neighbour solicitation with the source's link-layer address."""
+    destination = destination or target
+    body = bytes(4) + socket.inet_pton(socket.AF_INET6, target) + b"\1\1" + mac + extra
+    return ip_packet(source, destination, socket.IPPROTO_ICMPV6, icmp6(source, destination, 135, body), hops=255)
 
 
 @row("B6", families=(6,))
 def test_solicitations_do_not_fill_the_neighbour_table(own_lab):
     """Each of a thousand invented neighbours would be an entry in a table that the whole host shares."""
     lab = own_lab
-    guest, gateway = lab.sandbox, lab.gateway
-    link = gateway.run(["cat", f"/sys/class/net/{guest.interface}/address"]).stdout.strip()
-    to = bytes.fromhex(link.replace(":", ""))
+    guest = lab.sandbox
     mac = bytes.fromhex(guest.mac.replace(":", ""))
-    with guest.socket(socket.AF_PACKET, socket.SOCK_RAW) as s:
-        s.bind(("eth0", 0x86dd))
+    with Frames(guest) as frames:
         for n in range(1000):
-            s.send(to + mac + b"\x86\xdd" + solicitation(mac, f"fe80::bad:{n:x}", guest.gateway[1]))
-    entries = gateway.run(["ip", "-6", "neigh", "show", "dev", guest.interface]).stdout.splitlines()
+            frames.send(solicitation(mac, f"fe80::bad:{n:x}", guest.gateway[1]))
+    entries = lab.gateway.run(["ip", "-6", "neigh", "show", "dev", guest.interface]).stdout.splitlines()
     invented = [e for e in entries if "bad:" in e]
     assert invented, "the solicitations were not understood: this test shows nothing"
     assert len(invented) < 100
-    assert lab.sandbox.fetches("https://pypi.example/", family=6)
+    assert guest.fetches("https://pypi.example/", family=6)
+
+
+@row("B3", "B6", families=(6,))
+@pytest.mark.parametrize("to", [labworld.WEB[1], "2001:db8:ffff::1", "gateway", "ff02::1"])
+def test_host_carries_no_letter_in_a_discovery_error(lab, audit, capture, to):
+    """A solicitation that the host answers with an error would go, quoted, to the source it claims."""
+    to = lab.sandbox.gateway[1] if to == "gateway" else to
+    mac = bytes.fromhex(lab.sandbox.mac.replace(":", ""))
+    with Frames(lab.sandbox) as frames:
+        frames.send(solicitation(mac, ACCOMPLICE[1], lab.sandbox.gateway[1], destination=to, extra=MARK))
+    audit.only("source_spoofed", saddr=ACCOMPLICE[1])
+    capture.empty(contains=MARK)
+
+
+@row("B3", families=(6,))
+@pytest.mark.parametrize("option", [0xbe, 0xfe, 0xc2])
+def test_host_carries_no_letter_in_an_option_error(lab, capture, option):
+    """The kernel answers a bad hop-by-hop option before any hook; the answer quotes the packet."""
+    options = bytes([socket.IPPROTO_UDP, 0, option, 4, 1, 2, 3, 4]) + bytes(8) + MARK
+    with Frames(lab.sandbox) as frames:
+        for n in range(5):
+            frames.send(ip_packet(ACCOMPLICE[1], labworld.WEB[1], socket.IPPROTO_HOPOPTS, options))
+    capture.empty(contains=MARK)
+
+
+@row("B16")
+def test_flood_of_flows_is_limited_before_what_is_shared(own_lab, family):
+    """A sandbox cannot take every port that masquerading has for a destination: another's flow still opens."""
+    lab = own_lab
+    other = lab.add_sandbox("vm1")
+    name = "udp.example"
+    flooded = (lab.sandbox.resolve(name, family), 7000)
+    packet = ip_packet(lab.sandbox.address[family == 6], flooded[0], socket.IPPROTO_UDP, bytes(9))
+    head = len(packet) - 9
+    with Frames(lab.sandbox) as frames:
+        for port in range(1024, 65535):
+            datagram = struct.pack("!HHHH", port, flooded[1], 9, 0) + b"x"
+            frames.send(packet[:head] + datagram)
+    lab.audit.wait_one(decision="deny", reason={"rate_limited", "too_many_connections"}, sandbox="vm0")
+    sink = lab.internet.listen(labworld.SERVICES[family == 6], 7000, socket.SOCK_DGRAM)
+    with sink, udp(other, other.resolve(name, family), 7000) as s:
+        sink.settimeout(5)
+        s.send(b"other")
+        while sink.recv(100) != b"other":
+            pass
+
+
+@row("B1")
+def test_flood_of_spoofed_packets_silences_nobody_else(own_lab, family):
+    lab = own_lab
+    other = lab.add_sandbox("vm1")
+    false = labworld.SERVICES[family == 6]
+    packet = ip_packet(false, labworld.WEB[family == 6], socket.IPPROTO_UDP, struct.pack("!HHHH", 1, 2, 8, 0))
+    with Frames(lab.sandbox) as flood, Frames(other) as once:
+        for n in range(3000):
+            flood.send(packet)
+        once.send(packet)
+    lab.audit.wait_one(decision="deny", reason="source_spoofed", sandbox="vm1")
