@@ -35,6 +35,7 @@ struct outcome {				/* of a settled entry */
 	enum { OUTCOME_FAILED = 0, OUTCOME_NXDOMAIN, OUTCOME_NODATA, OUTCOME_PINNED } kind;
 	enum reason reason;			/* OUTCOME_FAILED */
 	uint64_t expires_ms;
+	uint16_t sandbox;			/* who asked first */
 	bool has[2];				/* may A, AAAA be answered */
 	struct addr synthetic[2];
 	struct policy *policy;			/* a reference */
@@ -52,7 +53,7 @@ struct entry {
 	struct table_node by_name, by_index;
 	struct resolver *owner;
 	char name[MSG_NAME];
-	uint16_t profile, sandbox;		/* sandbox: who asked first */
+	uint16_t profile;
 	uint32_t generation, index;
 	enum stage stage;
 	bool used, indexed, proxied, private_ok;
@@ -85,6 +86,12 @@ struct resolver {
 const struct policy *outcome_policy(const struct outcome *o)
 {
 	return o->policy;
+}
+
+bool outcome_is_anothers(const struct outcome *o, uint16_t sandbox)
+{
+	return o->kind == OUTCOME_FAILED && o->reason == REASON_WILDCARD_BUDGET_EXCEEDED &&
+	       o->sandbox != sandbox;
 }
 
 static uint32_t outcome_ttl(const struct outcome *o, uint64_t now_ms)
@@ -328,7 +335,7 @@ static void entry_pin(struct entry *e, const struct upstream_answer *a)
 	e->pin = p;
 	e->stage = STAGE_QUEUED;
 	p->msg.profile = e->profile;
-	p->msg.sandbox = e->sandbox;
+	p->msg.sandbox = e->outcome.sandbox;
 	p->msg.ttl = a ? a->ttl : PROXIED_TTL;
 	msg_text_set(p->msg.name, sizeof(p->msg.name), e->name);
 	if (a) {
@@ -373,7 +380,7 @@ static void entry_begin(struct entry *e, const struct view_sandbox *s,
 	entry_forget_outcome(e);
 	e->outcome.policy = policy_ref(s->policy);
 	e->outcome.rule = d->rule;
-	e->sandbox = s->id;
+	e->outcome.sandbox = s->id;
 	e->private_ok = d->private_ok;
 	e->proxied = d->proxied;
 	e->generation = r->generation;
@@ -466,7 +473,7 @@ bool resolver_lookup(struct resolver *r, const struct view_sandbox *s, const cha
 	struct entry *e = entry_find(r, s->profile, name, name_hash(r, s->profile, name));
 	uint64_t now = loop_now(r->loop);
 
-	if (!e || !entry_fresh(e, s->policy, now))
+	if (!e || !entry_fresh(e, s->policy, now) || outcome_is_anothers(&e->outcome, s->id))
 		return false;
 	e->used = true;
 	outcome_answer(&e->outcome, qtype, now, ret);

@@ -22,8 +22,8 @@ struct resolver;
 struct resolver_wait;
 /*
  * The name is settled: outcome_answer() makes the answer. outcome_policy() is the policy that it
- * holds for; a waiter whose sandbox has another one by now must not get it. A waiter must not ask
- * again from its callback.
+ * holds for; a waiter whose sandbox has another one by now must not get it, nor one that the
+ * outcome says nothing of. A waiter must not ask again from its callback.
  */
 struct outcome;
 typedef void resolver_fn(struct resolver_wait *w, const struct outcome *o);
@@ -50,6 +50,8 @@ bool resolver_wait(struct resolver *r, const struct view_sandbox *s, const char 
 void resolver_cancel(struct resolver_wait *w);
 
 const struct policy *outcome_policy(const struct outcome *o);
+/* A refusal for the limit of another sandbox, which asked first: it says nothing of this one. */
+bool outcome_is_anothers(const struct outcome *o, uint16_t sandbox);
 void outcome_answer(const struct outcome *o, uint16_t qtype, uint64_t now_ms, struct answer *ret);
 
 /* The name of a synthetic address, if this profile has it pinned; it lives until the next call. */

@@ -99,6 +99,8 @@ struct waiter {
 	struct resolver_wait wait;
 	unsigned called;
 	const struct policy *policy;
+	uint16_t sandbox;
+	bool anothers;
 	struct answer answer[2];	/* A, AAAA */
 };
 
@@ -108,13 +110,14 @@ static void waiter_fn(struct resolver_wait *w, const struct outcome *o)
 
 	me->called++;
 	me->policy = outcome_policy(o);
+	me->anothers = outcome_is_anothers(o, me->sandbox);
 	outcome_answer(o, DNS_A, 0, &me->answer[0]);
 	outcome_answer(o, DNS_AAAA, 0, &me->answer[1]);
 }
 
 static struct waiter waiter(void)
 {
-	return (struct waiter){ .wait.fn = waiter_fn };
+	return (struct waiter){ .wait.fn = waiter_fn, .sandbox = 7 };
 }
 
 static void start(struct fixture *f)
@@ -284,6 +287,32 @@ TEST(lost_netd_voids_everything)
 	CHECK_EQ("a late PINNED is nothing",
 		 pinned(&f, sent_sequence[1], REASON_NONE, 301, true, true), 0);
 	CHECK("really nothing", !hit(&f, "pinning.example"));
+	end(&f);
+}
+
+TEST(one_sandbox_over_its_limit_is_not_another)
+{
+	struct waiter first = waiter(), joined = waiter(), other = waiter();
+	struct fixture f;
+	struct answer a;
+
+	start(&f);
+	resolver_wait(f.resolver, &f.sandbox, "a.example", &f.proxied, &first.wait);
+	f.sandbox.id = joined.sandbox = 8;
+	resolver_wait(f.resolver, &f.sandbox, "a.example", &f.proxied, &joined.wait);
+	pinned(&f, sent_sequence[0], REASON_WILDCARD_BUDGET_EXCEEDED, 0, false, false);
+	CHECK_EQ("who asked first is refused", first.answer[0].reason,
+		 REASON_WILDCARD_BUDGET_EXCEEDED);
+	CHECK_EQ("which says nothing of who joined", first.anothers * 10 + joined.anothers, 1);
+	CHECK("nor of who asks then", !resolver_lookup(f.resolver, &f.sandbox, "a.example", DNS_A, &a));
+	f.sandbox.id = 7;
+	CHECK("the first is told again",
+	      resolver_lookup(f.resolver, &f.sandbox, "a.example", DNS_A, &a));
+	f.sandbox.id = 8;
+	resolver_wait(f.resolver, &f.sandbox, "a.example", &f.proxied, &other.wait);
+	CHECK_EQ("asked for the other one", n_sent == 2 && sent[1].sandbox == 8, 1);
+	pinned(&f, sent_sequence[1], REASON_NONE, 300, true, true);
+	CHECK_EQ("which is answered", other.answer[0].reply.kind, REPLY_ADDRESS);
 	end(&f);
 }
 
