@@ -2,13 +2,16 @@
  * report.c - what cordon-dns writes to the audit log
  *
  * Theory of operation: the key of a refusal is (sandbox, name, reason), so that the A and the AAAA
- * query which every client sends for one name are one line and a count. A malformed query has no
- * name that could be trusted; the resolver it was meant for and what was wrong take the name's
- * place. Peer bytes go through audit_rd() only.
+ * query which every client sends for one name are one line and a count. Where a rule's budget is
+ * over, the rule takes the name's place, since the sandbox can make up names without end. A
+ * malformed query has no name that could be trusted; the resolver it was meant for and what was
+ * wrong take the name's place. Peer bytes go through audit_rd() only.
  */
 #include "dns/report.h"
 
 #include <stdio.h>
+
+enum { REPORT_RULE = 32 };	/* what a rule has around its pattern, and more */
 
 static void put_client(struct audit_line *l, const struct client *c)
 {
@@ -42,6 +45,8 @@ static void make_key(const struct report *r, char *out, size_t cap)
 		addr_format(&r->client->asked, whom);
 	if (r->detail)
 		name = r->detail;
+	if (r->any_name)
+		name = r->rule;
 	if (r->many) {
 		whom[0] = 0;
 		name = "*";
@@ -62,12 +67,12 @@ void report_refusal(struct audit *a, const struct report *r)
 		.rule = r->rule ? r->rule : "",
 		.policy = s ? policy_sha256(s->policy) : "",
 	};
-	char key[MSG_NAME + 2 * MSG_LABEL + 2 * ADDR_TEXT_MAX];
+	char key[REPORT_RULE + MSG_NAME + 2 * MSG_LABEL + 2 * ADDR_TEXT_MAX];
 	struct audit_line l;
 
 	make_key(r, key, sizeof(key));
 	audit_begin(&l, &head);
-	if (r->many)
+	if (r->many || r->any_name)
 		audit_str(&l, "name", "*");
 	else if (r->query && r->query->question_n)
 		put_question(&l, r->query);

@@ -18,6 +18,7 @@ struct report {
 	enum reason reason;
 	const char *rule;
 	const char *detail;
+	bool any_name; /* the name does not matter: count it under the sandbox, reason and rule */
 	bool many; /* too many different lines: count it under the sandbox and reason only */
 };
 void report_refusal(struct audit *a, const struct report *r);

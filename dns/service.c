@@ -4,8 +4,9 @@
  * Theory of operation: the guest's address, which the kernel has verified, gives the sandbox and
  * its policy. Then: the sandbox's budget, the strict reader, a pin that has landed (the hot path:
  * no policy look-up, no allocation), the decision table, and for a granted name that is not pinned
- * the resolver, which calls back. The decision is made again at that moment: if the sandbox has
- * another policy by then, or none, it gets SERVFAIL and asks again.
+ * the wildcard's budget (wildcard.c) and the resolver, which calls back. The decision is made again
+ * at that moment: if the sandbox has another policy by then, or none, it gets SERVFAIL and asks
+ * again.
  *
  * Without a view (netd away, snapshot not complete) nothing is decided by a picture that may be
  * old. Questions are parked, since netd is mostly back in less time than a stub resolver takes to
@@ -21,6 +22,7 @@
 #include <errno.h>
 
 #include "dns/report.h"
+#include "dns/wildcard.h"
 #include "policy/mark.h"
 
 enum {
@@ -56,6 +58,7 @@ struct service {
 	struct view *view;
 	struct resolver *resolver;
 	struct audit *audit;
+	struct wildcards *wildcards;
 	struct tally *tallies;		/* by sandbox id; touched pages only */
 	struct waiting *waits, *free_waits;
 	struct waiting *parked, **parked_end;
@@ -90,8 +93,10 @@ static void refused(struct service *s, const struct view_sandbox *sb, const stru
 	uint32_t rate = sb ? policy_limits(sb->policy)->audit_lines_per_second : 0;
 
 	/* Over budget is one thing, whatever was asked; the names would make keys without end. */
+	r.any_name = reason == REASON_WILDCARD_BUDGET_EXCEEDED;
 	if (reason == REASON_RATE_LIMITED ||
-	    (sb && !bucket_take(&s->tallies[sb->id].lines, rate, loop_now(s->loop))))
+	    (sb && !r.any_name &&
+	     !bucket_take(&s->tallies[sb->id].lines, rate, loop_now(s->loop))))
 		r.many = true;
 	report_refusal(s->audit, &r);
 }
@@ -206,7 +211,10 @@ static void service_on_park_tick(struct loop *l, struct timer *t)
 		loop_arm(l, t, PARK_TICK_MS);
 }
 
-/* The outcome may be of another policy than the sandbox has by now: then it asks again. */
+/*
+ * The outcome may be of another policy than the sandbox has by now, or of another sandbox's limit:
+ * then it asks again.
+ */
 static void waiting_answer(struct waiting *w, const struct outcome *o, struct answer *ret)
 {
 	struct service *s = w->owner;
@@ -216,7 +224,7 @@ static void waiting_answer(struct waiting *w, const struct outcome *o, struct an
 		answer_without_view(s, &w->client, &w->query, ret);
 		return;
 	}
-	if (sb.id == w->sandbox && sb.policy == outcome_policy(o))
+	if (sb.id == w->sandbox && sb.policy == outcome_policy(o) && !outcome_is_anothers(o, sb.id))
 		outcome_answer(o, w->query.qtype, loop_now(s->loop), ret);
 	else
 		answer_not_ready(ret);
@@ -236,6 +244,14 @@ static void waiting_on_outcome(struct resolver_wait *rw, const struct outcome *o
 		answer_late(s, &w->client, &w->query, &a);
 	}
 	waiting_free(w);
+}
+
+/* Before anything of the name can leave: a wildcard's name costs what it tells. */
+static bool affordable(struct service *s, const struct view_sandbox *sb, const struct query *q,
+		       const struct name_decision *d)
+{
+	return !d->wildcard ||
+	       wildcards_take(s->wildcards, sb, q->name, d, loop_now(s->loop));
 }
 
 static enum service_result wait_for_pin(struct service *s, const struct view_sandbox *sb,
@@ -276,7 +292,10 @@ static enum service_result decide(struct service *s, const struct view_sandbox *
 			answer_ptr(name, ANSWER_TTL_MAX, &a);
 		break;
 	case ANSWER_RESOLVE:
-		return wait_for_pin(s, sb, c, q, &d, out, ret_n);
+		if (affordable(s, sb, q, &d))
+			return wait_for_pin(s, sb, c, q, &d, out, ret_n);
+		answer_refuse(REASON_WILDCARD_BUDGET_EXCEEDED, d.rule, &a);
+		break;
 	}
 	if (a.reason != REASON_NONE)
 		refused(s, sb, c, q, a.reason, a.rule, NULL);
@@ -426,21 +445,25 @@ void service_set_late(struct service *s, enum client_kind kind, service_late_fn 
 	s->late[kind].owner = owner;
 }
 
-int service_new(struct loop *l, struct view *v, struct resolver *r, struct audit *a,
+int service_new(struct loop *l, struct view *v, struct resolver *resolver, struct audit *a,
 		struct service **ret)
 {
 	AUTO(service) struct service *s = calloc(1, sizeof(*s));
+	int r;
 
 	if (!s)
 		return -ENOMEM;
 	s->loop = l;
 	s->view = v;
-	s->resolver = r;
+	s->resolver = resolver;
 	s->audit = a;
 	s->tallies = calloc(MARK_SANDBOX_MAX + 1, sizeof(*s->tallies));
 	s->waits = calloc(WAITS_MAX, sizeof(*s->waits));
 	if (!s->tallies || !s->waits)
 		return -ENOMEM;
+	r = wildcards_new(&s->wildcards);
+	if (r < 0)
+		return r;
 	s->parked_end = &s->parked;
 	s->park_tick.fn = service_on_park_tick;
 	for (size_t i = 0; i < WAITS_MAX; i++) {
@@ -458,6 +481,7 @@ void service_free(struct service *s)
 	for (size_t i = 0; s->waits && i < WAITS_MAX; i++)
 		resolver_cancel(&s->waits[i].wait);
 	loop_disarm(s->loop, &s->park_tick);
+	wildcards_free(s->wildcards);
 	free(s->tallies);
 	free(s->waits);
 	free(s);

@@ -17,6 +17,16 @@
 #include "policy/doc.h"
 #include "policy/schema.h"
 
+static void print_budget(FILE *to, const struct rule *r)
+{
+	struct wildcard_budget b = row_budget(NULL);
+
+	if (r->kind == PATTERN_EXACT || !memcmp(&b, &r->budget, sizeof(b)))
+		return;
+	fprintf(to, ", wildcard_budget: {names_per_minute: %u, label_bytes_per_hour: %u}",
+		r->budget.names_per_minute, r->budget.label_bytes_per_hour);
+}
+
 /* Rows of one rule: one for each protocol. */
 static void print_rule(FILE *to, const struct rule *r)
 {
@@ -24,9 +34,11 @@ static void print_rule(FILE *to, const struct rule *r)
 		fprintf(to, "      - {host: \"%s\", ports: [", rule_host(r));
 		for (j = i; j < r->n_grants && r->protocols[j] == r->protocols[i]; j++)
 			fprintf(to, "%s%u", j > i ? ", " : "", r->grants[j].port);
-		fprintf(to, "], protocol: %s%s%s}\n", protocol_text(r->protocols[i]),
+		fprintf(to, "], protocol: %s%s%s", protocol_text(r->protocols[i]),
 			r->private_ok ? ", private: true" : "",
 			r->resolver ? ", resolver: true" : "");
+		print_budget(to, r);
+		fputs("}\n", to);
 	}
 }
 

@@ -33,6 +33,7 @@ struct rule {
 	enum protocol *protocols; /* of each grant */
 	size_t n_grants;
 	bool private_ok, resolver;
+	struct wildcard_budget budget; /* zero unless a wildcard of network.allow */
 	bool git, nested;    /* from git.allowed_hosts */
 	size_t line, column; /* of its first row */
 };
@@ -87,6 +88,8 @@ void rule_index_done(struct rule_index *x);
 /* The canonical text and its hash into p. 0 or -ENOMEM. `root` gives plain values. */
 struct node;
 int policy_write_canonical(struct policy *p, const struct node *root);
+/* Of a row of network.allow; NULL: what a row that says nothing has. */
+struct wildcard_budget row_budget(const struct node *row);
 const char *protocol_text(enum protocol p);
 
 #endif

@@ -93,6 +93,10 @@ void policy_decide_name(const struct policy *p, const char *name, struct name_de
 			.private_ok = allow->private_ok,
 			.wildcard = allow->kind != PATTERN_EXACT,
 		};
+		if (ret->wildcard) {
+			ret->wild_n = strlen(name) - strlen(allow->base) - 1;
+			ret->budget = allow->budget;
+		}
 	}
 }
 

@@ -63,6 +63,10 @@ struct grant {
 	enum grant_action action;
 };
 
+struct wildcard_budget {		/* what the names that a sandbox makes up may carry upstream */
+	uint32_t names_per_minute, label_bytes_per_hour;
+};
+
 struct name_decision {
 	bool allowed;
 	enum reason reason;		/* when not allowed */
@@ -71,6 +75,8 @@ struct name_decision {
 	bool proxied;			/* every grant is GRANT_PROXY: needs no real address */
 	bool private_ok;
 	bool wildcard;
+	uint16_t wild_n;		/* a wildcard's: bytes of the name that it stands for, inner dots too */
+	struct wildcard_budget budget;	/* a wildcard's */
 	bool ancestor;			/* not allowed itself, but an ancestor of an exact allowed name: NODATA (RFC 8020) */
 };
 void policy_decide_name(const struct policy *p, const char *name, struct name_decision *ret);

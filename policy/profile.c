@@ -222,6 +222,36 @@ static bool row_host(struct compile *c, const struct node *row, const struct nod
 	return !why;
 }
 
+struct wildcard_budget row_budget(const struct node *row)
+{
+	return (struct wildcard_budget){
+		(uint32_t)schema_number(SCHEMA_PROFILE, row, NETWORK "allow[].",
+					"wildcard_budget.names_per_minute"),
+		(uint32_t)schema_number(SCHEMA_PROFILE, row, NETWORK "allow[].",
+					"wildcard_budget.label_bytes_per_hour"),
+	};
+}
+
+static void rule_budget(struct compile *c, struct rule *r, bool first, const struct node *row,
+			const struct node *host)
+{
+	const struct node *at = node_at(row, "wildcard_budget");
+	struct wildcard_budget b = row_budget(row);
+
+	if (r->kind == PATTERN_EXACT && at && !at->bad)
+		fault(c, at, "wildcard_budget is of wildcards, and \"%.80s\" is one name", r->base);
+	if (r->kind == PATTERN_EXACT)
+		return;
+	if (first)
+		r->budget = b;
+	else if (r->budget.names_per_minute != b.names_per_minute ||
+		 r->budget.label_bytes_per_hour != b.label_bytes_per_hour)
+		fault(c, host,
+		      "wildcard_budget differs from the row of the same host on line %zu; a rule "
+		      "has one",
+		      r->line);
+}
+
 static void allow_row(struct compile *c, const struct node *row)
 {
 	bool private_ok = schema_number(SCHEMA_PROFILE, row, NETWORK "allow[].", "private");
@@ -244,6 +274,7 @@ static void allow_row(struct compile *c, const struct node *row)
 		      "set "
 		      "of addresses",
 		      r->line);
+	rule_budget(c, r, first, row, host);
 	r->resolver |= schema_number(SCHEMA_PROFILE, row, NETWORK "allow[].", "resolver") != 0;
 	row_ports(c, r, row, host);
 }

@@ -374,14 +374,25 @@ class Script:
         self.answers[name] = answer
 
 
+BUDGETS = {
+    "names": ("*", {"names_per_minute": 5}),
+    "bytes": ("**", {"label_bytes_per_hour": 100}),
+}
+
+
 @pytest.fixture(scope="module")
 def scripted(world):
     profile = {"network": {"default": "deny", "allow": [
-        {"host": "*.files.example"}, {"host": "*.inner.example"}, {"host": "static.corp.example"},
+        {"host": "*.files.example", "wildcard_budget": {"names_per_minute": 1000, "label_bytes_per_hour": 100000}},
+        {"host": "*.default.budget.example"},
+        *({"host": f"{stars}.{kind}{family}.budget.example", "wildcard_budget": budget}
+          for kind, (stars, budget) in BUDGETS.items() for family in (4, 6)),
+        {"host": "*.inner.example"}, {"host": "static.corp.example"},
         {"host": "private.corp.example", "ports": [5432], "protocol": "tcp", "private": True}]}}
     config = {"dns": {"upstream": [labworld.SERVICES[0]],
                       "zones": {"example": ["93.184.216.253"], "inner.example": [labworld.RESOLVERS[1]],
-                                "files.example": [labworld.SERVICES[0]], "corp.example": [labworld.SERVICES[0]]}},
+                                "files.example": [labworld.SERVICES[0]], "budget.example": [labworld.SERVICES[0]],
+                                "corp.example": [labworld.SERVICES[0]]}},
               "hosts": {"static.corp.example": labworld.WEB[0]}}
     with Lab(world, config=config, profiles={"agent": profile}) as lab:
         lab.script = Script(lab, labworld.SERVICES[0])
@@ -400,6 +411,68 @@ def script(scripted):
 
 def ask(lab, name, kind=A, family=4, timeout=6.0):
     return udp_ask(lab.sandbox, family, RESOLVER[family] % 11, query(name, kind), timeout)
+
+
+# -- A6: what a sandbox makes up below a granted wildcard
+
+def second_sandbox(lab):
+    return lab.sandboxes.get("vm1") or lab.add_sandbox("vm1")
+
+
+def over_budget(lab, zone):
+    """Whatever was made up is one refusal: of the sandbox and the rule."""
+    event = lab.audit.only("wildcard_budget_exceeded", name="*")
+    assert event["sandbox"] == "vm0" and event["rule"].endswith("." + zone)
+
+
+@row("A6")
+def test_new_names_below_a_wildcard_are_bounded(scripted, script, family):
+    """Names per minute: the rest is refused here; what was asked before goes on; another sandbox has its own."""
+    zone = f"names{family}.budget.example"
+    names = [f"n{i}.{zone}" for i in range(40)]
+    for name in names:
+        script.set(name, *labworld.WEB)
+    begin = time.monotonic()
+    replies = [ask(scripted, name, A, family) for name in names]
+    most = 5 + int((time.monotonic() - begin) / 12 + 1)
+    heard = {name for name, _, _ in script.asked if name.endswith(zone)}
+    assert 5 <= len(heard) <= most
+    assert [r.an for r in replies] == [int(name in heard) for name in names]
+    assert {r.rcode for r in replies if not r.an} == {NXDOMAIN}
+    over_budget(scripted, zone)
+    assert all(ask(scripted, names[0], kind, family).an == 1 for kind in (A, AAAA) for _ in range(20))
+    out = scripted.sandbox.dig(names[39], "A", server=labworld.RESOLVERS[family == 6])
+    assert "status: NXDOMAIN" in out and "EDE: 15" in out and "wildcard_budget_exceeded" in out
+    other = second_sandbox(scripted)
+    assert udp_ask(other, family, RESOLVER[family] % 11, query(names[39])).an == 1
+    assert len({name for name, _, _ in script.asked if name.endswith(zone)}) <= most + 1
+    over_budget(scripted, zone)
+
+
+@row("A6")
+def test_bytes_below_a_wildcard_are_bounded(scripted, script, family):
+    zone = f"bytes{family}.budget.example"
+    names = [f"{'x' * 17}{i}.{i}.{zone}" for i in range(1, 10)]			# 20 bytes each
+    for name in names:
+        script.set(name, *labworld.WEB)
+    assert [ask(scripted, name, A, family).an for name in names] == [1] * 5 + [0] * 4
+    assert {name for name, _, _ in script.asked if name.endswith(zone)} == set(names[:5])
+    over_budget(scripted, zone)
+
+
+@row("A6", families=(4,))
+def test_the_default_budget(scripted, script):
+    zone = "default.budget.example"
+    names = [f"m{i}-{'e' * 40}.{zone}" for i in range(200)]
+    begin = time.monotonic()
+    with scripted.sandbox.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        for i, name in enumerate(names):
+            s.sendto(query(name, id=i), ("8.8.8.8", 53))
+            time.sleep(0.01)
+    over_budget(scripted, zone)
+    heard = {name for name, _, _ in script.asked if name.endswith(zone)}
+    assert 60 <= len(heard) <= 61 + time.monotonic() - begin
+    assert sum(len(name.split(".")[0]) for name in heard) <= 4096
 
 
 @row("A8")

@@ -241,12 +241,41 @@ TEST(git_hosts)
 	CHECK_EQ("and no grant", policy_decide_port(off, "github.com", IPPROTO_TCP, 443), GRANT_NONE);
 }
 
+static const char budgets[] = NET
+	"    allow:\n"
+	"      - {host: a.example}\n"
+	"      - {host: '*.b.example'}\n"
+	"      - {host: '*.c.example', wildcard_budget: {names_per_minute: 5}}\n"
+	"      - {host: '**.d.example', wildcard_budget: {names_per_minute: 5, label_bytes_per_hour: 70}, ports: [443, 22]}\n"
+	"      - {host: '**.d.example', wildcard_budget: {names_per_minute: 5, label_bytes_per_hour: 70}, ports: [2222], "
+	"protocol: ssh}\n";
+
+TEST(wildcard_budgets)
+{
+	static const struct { const char *name; bool wildcard; unsigned n, names, bytes; } rows[] = {
+		{ "a.example", false, 0, 0, 0 }, { "a.b.example", true, 1, 60, 4096 },
+		{ "four.c.example", true, 4, 5, 4096 }, { "a.bcd.d.example", true, 5 /* its dot too */, 5, 70 },
+		{ "a.b.c.example", false, 0, 0, 0 /* denied */ },
+	};
+	AUTO(policy) struct policy *p = fixture_policy(budgets);
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct name_decision d;
+
+		policy_decide_name(p, rows[i].name, &d);
+		CHECK_EQ(rows[i].name, d.wildcard, rows[i].wildcard);
+		CHECK_EQ(rows[i].name, d.wild_n, rows[i].n);
+		CHECK_EQ(rows[i].name, d.budget.names_per_minute, rows[i].names);
+		CHECK_EQ(rows[i].name, d.budget.label_bytes_per_hour, rows[i].bytes);
+	}
+}
+
 /* --- canonical form --- */
 
 TEST(canonical_is_a_fixed_point)
 {
 	static const char *const texts[] = {
-		"version: 1\nsandbox: {}\n", precedence, ports,
+		"version: 1\nsandbox: {}\n", precedence, ports, budgets,
 		HEAD "  git: {enabled: true, allowed_hosts: [gitlab.com, github.com], allowed_repos: "
 		     "[B/a, a/B.git, 'a/*', GitHub.com/x/y, 'g/**', a/b], denied_repos: ['*/p', a/b]}\n"
 		     "  limits: {request_bytes: 3072, names: 7, connections: 1}\n",
@@ -286,6 +315,24 @@ TEST(canonical_text)
 	size_t n;
 
 	CHECK_STR("all keys, sorted rows", policy_canonical(p, &n), want);
+}
+
+TEST(canonical_budget)
+{
+	static const char want[] =
+		"    allow:\n"
+		"      - {host: \"a.example\", ports: [443], protocol: tls}\n"
+		"      - {host: \"*.b.example\", ports: [443], protocol: tls}\n"
+		"      - {host: \"*.c.example\", ports: [443], protocol: tls, "
+		"wildcard_budget: {names_per_minute: 5, label_bytes_per_hour: 4096}}\n"
+		"      - {host: \"**.d.example\", ports: [22, 2222], protocol: ssh, "
+		"wildcard_budget: {names_per_minute: 5, label_bytes_per_hour: 70}}\n"
+		"      - {host: \"**.d.example\", ports: [443], protocol: tls, "
+		"wildcard_budget: {names_per_minute: 5, label_bytes_per_hour: 70}}\n";
+	AUTO(policy) struct policy *p = fixture_policy(budgets);
+	size_t n;
+
+	CHECK("in every row of its rule, unless it is the default", strstr(policy_canonical(p, &n), want));
 }
 
 TEST(limits)
