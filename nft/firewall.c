@@ -49,15 +49,16 @@ static bool interface_ok(const char *s)
 	return n > 0 && n < IF_NAMESIZE && (!s[n] || !strcmp(s + n, "*"));
 }
 
+/* One name alone stands without braces: a comparison, where a set would be a look-up. */
 static bool render_interfaces(FILE *f, const char *define, char *const *names, size_t n)
 {
-	fprintf(f, "define %s = { ", define);
+	fprintf(f, "define %s = %s", define, n > 1 ? "{ " : "");
 	for (size_t i = 0; i < n; i++) {
 		if (!interface_ok(names[i]))
 			return false;
 		fprintf(f, "%s\"%s\"", i ? ", " : "", names[i]);
 	}
-	fprintf(f, " }\n");
+	fprintf(f, "%s\n", n > 1 ? " }" : "");
 	return n > 0;
 }
 
@@ -159,6 +160,30 @@ static bool render_site(FILE *f, const struct host_config *c)
 }
 
 /* cordon.nft with its defines from the configuration. Heap text, or NULL (errno). */
+#define SANDBOXES "$SANDBOXES"
+
+/*
+ * Every rule that sorts by sandbox interface becomes one rule per pattern: each packet of the host passes
+ * several of them, and comparing a few letters costs less than looking a name up in a set with wildcards.
+ */
+static void render_rules(FILE *f, const char *text, const struct host_config *c)
+{
+	for (const char *end; *text; text = end) {
+		size_t n = strcspn(text, "\n");
+		const char *at = memmem(text, n, SANDBOXES, strlen(SANDBOXES));
+
+		end = text + n + (text[n] == '\n');
+		if (!at || memchr(text, '#', (size_t)(at - text))) {
+			fwrite(text, 1, (size_t)(end - text), f);
+			continue;
+		}
+		for (size_t i = 0; i < c->n_interfaces; i++) {
+			fprintf(f, "%.*s\"%s\"", (int)(at - text), text, c->interfaces[i]);
+			fwrite(at + strlen(SANDBOXES), 1, (size_t)(end - at) - strlen(SANDBOXES), f);
+		}
+	}
+}
+
 static char *render_all(const struct host_config *c)
 {
 	AUTO(mem) char *text = NULL;
@@ -174,7 +199,7 @@ static char *render_all(const struct host_config *c)
 	}
 	fwrite(cordon_nft_text, 1, (size_t)(begin - cordon_nft_text) + strlen(SITE_BEGIN), f);
 	ok = render_site(f, c);
-	fputs(end, f);
+	render_rules(f, end, c);
 	if (fclose(f) != 0 || !ok) {
 		errno = EINVAL;
 		return NULL;
