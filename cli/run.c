@@ -138,7 +138,6 @@ static int start_child(struct run *r)
 		return cli_fail("run: %s", strerror(errno));
 	r->talk = pair[0];
 	theirs = pair[1];
-	r->jail.parent = getpid();
 	fflush(NULL);
 	r->child = fork_namespace();
 	if (!r->child) {

@@ -5,7 +5,6 @@
 #define CLI_RUN_JAIL_H
 
 #include <stdbool.h>
-#include <stdio.h>
 #include <sys/types.h>
 
 #include "cli/options.h"
@@ -15,21 +14,17 @@
 /* Files made for the run; they replace the host's inside. */
 enum jail_file { JAIL_RESOLV_CONF, JAIL_NSSWITCH, JAIL_CA_BUNDLE, JAIL_FILES };
 
-enum { JAIL_SOCKET_TABLES = 2 }; /* of the host's namespace and of process 1's */
-
 struct jail {
 	const struct host_config *cfg;
 	const struct run_user *user;
 	const struct text_list *rw;	  /* absolute or relative to cwd */
 	char *const *words;		  /* the command, NULL-terminated */
 	char cwd[4096], config_dir[4096]; /* real names */
-	pid_t parent;			  /* the run */
 	int parent_fd;			  /* a socket whose other end it has */
 	bool terminal;			  /* one of 0, 1, 2 is a terminal: keep its job control */
 	char file_path[JAIL_FILES][4096]; /* "": not replaced */
 	int file_fd[JAIL_FILES];
 	int seccomp_fd;
-	FILE *socket_table[JAIL_SOCKET_TABLES]; /* opened while that is allowed; NULL: not there */
 };
 
 /* As root: make the files and the filter. EXIT_DONE, or says why not. */

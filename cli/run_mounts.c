@@ -2,14 +2,11 @@
  * run_mounts.c - what a command in `cordon run` sees of the file system
  *
  * Theory of operation: the whole of / is bound read-only. On top come, parents before children,
- * private tmpfs where the host keeps sockets and scratch files, the writable directories, and tmpfs
- * over Cordon's own directories. A mask below something that is already private is left out.
- * Reading a mount read-only does not stop connect(2) to a UNIX socket in it, so every socket that
- * the kernel lists for this host
- * (/proc/PID/net/unix of ours and of process 1's namespace) and that would still be visible is
- * covered by /dev/null. One that is made later outside the private directories would be visible;
- * that is said in the manual. Refused: a writable directory that is one of the private or masked
- * ones, for it would open them again.
+ * private tmpfs where the host keeps run-time and scratch files, the writable directories, and
+ * tmpfs over Cordon's own directories. A mask below something that is already private is left out.
+ * Refused: a writable directory that is one of the private or masked ones, for it would open them
+ * again. Reading a mount read-only does not stop connect(2) to a UNIX socket in it, and no list of
+ * sockets says under which names they can be found: run_seccomp.c takes away connecting at all.
  */
 #include "cli/run_mounts.h"
 
@@ -22,7 +19,7 @@
 
 #include "cli/cli.h"
 
-/* Sockets and scratch files; and the host's interfaces, which sysfs shows whatever the namespace.
+/* Run-time and scratch files; and the host's interfaces, which sysfs shows whatever the namespace.
  */
 static const char *const private_dirs[] = {
 	"/tmp", "/run", "/var/tmp", "/var/run", "/sys/class/net", "/sys/devices/virtual/net"
@@ -39,9 +36,7 @@ static bool below(const char *path, const char *dir)
 static int add(struct mounts *m, enum mount_kind kind, const char *path)
 {
 	if (m->n == MOUNTS_MAX)
-		return cli_fail(
-			"run: more than %d places to mask: too many UNIX sockets on this host",
-			MOUNTS_MAX);
+		return cli_fail("run: more than %d directories", MOUNTS_MAX);
 	m->m[m->n].kind = kind;
 	m->m[m->n].path = strdup(path);
 	return m->m[m->n++].path ? EXIT_DONE : cli_fail("out of memory");
@@ -57,13 +52,6 @@ static const struct mount *cover(const struct mounts *m, const char *path)
 		    (!best || strlen(m->m[i].path) > strlen(best->path)))
 			best = &m->m[i];
 	return best;
-}
-
-static bool host_visible(const struct mounts *m, const char *path)
-{
-	const struct mount *by = cover(m, path);
-
-	return !by || by->kind == MOUNT_READ_WRITE;
 }
 
 static const struct mount *exactly(const struct mounts *m, const char *path)
@@ -196,36 +184,6 @@ static void drop_hidden(struct mounts *m)
 	m->n = kept;
 }
 
-/* The path is the last column, when there is one; abstract names begin with @. */
-static int mask_socket(struct mounts *m, const char *line)
-{
-	const char *path = strchr(line, '/');
-	char real[PATH_MAX];
-	struct stat st;
-
-	if (!path || !realpath(path, real) || stat(real, &st) < 0 || !S_ISSOCK(st.st_mode))
-		return EXIT_DONE;
-	if (!host_visible(m, real) || exactly(m, real))
-		return EXIT_DONE;
-	return add(m, MOUNT_NOTHING, real);
-}
-
-static int mask_sockets(struct mounts *m, FILE *table)
-{
-	char *line = NULL;
-	size_t cap = 0;
-	ssize_t n;
-	int r = EXIT_DONE;
-
-	while (table && !r && (n = getline(&line, &cap, table)) > 0) {
-		if (line[n - 1] == '\n')
-			line[n - 1] = 0;
-		r = mask_socket(m, line);
-	}
-	free(line);
-	return r;
-}
-
 static int by_depth(const void *a, const void *b)
 {
 	const struct mount *x = a, *y = b;
@@ -246,9 +204,5 @@ int run_mounts_plan(const struct jail *j, struct mounts *ret)
 		return r;
 	qsort(ret->m, ret->n, sizeof(ret->m[0]), by_depth);
 	drop_hidden(ret);
-	for (int i = 0; !r && i < JAIL_SOCKET_TABLES; i++)
-		r = mask_sockets(ret, j->socket_table[i]);
-	if (!r)
-		qsort(ret->m, ret->n, sizeof(ret->m[0]), by_depth);
-	return r;
+	return EXIT_DONE;
 }

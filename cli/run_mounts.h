@@ -8,10 +8,10 @@
 
 #include "cli/run_jail.h"
 
-enum { MOUNTS_MAX = 1100 };
+enum { MOUNTS_MAX = OPTION_LIST_MAX + 16 }; /* --rw, and what is ours */
 
-/* READ_WRITE: the host's directory. EMPTY: a private tmpfs. NOTHING: /dev/null over a socket. */
-enum mount_kind { MOUNT_READ_WRITE, MOUNT_EMPTY, MOUNT_NOTHING };
+/* READ_WRITE: the host's directory. EMPTY: a private tmpfs. */
+enum mount_kind { MOUNT_READ_WRITE, MOUNT_EMPTY };
 struct mount {
 	enum mount_kind kind;
 	char *path;

@@ -6,6 +6,12 @@
  * that a sandboxed command does not need. Another architecture's calls (32-bit, x32) end the
  * process: a table by number says nothing about them. New user namespaces are forbidden by
  * bubblewrap (--disable-userns), ptrace is confined by the pid namespace.
+ *
+ * A UNIX socket of the host is a file like any other: it can be bound, renamed and linked at any
+ * time, wherever the command can read, and connecting to it asks no mount's leave. No rule about
+ * paths covers that, and a filter does not see the address that connect(2) and sendto(2) are given.
+ * So what would need an address is not made: no socket(2) of that family, and of socketpair(2) only
+ * streams and SOCK_SEQPACKET, which are connected for good (a datagram socket may send anywhere).
  */
 #include "cli/run_seccomp.h"
 
@@ -48,10 +54,10 @@ static const struct proc_syscall denied[] = {
 	{ SCMP_SYS(quotactl), "the host's quotas" },
 };
 
-/* Of the socket families only UNIX, INET, INET6 and NETLINK (getaddrinfo asks it) remain. */
-static const int denied_families[] = { AF_AX25,	  AF_IPX,     AF_APPLETALK, AF_NETROM,
-				       AF_BRIDGE, AF_ATMPVC,  AF_X25,	    AF_ROSE,
-				       AF_DECnet, AF_NETBEUI, AF_SECURITY,  AF_KEY };
+/* Of the socket families only INET, INET6 and NETLINK (getaddrinfo asks it) remain. */
+static const int denied_families[] = { AF_UNIX,	   AF_AX25,	AF_IPX, AF_APPLETALK, AF_NETROM,
+				       AF_BRIDGE,  AF_ATMPVC,	AF_X25, AF_ROSE,      AF_DECnet,
+				       AF_NETBEUI, AF_SECURITY, AF_KEY };
 enum { FAMILY_LAST = AF_NETLINK }; /* above: packet, alg, vsock, xdp, bluetooth, can, tipc, ... */
 
 static int deny(scmp_filter_ctx ctx, int nr)
@@ -69,6 +75,20 @@ static int deny_families(scmp_filter_ctx ctx)
 	for (size_t i = 0; !r && i < ARRAY_SIZE(denied_families); i++)
 		r = seccomp_rule_add(ctx, act, SCMP_SYS(socket), 1,
 				     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)denied_families[i]));
+	return r;
+}
+
+/* The kernel looks at the low 4 bits (above: flags); SOCK_RAW is another word for datagrams. */
+static int deny_pairs(scmp_filter_ctx ctx)
+{
+	enum { TYPE_MASK = 0xf };
+	int r = 0;
+
+	for (scmp_datum_t type = 0; !r && type <= TYPE_MASK; type++)
+		if (type != SOCK_STREAM && type != SOCK_SEQPACKET)
+			r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT),
+					     SCMP_SYS(socketpair), 1,
+					     SCMP_A1(SCMP_CMP_MASKED_EQ, TYPE_MASK, type));
 	return r;
 }
 
@@ -93,6 +113,8 @@ static int fill(scmp_filter_ctx ctx)
 		r = deny(ctx, denied[i].nr);
 	if (!r)
 		r = deny_families(ctx);
+	if (!r)
+		r = deny_pairs(ctx);
 	return r < 0 ? r : deny_typing(ctx);
 }
 

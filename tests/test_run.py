@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pty
+import shutil
 import signal
 import socket
 import statistics
@@ -71,23 +72,55 @@ def run(up):
     return Runs(up)
 
 
+def bind_relative(s, path):
+    here = os.getcwd()
+    os.chdir(os.path.dirname(path))
+    s.bind(os.path.basename(path))
+    os.chdir(here)
+
+
+def bind_and_rename(s, path):
+    s.bind(f"{path}.first")
+    os.rename(f"{path}.first", path)
+
+
+def bind_and_link(s, path):
+    s.bind(f"{path}.first")
+    os.link(f"{path}.first", path)
+
+
+def bind_by_descriptor(s, path):
+    fd = os.open(os.path.dirname(path), os.O_PATH)
+    s.bind(f"/proc/self/fd/{fd}/{os.path.basename(path)}")
+    os.close(fd)
+
+
+# What /proc/net/unix says of where a socket can be found.
+BINDINGS = {
+    "path": lambda s, path: s.bind(path), "relative": bind_relative, "renamed": bind_and_rename,
+    "linked": bind_and_link, "descriptor": bind_by_descriptor,
+}
+
+
 @contextlib.contextmanager
-def unix_listener(path):
+def unix_socket(path, bind=BINDINGS["path"], kind=socket.SOCK_STREAM):
     """A socket of the host that anybody may connect to."""
-    s = socket.socket(socket.AF_UNIX)
-    s.bind(path)
-    if path[0] != "\0":
-        os.chmod(path, 0o777)
-    s.listen()
-    try:
-        yield s
-    finally:
-        s.close()
+    with socket.socket(socket.AF_UNIX, kind) as s:
+        bind(s, path)
         if path[0] != "\0":
-            os.unlink(path)
+            os.chmod(path, 0o777)
+        if kind == socket.SOCK_STREAM:
+            s.listen()
+        s.setblocking(False)
+        yield s
 
 
-CONNECT = "import socket,sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1].replace('@', chr(0)))"
+CONNECT = ("import socket,sys\ntry:\n"
+           "    if sys.argv[2:]: print('ready', flush=True); sys.stdin.readline()\n"
+           "    socket.socket(socket.AF_UNIX).connect(sys.argv[1].replace('@', chr(0)))\n"
+           "    print('connected')\n"
+           "except OSError as e: print(e.errno)")
+NO_FAMILY = "97\n"				# EAFNOSUPPORT
 
 
 # -- the way in
@@ -215,33 +248,111 @@ def elsewhere():
 
 
 @row("B21")
-@pytest.mark.parametrize("where", ["/run", "/var/tmp", "runtime", "home", "abstract"])
-def test_no_unix_socket_of_the_host(run, elsewhere, where):
-    """Like docker's in /run, an agent's in XDG_RUNTIME_DIR or below a home directory."""
-    place = elsewhere if where in ("runtime", "home") else where
-    path = f"{place}/cordon-test-{os.getpid()}.sock" if where != "abstract" else f"\0cordon-test-{os.getpid()}"
-    env = {**USER, **({"XDG_RUNTIME_DIR": place} if where == "runtime" else {})}
-    ours = path.replace("\0", "@")
-    with contextlib.ExitStack() as stack:
-        with run.lab.gateway.entered():			# cordon's own network namespace
-            stack.enter_context(unix_listener(path))
+@pytest.mark.parametrize("binding", BINDINGS)
+def test_no_unix_socket_of_the_host(run, elsewhere, binding):
+    """However it came to its name: the user can connect, the user's command cannot."""
+    path = f"{elsewhere}/host.sock"
+    with unix_socket(path, BINDINGS[binding]):
         outside = run.lab.gateway.run(["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups",
-                                       sys.executable, "-c", CONNECT, ours])
-        assert outside.returncode == 0, outside.stderr	# the user can reach it, but not from inside
-        done = run.python(CONNECT, ours, env=env)
-    assert done.returncode != 0
-    assert ("refused" if where in ("home", "abstract") else "No such file") in done.stderr, done.stderr
+                                       sys.executable, "-c", CONNECT, path])
+        assert outside.stdout == "connected\n", outside
+        done = run.python(CONNECT, path)
+    assert done.stdout == NO_FAMILY, done
 
 
 @row("B21")
-def test_sockets_of_process_1s_namespace(run, elsewhere):
-    """The host's sockets, also when cordon runs in another network namespace."""
-    path = f"{elsewhere}/host.sock"
-    with unix_listener(path):
-        if path not in open("/proc/1/net/unix").read():
-            pytest.skip("process 1 has another network namespace here")
-        done = run.python(CONNECT, path)
-    assert done.returncode != 0 and "refused" in done.stderr, done.stderr
+def test_no_unix_socket_made_later(run, elsewhere):
+    p = run.start(sys.executable, "-c", CONNECT, f"{elsewhere}/late.sock", "wait", stdin=-1, stdout=-1)
+    assert p.stdout.readline() == "ready\n"
+    with unix_socket(f"{elsewhere}/late.sock"):
+        assert p.communicate("\n", timeout=20)[0] == NO_FAMILY
+
+
+@row("B21")
+def test_no_abstract_unix_socket(run):
+    with run.lab.gateway.entered():			# cordon's own network namespace
+        held = unix_socket(f"\0cordon-test-{os.getpid()}")
+        held.__enter__()
+    assert run.python(CONNECT, f"@cordon-test-{os.getpid()}").stdout == NO_FAMILY
+    held.__exit__(None, None, None)
+
+
+@row("B21")
+def test_no_datagram_to_a_unix_socket(run, elsewhere):
+    """Of a pair's datagram sockets each can send to any path, or connect to it."""
+    code = ("import socket,sys\n"
+            "for kind in (socket.SOCK_DGRAM, socket.SOCK_RAW, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC):\n"
+            "    try: socket.socketpair(socket.AF_UNIX, kind)[0].sendto(b'x', sys.argv[1])\n"
+            "    except OSError as e: print(e.errno)")
+    with unix_socket(f"{elsewhere}/datagrams", kind=socket.SOCK_DGRAM) as s:
+        assert run.python(code, f"{elsewhere}/datagrams").stdout == 3 * NO_FAMILY
+        with pytest.raises(BlockingIOError):
+            s.recv(10)
+
+
+@row("B21")
+def test_pairs_work_and_cannot_be_connected_anew(run, elsewhere):
+    code = ("import socket,sys\n"
+            "for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET):\n"
+            "    a, b = socket.socketpair(socket.AF_UNIX, kind); a.send(b'pair'); print(b.recv(9).decode())\n"
+            "    b.close()\n"
+            "    for use in (lambda: a.connect(sys.argv[1]), lambda: a.sendto(b'x', sys.argv[1])):\n"
+            "        try: use(); print('reached')\n"
+            "        except OSError: pass")
+    with unix_socket(f"{elsewhere}/host.sock"), contextlib.suppress(BrokenPipeError):
+        done = run.python(code, f"{elsewhere}/host.sock")
+    assert done.stdout == "pair\npair\n" and done.returncode == 0, done
+
+
+@row("B21")
+@pytest.mark.parametrize("call", ["x32", "socketcall"])
+def test_unix_sockets_of_other_abis(run, call):
+    """The process ends; by a signal of its own where the kernel has no such calls."""
+    code = {"x32": "import ctypes; print(ctypes.CDLL(None).syscall(0x40000029, 1, 1, 0))",
+            "socketcall": "import ctypes, mmap\n"
+                          "m = mmap.mmap(-1, 4096, prot=7); m.write(bytes.fromhex('b866000000bb01000000cd80c3'))\n"
+                          "at = ctypes.addressof(ctypes.c_char.from_buffer(m))\n"
+                          "print(ctypes.CFUNCTYPE(ctypes.c_int)(at)())"}[call]
+    done = run.python(code)
+    assert done.stdout == "" and done.returncode in (128 + signal.SIGSYS, 128 + signal.SIGSEGV), done
+
+
+@row("B21")
+def test_unix_family_with_more_bits(run):
+    """The kernel looks at 32 of the 64."""
+    code = ("import ctypes; l = ctypes.CDLL(None, use_errno=True)\n"
+            "for f in (1, 0x100000001, 0x8000000000000001):\n"
+            "    l.syscall(41, ctypes.c_ulong(f), 1, 0); print(ctypes.get_errno())")
+    assert run.python(code).stdout == 3 * NO_FAMILY
+
+
+@row("B21")
+def test_every_process_inside_is_filtered(run):
+    """bubblewrap's reaper too: the command may trace it, and make it call what it likes."""
+    done = run("sh", "-c", "grep -h ^Seccomp: /proc/[0-9]*/status | sort | uniq -c; ls -d /proc/1")
+    count, _, mode = done.stdout.split()[:3]
+    assert mode == "2" and int(count) >= 3 and done.stdout.count("Seccomp") == 1, done
+
+
+@row("B21")
+@pytest.mark.parametrize("where", ["/run", "/var/tmp", "runtime"])
+def test_private_directories(run, elsewhere, where):
+    """Like docker's in /run, an agent's in XDG_RUNTIME_DIR: not even the names are there."""
+    place = elsewhere if where == "runtime" else where
+    path = f"{place}/cordon-test-{os.getpid()}.sock"
+    with unix_socket(path):
+        done = run("ls", path, env={**USER, "XDG_RUNTIME_DIR": place})
+    os.unlink(path)
+    assert "No such file" in done.stderr, done
+
+
+@row("B21")
+def test_descriptors_of_the_caller_are_closed(run, elsewhere):
+    """A socket that listens, a directory: what came along beyond 2 stays outside."""
+    with unix_socket(f"{elsewhere}/inherited") as s:
+        p = run.start("sh", "-c", "ls /proc/self/fd; cat <&%d" % s.fileno(), stdout=-1, stderr=-1, pass_fds=[s.fileno()])
+        out, err = p.communicate(timeout=20)
+    assert out.split() == ["0", "1", "2", "3"] and p.returncode, (out, err)	# 3: ls's own
 
 
 @row("B21")
@@ -286,7 +397,7 @@ def test_denied_socket_families(run, family):
 
 @row("B21")
 def test_families_that_programs_need_work(run):
-    done = run.python("import socket\nfor f in (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK):"
+    done = run.python("import socket\nfor f in (socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK):"
                       " socket.socket(f, socket.SOCK_DGRAM)\nsocket.socketpair(); print('yes')")
     assert done.stdout == "yes\n", done.stderr
 
@@ -312,6 +423,33 @@ def test_typing_into_the_terminal(run):
             "for r in (0x5412, 0x100005412, 0x541c):\n"
             "    l.syscall(16, 0, ctypes.c_ulong(r), b'x'); print(ctypes.get_errno())")
     assert run.python(code).stdout == "1\n1\n1\n"
+
+
+# -- what people run
+
+PROGRAMS = {
+    "python": ["/usr/bin/python3", "-c",
+               "import asyncio, multiprocessing as m, subprocess\n"
+               "async def run(): return await (await asyncio.create_subprocess_exec('true')).wait()\n"
+               "assert asyncio.run(run()) == 0 and subprocess.check_output('id')\n"
+               "with m.get_context('fork').Pool(2) as p: assert p.map(abs, [-1, -2]) == [1, 2]"],
+    "git": ["sh", "-c", "rm -rf w && git clone -q https://github.com/acme/widgets w && git -C w fsck"],
+    "curl": ["curl", "-kfsS", "https://pypi.example/"],
+    "node": ["node", "-e", "const c = require('child_process');\n"
+             "if (process.send) process.send('hello'), process.disconnect();\n"
+             "else { c.execFileSync('id');\n"
+             "  require('https').get({ host: 'pypi.example', rejectUnauthorized: false }, r => r.resume());\n"
+             "  c.spawn(process.execPath, ['-e', \"process.send('up', () => process.disconnect())\"],\n"
+             "    { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] }).on('message', m => console.log(m)); }"],
+    "bash": ["bash", "-c", "set -m; sleep 1000 & jobs; kill -STOP %1; kill -CONT %1; kill %1; wait %1; "
+             "[ $? = 143 ] && id && diff <(echo a) <(echo a)"],
+}
+
+
+@pytest.mark.parametrize("program", [p for p, argv in PROGRAMS.items() if shutil.which(argv[0])])
+def test_programs_that_people_run(run, program):
+    done = run(*PROGRAMS[program])
+    assert done.returncode == 0 and "refused" not in done.stderr, done
 
 
 # -- the end
@@ -350,6 +488,18 @@ def test_signal_ends_the_command_and_leaves_nothing(run, number):
     assert p.stdout.readline() == "ready\n"
     p.send_signal(number)
     assert p.wait(10) == 128 + number
+    run.nothing_left()
+
+
+def test_command_that_holds_its_own_init(run):
+    """It traces bubblewrap's reaper and outlives TERM: neither keeps the sandbox."""
+    code = ("import ctypes, os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+            "l = ctypes.CDLL(None); assert l.ptrace(16, 1, 0, 0) == 0; os.waitpid(1, 0x40000000)\n"	# __WALL
+            "print('ready', flush=True); time.sleep(1000)")
+    p = run.start(sys.executable, "-c", code, stdout=-1)
+    assert p.stdout.readline() == "ready\n"
+    p.terminate()
+    assert p.wait(15) == 128 + signal.SIGKILL
     run.nothing_left()
 
 
