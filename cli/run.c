@@ -448,6 +448,8 @@ static int run(const struct cli *c, const void *values, const struct args *a)
 	if (!e)
 		e = run_user_of_caller(r.values->as_root, &r.user);
 	if (!e)
+		e = jail_check_passed();
+	if (!e)
 		e = cli_config(c, &cfg);
 	if (e)
 		return e;

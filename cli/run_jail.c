@@ -17,6 +17,8 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -70,6 +72,39 @@ static int find_config_dir(struct jail *j)
 	if (!realpath(j->cfg->file, j->config_dir))
 		return cli_fail("run: %s: %s", j->cfg->file, strerror(errno));
 	*strrchr(j->config_dir, '/') = 0;
+	return EXIT_DONE;
+}
+
+/*
+ * What the caller opened as 0, 1 or 2 the command can use without asking: a directory leads around
+ * the mounts, a socket of the internet families or one that is not connected out of the network
+ * namespace. Fit are files, terminals, pipes, and UNIX sockets that are connected for good.
+ */
+static bool fit_to_pass(int fd)
+{
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer), n = sizeof(int);
+	int domain = 0, type = 0;
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return errno == EBADF;
+	if (!S_ISSOCK(st.st_mode))
+		return !S_ISDIR(st.st_mode);
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &n) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) < 0)
+		return false;
+	return domain == AF_UNIX && (type == SOCK_STREAM || type == SOCK_SEQPACKET) &&
+	       getpeername(fd, (struct sockaddr *)&peer, &len) == 0;
+}
+
+int jail_check_passed(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (!fit_to_pass(fd))
+			return cli_fail("run: descriptor %d is a directory or a socket that leads "
+					"out of the sandbox: give a file or a pipe",
+					fd);
 	return EXIT_DONE;
 }
 

@@ -27,6 +27,8 @@ struct jail {
 	int seccomp_fd;
 };
 
+/* Whether what the caller opened as 0, 1 and 2 may go in. EXIT_DONE, or says why not. */
+int jail_check_passed(void);
 /* As root: make the files and the filter. EXIT_DONE, or says why not. */
 int jail_prepare(struct jail *j);
 /* As the user: work out what to mount and exec bubblewrap. Returns only on failure, having said

@@ -425,6 +425,35 @@ def test_typing_into_the_terminal(run):
     assert run.python(code).stdout == "1\n1\n1\n"
 
 
+@row("B21")
+@pytest.mark.parametrize("what", ["directory", "tcp", "listening", "datagrams", "unbound"])
+def test_standard_input_that_leads_out(run, elsewhere, what):
+    """connect(2) of a socket that the caller made is in the caller's network."""
+    with contextlib.ExitStack() as stack:
+        if what == "directory":
+            stdin = os.open("/", os.O_RDONLY)
+            stack.callback(os.close, stdin)
+        elif what == "listening":
+            stdin = stack.enter_context(unix_socket(f"{elsewhere}/stdin"))
+        else:
+            stdin = stack.enter_context(socket.socket(*{
+                "tcp": (socket.AF_INET,), "datagrams": (socket.AF_UNIX, socket.SOCK_DGRAM),
+                "unbound": (socket.AF_UNIX,)}[what]))
+        p = run.start("true", stdin=stdin, stderr=-1)
+        err = p.communicate(timeout=20)[1]
+    assert p.returncode == 1 and "descriptor 0" in err and err.count("\n") == 1, err
+    run.nothing_left()
+
+
+def test_standard_input_from_a_pair(run):
+    """As programs hand it to their children."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.send(b"from outside\n")
+        p = run.start("head", "-1", stdin=theirs, stdout=-1)
+        assert p.communicate(timeout=20)[0] == "from outside\n"
+
+
 # -- what people run
 
 PROGRAMS = {
