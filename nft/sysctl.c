@@ -35,6 +35,18 @@ static const struct setting {
 	{ "net/ipv6/conf/all/forwarding", "1", "likewise" },
 };
 
+/*
+ * A reply's source is checked with the guest as the sender, which the backstop calls unreachable: with the
+ * reply's mark, which the ruleset restores, it is not. Without src_valid_mark strict and loose rp_filter
+ * on an uplink (loose is systemd's default) would drop every IPv4 reply.
+ */
+static const struct uplink_setting {
+	const char *path, *when, *value;	/* when NULL: always */
+} uplink_settings[] = {
+	{ "net/ipv6/conf/%s/accept_ra", "1", "2" },
+	{ "net/ipv4/conf/%s/src_valid_mark", NULL, "1" },
+};
+
 static const struct setting interface_settings[] = {
 	{ "net/ipv4/conf/%s/rp_filter", "1", "backstop: a spoofed source has no route back" },
 	{ "net/ipv4/conf/%s/accept_redirects", "0", "the sandbox must not change the host's routes" },
@@ -78,16 +90,24 @@ static int sysctl_write(const char *path, const char *value)
 	return 0;
 }
 
-/* accept_ra of each uplink, as paths. */
-static int uplink_paths(const struct host_config *c, char paths[][PATH_LEN], int max)
+static int uplink_names(const struct host_config *c, char names[UPLINKS_MAX][16])
 {
-	char found[UPLINKS_MAX][16];
-	int n = c->n_uplinks ? (int)c->n_uplinks : rtnl_default_links(found, UPLINKS_MAX), out = 0;
+	int n = 0;
 
-	for (int i = 0; i < n && out < max; i++)
-		snprintf(paths[out++], PATH_LEN, "net/ipv6/conf/%s/accept_ra",
-			 c->n_uplinks ? c->uplinks[i] : found[i]);
-	return out;
+	if (!c->n_uplinks)
+		return rtnl_default_links(names, UPLINKS_MAX);
+	for (; n < (int)c->n_uplinks && n < UPLINKS_MAX; n++)
+		snprintf(names[n], sizeof(names[n]), "%s", c->uplinks[n]);
+	return n;
+}
+
+/* A path with an interface in it. */
+static void path_of(char path[PATH_LEN], const char *pattern, const char *interface)
+{
+	const char *at = strstr(pattern, "%s");
+
+	if (snprintf(path, PATH_LEN, "%.*s%s%s", (int)(at - pattern), pattern, interface, at + 2) >= PATH_LEN)
+		path[0] = '\0';
 }
 
 static void saved_path(const struct host_config *c, char out[PATH_LEN])
@@ -105,8 +125,8 @@ static void save_one(FILE *f, const char *path)
 
 static int save_all(const struct host_config *c)
 {
-	char path[PATH_LEN], temporary[PATH_LEN + 8], uplinks[UPLINKS_MAX][PATH_LEN];
-	int n = uplink_paths(c, uplinks, UPLINKS_MAX), fd;
+	char path[PATH_LEN], temporary[PATH_LEN + 8], names[UPLINKS_MAX][16];
+	int n = uplink_names(c, names), fd;
 	FILE *f;
 
 	saved_path(c, path);
@@ -122,22 +142,39 @@ static int save_all(const struct host_config *c)
 	for (size_t i = 0; i < ARRAY_SIZE(host_settings); i++)
 		save_one(f, host_settings[i].path);
 	for (int i = 0; i < n; i++)
-		save_one(f, uplinks[i]);
+		for (size_t k = 0; k < ARRAY_SIZE(uplink_settings); k++) {
+			path_of(path, uplink_settings[k].path, names[i]);
+			save_one(f, path);
+		}
+	saved_path(c, path);
 	if (fclose(f) != 0 || rename(temporary, path) < 0)
 		return -errno;
 	return 0;
 }
 
+/* An interface that is not there yet has nothing to set. */
+static void apply_uplink(const char *name)
+{
+	char path[PATH_LEN], value[VALUE_LEN];
+
+	for (size_t i = 0; i < ARRAY_SIZE(uplink_settings); i++) {
+		const struct uplink_setting *u = &uplink_settings[i];
+
+		path_of(path, u->path, name);
+		if (sysctl_read(path, value) == 0 && (!u->when || !strcmp(value, u->when)))
+			sysctl_write(path, u->value);
+	}
+}
+
 int sysctl_apply_host(const struct host_config *c, FILE *to)
 {
-	char uplinks[UPLINKS_MAX][PATH_LEN], value[VALUE_LEN];
-	int n = uplink_paths(c, uplinks, UPLINKS_MAX), r = save_all(c);
+	char names[UPLINKS_MAX][16];
+	int n = uplink_names(c, names), r = save_all(c);
 
 	if (r < 0)
 		return r;
 	for (int i = 0; i < n; i++)
-		if (sysctl_read(uplinks[i], value) == 0 && !strcmp(value, "1"))
-			sysctl_write(uplinks[i], "2");
+		apply_uplink(names[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(host_settings); i++) {
 		r = sysctl_write(host_settings[i].path, host_settings[i].value);
 		if (r == 0)
@@ -182,10 +219,7 @@ int firewall_interface_sysctls(const char *interface)
 		snprintf(path, sizeof(path), ROOT "net/ipv6/conf/%s", interface);
 		if (strstr(interface_settings[i].path, "ipv6") && access(path, F_OK) < 0)
 			continue;					/* IPv6 is off on this link */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-		snprintf(path, sizeof(path), interface_settings[i].path, interface);
-#pragma GCC diagnostic pop
+		path_of(path, interface_settings[i].path, interface);
 		r = sysctl_write(path, interface_settings[i].value);
 		if (r < 0)
 			return r;

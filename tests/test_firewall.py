@@ -129,3 +129,14 @@ def test_rendered_ruleset_names_the_configuration(labs):
     rules = lab.gateway.run(["nft", "list", "table", "inet", "cordon"]).stdout
     assert '"vm*"' in rules and "100.100.0.53:53" in rules and "[fd99::35]:53" in rules
     assert '"tap*"' not in rules and "198.18." not in rules
+
+
+@pytest.mark.parametrize("strictness", [1, 2], ids=["strict", "loose"])
+def test_source_validation_on_the_uplink(labs, strictness):
+    """rp_filter, as distributions set it on every interface, drops no reply."""
+    lab = labs(up=False)
+    lab.gateway.sysctl(net__ipv4__conf__all__rp_filter=strictness, net__ipv4__conf__up0__rp_filter=strictness)
+    lab.up()
+    lab.add_sandbox()
+    assert lab.sandbox.fetches("https://pypi.example/", family=4)
+    assert lab.sandbox.git("ls-remote", "https://github.com/acme/widgets").returncode == 0
