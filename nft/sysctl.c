@@ -125,7 +125,7 @@ static void save_one(FILE *f, const char *path)
 
 static int save_all(const struct host_config *c)
 {
-	char path[PATH_LEN], temporary[PATH_LEN + 8], names[UPLINKS_MAX][16];
+	char path[PATH_LEN], temporary[PATH_LEN + 8], one[PATH_LEN], names[UPLINKS_MAX][16];
 	int n = uplink_names(c, names), fd;
 	FILE *f;
 
@@ -143,27 +143,33 @@ static int save_all(const struct host_config *c)
 		save_one(f, host_settings[i].path);
 	for (int i = 0; i < n; i++)
 		for (size_t k = 0; k < ARRAY_SIZE(uplink_settings); k++) {
-			path_of(path, uplink_settings[k].path, names[i]);
-			save_one(f, path);
+			path_of(one, uplink_settings[k].path, names[i]);
+			save_one(f, one);
 		}
-	saved_path(c, path);
 	if (fclose(f) != 0 || rename(temporary, path) < 0)
 		return -errno;
 	return 0;
 }
 
 /* An interface that is not there yet has nothing to set. */
-static void apply_uplink(const char *name)
+static int apply_uplink(const char *name, FILE *to)
 {
 	char path[PATH_LEN], value[VALUE_LEN];
+	int r;
 
 	for (size_t i = 0; i < ARRAY_SIZE(uplink_settings); i++) {
 		const struct uplink_setting *u = &uplink_settings[i];
 
 		path_of(path, u->path, name);
-		if (sysctl_read(path, value) == 0 && (!u->when || !strcmp(value, u->when)))
-			sysctl_write(path, u->value);
+		if (sysctl_read(path, value) < 0 || (u->when && strcmp(value, u->when)))
+			continue;
+		r = sysctl_write(path, u->value);
+		if (r < 0) {
+			fprintf(to, "cordon: %s cannot be set to %s: %s\n", path, u->value, strerror(-r));
+			return r;
+		}
 	}
+	return 0;
 }
 
 int sysctl_apply_host(const struct host_config *c, FILE *to)
@@ -174,7 +180,8 @@ int sysctl_apply_host(const struct host_config *c, FILE *to)
 	if (r < 0)
 		return r;
 	for (int i = 0; i < n; i++)
-		apply_uplink(names[i]);
+		if ((r = apply_uplink(names[i], to)) < 0)
+			return r;
 	for (size_t i = 0; i < ARRAY_SIZE(host_settings); i++) {
 		r = sysctl_write(host_settings[i].path, host_settings[i].value);
 		if (r == 0)
