@@ -190,6 +190,7 @@ static struct queue_answer on_packet(void *owner, const struct queued *q)
 	struct inspect *in = owner;
 	uint32_t mark = q->mark & IDENTITY;
 	enum flow_side from = q->hook == NF_INET_PRE_ROUTING ? FLOW_CLIENT : FLOW_SERVER;
+	enum verdict v;
 	struct packet p;
 
 	if (q->hook != NF_INET_PRE_ROUTING && q->hook != NF_INET_POST_ROUTING)
@@ -199,7 +200,10 @@ static struct queue_answer on_packet(void *owner, const struct queued *q)
 		return (struct queue_answer){ 0 };
 	if (packet_parse(q->packet, &p) != PARSE_OK)
 		return (struct queue_answer){ 0 };
-	return answer_of(on_segment(in, from, &p, &mark), mark);
+	v = on_segment(in, from, &p, &mark);
+	if (v == VERDICT_KILL && from == FLOW_SERVER)
+		v = VERDICT_DENY;			/* behind postrouting nothing resets: it would pass */
+	return answer_of(v, mark);
 }
 
 static void on_queue(struct loop *l, struct watch *w, uint32_t events)
