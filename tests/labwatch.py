@@ -204,6 +204,15 @@ class Audit:
                                      + self.describe())
             time.sleep(0.01)
 
+    def until(self, test, timeout=5.0, **fields):
+        """Such events when test(events) is true of them: a line may be written after its answer was sent."""
+        end = time.monotonic() + timeout
+        while not test(found := self.events(**fields)):
+            if time.monotonic() > end:
+                raise AssertionError(f"audit events {fields} are not as expected:\n" + self.describe())
+            time.sleep(0.01)
+        return found
+
     def wait_one(self, timeout=5.0, **fields):
         """Wait for such an event and assert that all of them are one key; the first event."""
         found = self.wait(timeout, **fields)

@@ -109,8 +109,7 @@ def test_lost_ruleset_comes_back(own_lab, how, family):
     with lab.capture() as capture, Probe(lab.sandbox, capture):
         lab.gateway.run(["nft", *LOST[how].split()], check=True)
         until_works(f"a fetch after `nft {LOST[how]}`", lambda: fetches(lab, family))
-    events = [e for e in lab.audit.events(src="netd") if "ruleset" in e["event"] or "table" in e["event"]]
-    assert len(events) == 1, lab.audit.describe()
+    assert len(lab.audit.wait(event="ruleset")) == 1, lab.audit.describe()
 
 
 @row("B18")
