@@ -65,7 +65,7 @@ BUILD_PKGS := gcc libc6-dev make libnftnl-dev libmnl-dev libnftables-dev libnetf
 	      libnetfilter-log-dev libnetfilter-conntrack-dev libc-ares-dev libssl-dev libyaml-dev libidn2-dev \
 	      libcurl4-openssl-dev libseccomp-dev libjansson-dev zlib1g-dev
 RUN_PKGS   := bubblewrap ca-certificates git iproute2 nftables procps
-TEST_PKGS  := python3 python3-pytest apache2-bin dnsmasq-base bind9-dnsutils curl openssl iputils-ping
+TEST_PKGS  := python3 python3-pytest apache2-bin dnsmasq-base bind9-dnsutils curl openssl iputils-ping systemd
 FUZZ_PKGS  := clang libclang-rt-dev
 BENCH_PKGS := haproxy
 
@@ -131,7 +131,9 @@ bench: ## measure against what one would otherwise run, or only ONLY=row,... (ro
 LIBEXEC := $(DESTDIR)$(PREFIX)/libexec/cordon
 SHARE   := $(DESTDIR)$(PREFIX)/share
 DAEMONS := $(filter-out cordon,$(PROGS))
-EXAMPLES := $(patsubst deploy/examples/%,%,$(wildcard deploy/examples/*.yaml deploy/examples/*/*.yaml))
+EXAMPLES := $(patsubst deploy/examples/%,%,$(wildcard deploy/examples/*.yaml deploy/examples/*/*))
+SYSTEMD := $(DESTDIR)$(PREFIX)/lib/systemd/system
+SYSTEMD_FILES := $(patsubst deploy/systemd/%,%,$(wildcard $(addprefix deploy/systemd/,*.service *.target *.d/*.conf)))
 
 install: ## DESTDIR= PREFIX=/usr/local (as root: install what is missing first)
 	$(call ensure,$(BUILD_PKGS) $(RUN_PKGS))
@@ -144,10 +146,19 @@ install: ## DESTDIR= PREFIX=/usr/local (as root: install what is missing first)
 	$(foreach f,$(EXAMPLES),install -D -m 644 deploy/examples/$(f) $(SHARE)/doc/cordon/examples/$(f) &&) :
 	$(foreach f,$(wildcard deploy/sysusers.d/*.conf),install -D -m 644 $(f) $(DESTDIR)$(PREFIX)/lib/sysusers.d/$(notdir $(f)) &&) :
 	$(foreach f,$(wildcard deploy/tmpfiles.d/*.conf),install -D -m 644 $(f) $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/$(notdir $(f)) &&) :
+	@$(MAKE) --no-print-directory install-units
+
+# Units name the programs by their whole path.
+install-units:
+	@$(foreach f,$(SYSTEMD_FILES),install -d $(dir $(SYSTEMD)/$(f)) && \
+		sed 's|@PREFIX@|$(PREFIX)|g' deploy/systemd/$(f) >$(SYSTEMD)/$(f) && chmod 644 $(SYSTEMD)/$(f) &&) :
+	@echo "units: $(SYSTEMD)"
 
 uninstall: ## what install put there; configuration and state stay
 	rm -f $(DESTDIR)$(PREFIX)/bin/cordon $(SHARE)/man/man*/cordon*.[1-8]
 	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/cordon.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/cordon.conf
+	rm -f $(SYSTEMD_FILES:%=$(SYSTEMD)/%)
+	-rmdir $(SYSTEMD)/nftables.service.d 2>/dev/null
 	rm -rf $(LIBEXEC) $(SHARE)/cordon $(SHARE)/doc/cordon
 
 help: ## this list
@@ -158,4 +169,4 @@ clean: ## remove build/
 	rm -rf build
 
 .PHONY: all unit fuzzers replays benches deps test-deps bench-deps test san fuzz demo lab bench install \
-	uninstall help clean FORCE
+	install-units uninstall help clean FORCE

@@ -2,7 +2,7 @@
 CLI_SRC := cli/ca.c cli/check.c cli/client.c cli/event.c cli/event_files.c cli/firewall.c cli/log.c \
 	   cli/options.c cli/run.c cli/run_files.c cli/run_jail.c cli/run_mounts.c cli/run_net.c \
 	   cli/run_seccomp.c cli/run_user.c cli/run_wait.c cli/sandbox.c cli/say.c cli/slot.c cli/status.c \
-	   cli/supervise.c cli/table.c cli/up.c cli/verify.c
+	   cli/supervise.c cli/table.c cli/units.c cli/up.c cli/verify.c
 PROGS += cordon
 cordon_SRC := cli/main.c $(CLI_SRC) $(BASE_ALL) $(NFT_SRC) $(POLICY_SRC)
 cordon_LIB := $(NFT_LIB) $(POLICY_LIB) $(BASE_LIB) -ljansson

@@ -5,7 +5,7 @@
  * is changed. Then directories, ruleset, supervisor, in that order: the host is closed before a
  * daemon runs. The supervisor passes on the readiness of each daemon; the first that ends instead
  * is named, with the end of its log, and all are stopped. down leaves the ruleset, which is closed
- * without daemons. RUN/up.lock serialises all this; RUN/up.by-run says that a `cordon run` started
+ * without daemons. Where a service manager runs the daemons, both leave them to it. RUN/up.lock serialises all this; RUN/up.by-run says that a `cordon run` started
  * it.
  */
 #include "cli/up.h"
@@ -21,6 +21,7 @@
 #include "base/proc.h"
 #include "cli/client.h"
 #include "cli/supervise.h"
+#include "cli/units.h"
 #include "nft/firewall.h"
 
 enum { READY_MS = 15000, TAIL_BYTES = 1024, TAIL_LINES = 4, LOCK_POLL_MS = 20 };
@@ -191,11 +192,15 @@ int up_start(const struct cli *c, const struct host_config *cfg, int signals, bo
 {
 	AUTO(host_config) struct host_config *again = NULL;
 	struct profile_set set = { 0 };
+	char state[UNITS_STATE_MAX];
 	int r;
 
 	*ret_started = false;
 	if (supervise_pid(cfg) || netd_answers(cfg))
 		return EXIT_DONE;
+	if (units_run(c, state))
+		return cli_fail("systemd runs cordon and cordon-netd.service is %s: see `systemctl status "
+				"cordon-netd`, or `systemctl stop cordon.target` first", state);
 	r = cli_policies(c, &again, &set);
 	profile_set_done(&set);
 	if (r)
@@ -312,6 +317,7 @@ static int down(const struct cli *c, const void *values, const struct args *a)
 	const struct down_values *v = values;
 	AUTO(host_config) struct host_config *cfg = NULL;
 	AUTO(fd) int lock = -1;
+	char state[UNITS_STATE_MAX];
 	bool was_up;
 	int r;
 
@@ -324,6 +330,9 @@ static int down(const struct cli *c, const void *values, const struct args *a)
 	lock = lock_or_say(cfg);
 	if (lock < 0)
 		return EXIT_REFUSED;
+	if (units_run(c, state))
+		return cli_fail("systemd runs cordon, it would start again: `systemctl stop cordon.target`%s",
+				v->purge ? " first" : "");
 	if (v->purge && firewall_may_stop(cfg, stderr) < 0)
 		return EXIT_REFUSED; /* before anything is stopped */
 	was_up = supervise_pid(cfg) != 0;
