@@ -2,12 +2,13 @@
  * registry.c - the table of sandboxes
  *
  * Theory of operation: the kernel knows a packet's sandbox by interface, MAC and source address, so
- * none of these may belong to two. The table is an array by id; look-ups by other keys walk it
- * (they happen when something is added or refused, never per packet). Ids are handed out round
- * robin from a random start and rest ten minutes after their last use, so that an answer, a log
- * line or a late conntrack entry of the old owner is not taken for one of the new. Invariants: id 0
- * is never used (mark 0 is "nobody"); what registry_check() passed inserts, unless the ids are used
- * up.
+ * none of these may belong to two. The table is an array by id, with one hash table over all other
+ * keys: name, interface, addresses, and the index of its link. Whoever may use an interface is in
+ * its chain, so nothing here walks all sandboxes. Names and addresses are the administrator's, so
+ * the hash need not resist an attacker. Ids are handed out round robin from a random start and rest
+ * ten minutes after their last use, so that an answer, a log line or a late conntrack entry of the
+ * old owner is not taken for one of the new. Invariants: id 0 is never used (mark 0 is "nobody");
+ * what registry_check() passed inserts, unless the ids are used up.
  */
 #include "netd/registry.h"
 
@@ -21,11 +22,14 @@
 #include "policy/interface.h"
 #include "policy/mark.h"
 
+enum { BUCKETS = 1 << 15 };
+
 struct registry {
 	struct sandbox *by_id[MARK_SANDBOX_MAX + 1];
 	uint64_t free_at[MARK_SANDBOX_MAX + 1]; /* resting until then */
 	size_t count;
 	uint32_t cursor; /* the id given out last */
+	struct sandbox_place *bucket[BUCKETS];
 };
 
 int registry_new(struct registry **ret)
@@ -70,30 +74,144 @@ struct sandbox *registry_after(const struct registry *r, uint32_t id)
 	return NULL;
 }
 
-struct sandbox *registry_by_name(const struct registry *r, const char *name)
+/* ---- by other keys ---- */
+
+struct key {
+	const void *bytes;
+	size_t n; /* 0: has none */
+};
+
+static struct key key_of(const struct sandbox *s, enum sandbox_key kind)
 {
-	REGISTRY_EACH (r, s)
-		if (!strcmp(s->name, name))
-			return s;
-	return NULL;
+	switch (kind) {
+	case SANDBOX_NAME:
+		return (struct key){ s->name, strlen(s->name) };
+	case SANDBOX_INTERFACE:
+		return (struct key){ s->interface, strlen(s->interface) };
+	case SANDBOX_V4:
+		return (struct key){ s->addr[0].b, addr_len(&s->addr[0]) };
+	case SANDBOX_V6:
+		return (struct key){ s->addr[1].b, addr_len(&s->addr[1]) };
+	case SANDBOX_LINK:
+		return (struct key){ &s->link, s->link ? sizeof(s->link) : 0 };
+	case SANDBOX_STRAY:
+		return (struct key){ &s->stray, s->stray ? sizeof(s->stray) : 0 };
+	case SANDBOX_KEYS:
+		break;
+	}
+	return (struct key){ NULL, 0 };
 }
 
-struct sandbox *registry_by_interface(const struct registry *r, const char *interface)
+/* FNV-1a. */
+static size_t bucket_of(enum sandbox_key kind, struct key k)
 {
-	REGISTRY_EACH (r, s)
-		if (!strcmp(s->interface, interface))
-			return s;
-	return NULL;
+	uint32_t h = 2166136261u ^ kind;
+
+	for (size_t i = 0; i < k.n; i++)
+		h = (h ^ ((const uint8_t *)k.bytes)[i]) * 16777619u;
+	return (h ^ h >> 16) % BUCKETS;
+}
+
+static bool has_key(const struct sandbox_place *at, enum sandbox_key kind, struct key k)
+{
+	struct key have;
+
+	if (at != &at->sandbox->place[kind])
+		return false; /* another kind of key */
+	have = key_of(at->sandbox, kind);
+	return have.n == k.n && !memcmp(have.bytes, k.bytes, k.n);
+}
+
+/* The first from `at` on. */
+static struct sandbox *find_from(const struct sandbox_place *at, enum sandbox_key kind, struct key k)
+{
+	while (at && !has_key(at, kind, k))
+		at = at->next;
+	return at ? at->sandbox : NULL;
+}
+
+static struct sandbox *find(const struct registry *r, enum sandbox_key kind, struct key k)
+{
+	return k.n ? find_from(r->bucket[bucket_of(kind, k)], kind, k) : NULL;
+}
+
+static void place(struct registry *r, struct sandbox *s, enum sandbox_key kind)
+{
+	struct key k = key_of(s, kind);
+	struct sandbox_place **bucket = &r->bucket[bucket_of(kind, k)];
+
+	if (!k.n)
+		return;
+	s->place[kind] = (struct sandbox_place){ *bucket, s };
+	*bucket = &s->place[kind];
+}
+
+/* While the key is still what it was when it was placed. */
+static void unplace(struct registry *r, struct sandbox *s, enum sandbox_key kind)
+{
+	struct sandbox_place **at = &r->bucket[bucket_of(kind, key_of(s, kind))];
+
+	if (!s->place[kind].sandbox)
+		return;
+	while (*at != &s->place[kind])
+		at = &(*at)->next;
+	*at = (*at)->next;
+	s->place[kind] = (struct sandbox_place){ NULL, NULL };
+}
+
+struct sandbox *registry_by_name(const struct registry *r, const char *name)
+{
+	return find(r, SANDBOX_NAME, (struct key){ name, strlen(name) });
 }
 
 struct sandbox *registry_by_addr(const struct registry *r, const struct addr *a)
 {
-	if (!a->family)
-		return NULL;
-	REGISTRY_EACH (r, s)
-		if (addr_eq(&s->addr[0], a) || addr_eq(&s->addr[1], a))
-			return s;
-	return NULL;
+	return find(r, a->family == 6 ? SANDBOX_V6 : SANDBOX_V4, (struct key){ a->b, addr_len(a) });
+}
+
+struct sandbox *registry_by_interface(const struct registry *r, const char *interface)
+{
+	return find(r, SANDBOX_INTERFACE, (struct key){ interface, strlen(interface) });
+}
+
+struct sandbox *registry_next_on(const struct sandbox *s)
+{
+	return find_from(s->place[SANDBOX_INTERFACE].next, SANDBOX_INTERFACE,
+			 key_of(s, SANDBOX_INTERFACE));
+}
+
+struct sandbox *registry_by_link(const struct registry *r, int index)
+{
+	return find(r, SANDBOX_LINK, (struct key){ &index, sizeof(index) });
+}
+
+struct sandbox *registry_next_of_link(const struct sandbox *s)
+{
+	return find_from(s->place[SANDBOX_LINK].next, SANDBOX_LINK, key_of(s, SANDBOX_LINK));
+}
+
+struct sandbox *registry_by_stray(const struct registry *r, int index)
+{
+	return find(r, SANDBOX_STRAY, (struct key){ &index, sizeof(index) });
+}
+
+void registry_set_addr(struct registry *r, struct sandbox *s, const struct addr *a)
+{
+	enum sandbox_key kind = a->family == 6 ? SANDBOX_V6 : SANDBOX_V4;
+
+	unplace(r, s, kind);
+	s->addr[a->family == 6] = *a;
+	place(r, s, kind);
+}
+
+void registry_set_link(struct registry *r, struct sandbox *s, int link, int stray)
+{
+	unplace(r, s, SANDBOX_LINK);
+	unplace(r, s, SANDBOX_STRAY);
+	s->link = link;
+	s->stray = stray;
+	place(r, s, SANDBOX_LINK);
+	place(r, s, SANDBOX_STRAY);
 }
 
 size_t registry_count(const struct registry *r)
@@ -197,8 +315,9 @@ bool registry_check(const struct registry *r, const struct host_config *c, const
 		return refuse(why, cap,
 			      "the name %s is taken; choose another or `cordon rm %s` first",
 			      m->name, m->name);
-	REGISTRY_EACH (r, s)
-		if (!strcmp(s->interface, m->interface) && !memcmp(s->mac, m->mac, 6))
+	for (const struct sandbox *s = registry_by_interface(r, m->interface); s;
+	     s = registry_next_on(s))
+		if (!memcmp(s->mac, m->mac, 6))
 			return refuse(why, cap,
 				      "interface %s with this MAC address is taken by sandbox %s; "
 				      "`cordon rm %s` first",
@@ -236,6 +355,8 @@ int registry_insert(struct registry *r, const struct msg_add *m, uint16_t profil
 	memcpy(s->interface, m->interface, sizeof(s->interface));
 	memcpy(s->mac, m->mac, sizeof(s->mac));
 	memcpy(s->addr, m->addr, sizeof(s->addr));
+	for (int kind = 0; kind < SANDBOX_KEYS; kind++)
+		place(r, s, (enum sandbox_key)kind);
 	r->by_id[id] = s;
 	r->count++;
 	*ret = s;
@@ -244,10 +365,17 @@ int registry_insert(struct registry *r, const struct msg_add *m, uint16_t profil
 
 void registry_remove(struct registry *r, struct sandbox *s, uint64_t now_ms)
 {
+	for (int kind = 0; kind < SANDBOX_KEYS; kind++)
+		unplace(r, s, (enum sandbox_key)kind);
 	r->by_id[s->id] = NULL;
 	r->free_at[s->id] = now_ms + REGISTRY_REST_MS;
 	r->count--;
 	sandbox_free(s);
+}
+
+bool registry_id_was_used(const struct registry *r, uint16_t id)
+{
+	return r->free_at[id] != 0;
 }
 
 /* The place of this name, else of one that is long unused, else a new one at the end; NULL at the

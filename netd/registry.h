@@ -29,6 +29,17 @@ struct sandbox_wild {
 	uint64_t at_ms;
 };
 
+/* What a sandbox is found by, besides its id. */
+enum sandbox_key {
+	SANDBOX_NAME, SANDBOX_INTERFACE, SANDBOX_V4, SANDBOX_V6, SANDBOX_LINK, SANDBOX_STRAY,
+	SANDBOX_KEYS
+};
+struct sandbox;
+struct sandbox_place {
+	struct sandbox_place *next; /* in its bucket */
+	struct sandbox *sandbox;    /* NULL: not in the table under this key */
+};
+
 struct sandbox {
 	uint16_t id, profile;
 	enum sandbox_state state;
@@ -37,12 +48,15 @@ struct sandbox {
 	uint64_t owner; /* run: the control connection it ends with; 0: none since a restart */
 	char name[MSG_LABEL], interface[16];
 	uint8_t mac[6];
-	struct addr addr[2];  /* v4, v6; family 0: none */
-	int link;	      /* interface index as last seen; 0: not there */
+	struct addr addr[2];  /* v4, v6; family 0: none; registry_set_addr() */
+	int link;	      /* interface index as last seen; 0: not there; registry_set_link() */
 	int stray;	      /* index of a link that left its name; 0: none. It must stay down */
+	uint8_t link_mac[6];  /* the host's end: tells a renamed link from another of its index */
 	bool link_up, downed; /* downed: taken down by us, to be taken up again */
+	bool to_check;	      /* its link is in the queue of netd/sandbox_links.c */
 	struct sandbox_wild *wild; /* wildcard names it uses; limits.names of its profile */
 	size_t n_wild;
+	struct sandbox_place place[SANDBOX_KEYS]; /* private to registry.c */
 };
 
 struct registry;
@@ -53,8 +67,13 @@ DEFINE_AUTO(registry, struct registry *, registry_free)
 /* NULL: none. The table owns them; a pointer is good until registry_remove(). */
 struct sandbox *registry_by_id(const struct registry *r, uint16_t id);
 struct sandbox *registry_by_name(const struct registry *r, const char *name);
-struct sandbox *registry_by_interface(const struct registry *r, const char *interface);
 struct sandbox *registry_by_addr(const struct registry *r, const struct addr *a);
+/* Several may share an interface or a link: the first, and the next one of the same. */
+struct sandbox *registry_by_interface(const struct registry *r, const char *interface);
+struct sandbox *registry_next_on(const struct sandbox *s);
+struct sandbox *registry_by_link(const struct registry *r, int index);
+struct sandbox *registry_next_of_link(const struct sandbox *s);
+struct sandbox *registry_by_stray(const struct registry *r, int index);
 /* The next one by id after `prev` (NULL: the first). `prev` may have been removed if its id was
  * kept. */
 struct sandbox *registry_after(const struct registry *r, uint32_t id);
@@ -76,6 +95,11 @@ bool registry_label_ok(const char *text);
 int registry_insert(struct registry *r, const struct msg_add *m, uint16_t profile, uint16_t id,
 		    uint64_t now_ms, struct sandbox **ret);
 void registry_remove(struct registry *r, struct sandbox *s, uint64_t now_ms); /* frees s */
+/* Whether somebody had this id since the start; what he left must go before it is given out. */
+bool registry_id_was_used(const struct registry *r, uint16_t id);
+void registry_set_addr(struct registry *r, struct sandbox *s, const struct addr *a);
+/* Indexes of its link and of one that left its name; 0: none. */
+void registry_set_link(struct registry *r, struct sandbox *s, int link, int stray);
 
 /* Count a wildcard name against the sandbox's limit. False: the limit is reached. */
 bool sandbox_uses_wild(struct sandbox *s, uint32_t index, uint32_t limit, uint64_t now_ms);

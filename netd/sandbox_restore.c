@@ -62,15 +62,13 @@ static void reserve_profiles(struct netd *n, const struct found *f)
 static bool merge(struct netd *n, const struct ruleset_elem *e, const struct msg_add *m)
 {
 	struct sandbox *s = registry_by_id(n->registry, mark_sandbox(e->mark));
-	struct addr *slot;
 
 	if (!s || strcmp(s->name, m->name) || strcmp(s->interface, e->interface) ||
 	    memcmp(s->mac, e->mac, 6) || s->profile != mark_profile(e->mark))
 		return false;
-	slot = &s->addr[e->addr.family == 6];
-	if (slot->family || registry_by_addr(n->registry, &e->addr))
+	if (s->addr[e->addr.family == 6].family || registry_by_addr(n->registry, &e->addr))
 		return false;
-	*slot = e->addr;
+	registry_set_addr(n->registry, s, &e->addr);
 	return true;
 }
 

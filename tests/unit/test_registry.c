@@ -153,6 +153,35 @@ TEST(look_ups)
 	CHECK_EQ("each", n, 2);
 }
 
+TEST(many)
+{
+	AUTO(registry) struct registry *r = fresh();
+	struct addr later = addr("fd00:1::77");
+	struct sandbox *a = put(r, request("a", "tap0", 1, "10.1.0.2", NULL), 1);
+	struct sandbox *b = put(r, request("b", "tap0", 2, "10.1.0.3", NULL), 1);
+	struct sandbox *c = put(r, request("c", "tap1", 3, "10.1.0.4", NULL), 1);
+	struct sandbox *first = registry_by_interface(r, "tap0"), *second = registry_next_on(first);
+
+	CHECK("both of one interface", (first == a && second == b) || (first == b && second == a));
+	CHECK("and no third", !registry_next_on(second));
+	registry_set_link(r, a, 7, 0);
+	registry_set_link(r, b, 7, 9);
+	registry_set_link(r, c, 9, 0);
+	first = registry_by_link(r, 7);
+	second = registry_next_of_link(first);
+	CHECK("both of one link", (first == a && second == b) || (first == b && second == a));
+	CHECK("a stray is no link", registry_by_stray(r, 9) == b && registry_by_link(r, 9) == c);
+	registry_set_link(r, b, 0, 0);
+	CHECK("link 0 is none", !registry_by_link(r, 0) && !registry_by_stray(r, 9));
+	registry_set_addr(r, c, &later);
+	CHECK("a later address", registry_by_addr(r, &later) == c);
+	registry_remove(r, c, 1);
+	CHECK("gone under every key", !registry_by_name(r, "c") && !registry_by_addr(r, &later) &&
+						!registry_by_link(r, 9) &&
+						!registry_by_interface(r, "tap1"));
+	CHECK("the others stay", registry_by_name(r, "b") == b && registry_by_link(r, 7) == a);
+}
+
 TEST(wildcard_names)
 {
 	AUTO(registry) struct registry *r = fresh();
