@@ -3,34 +3,38 @@
  *
  * Theory of operation: `nft flush ruleset` (which Debian's nftables.service does on reload) takes
  * our table along. Forwarding is then held by the routing backstop, but the host's own ports are
- * not, so every sandbox link goes down first; then the static ruleset is loaded again, all elements
- * are written from memory, the queue rule is put back, and the links come up. One audit event tells
- * of it. Rules that were only changed (`nft flush table inet cordon` leaves the chains, which
- * accept then) are loaded again without touching the links: that is one transaction. Whether they
- * were changed by somebody else is told by a fingerprint that is taken whenever we changed them
- * ourselves. A notification is a hint: what is really there is looked at. What fails is tried
- * again, links down meanwhile, until it works. Link events come in bursts, so the look at all links
- * waits a moment.
+ * not, so the static ruleset is loaded again before anything else: without elements it lets nothing
+ * in. When that cannot be done, every sandbox link goes down, and stays down until it can. Then all
+ * elements are written from memory, and the queue rule is put back. One audit event tells of it.
+ * Rules that were only changed (`nft flush table inet cordon` leaves the chains, which accept then)
+ * are loaded again as well: that is one transaction, and the elements stay. Whether they were
+ * changed by somebody else is told by a fingerprint that is taken whenever we changed them
+ * ourselves. A notification is a hint: what is really there is looked at. What fails is tried again
+ * until it works. What happens to links goes to netd/sandbox_links.c, and an address that this host
+ * has now is taken away from the names that led there.
  */
 #include "netd/guard.h"
 
 #include <errno.h>
 
 #include "base/log.h"
+#include "netd/flows.h"
+#include "netd/host_addresses.h"
 #include "netd/inspector.h"
 #include "netd/names.h"
 #include "netd/sandbox_links.h"
 #include "netd/sandboxes.h"
 #include "nft/firewall.h"
 
-enum { LINKS_AFTER_MS = 10, RETRY_MS = 500 };
+enum { RETRY_MS = 500 };
 
 struct guard {
 	struct netd *n;
 	struct watch watch;
-	struct timer links;
 	struct timer again;
 	bool open;	/* the ruleset is gone, or not complete */
+	bool down;	/* so the links are */
+	unsigned seen;	/* what one read told, as bits of enum watch_what */
 	uint64_t print; /* of the rules as they should be */
 };
 
@@ -63,10 +67,15 @@ static int load_rules(struct netd *n)
 	return r;
 }
 
-static int rebuild(struct netd *n)
+static int rebuild(struct guard *g)
 {
+	struct netd *n = g->n;
 	int r = load_rules(n);
 
+	if (r < 0 && !g->down) {
+		g->down = true;
+		sandbox_links_all(n, false);
+	}
 	if (r >= 0)
 		r = names_refill(n->names);
 	if (r >= 0)
@@ -76,29 +85,32 @@ static int rebuild(struct netd *n)
 	return r;
 }
 
+static void restored(struct guard *g, uint64_t ms)
+{
+	g->open = false;
+	guard_settle(g->n);
+	if (g->down)
+		sandbox_links_all(g->n, true);
+	g->down = false;
+	audit_ruleset(g->n, "the ruleset was removed by other software and is restored", ms);
+	log_line(LOG_WARN, "event=ruleset_restored ms=%llu", (unsigned long long)ms);
+}
+
 static void restore(struct guard *g)
 {
-	struct netd *n = g->n;
 	uint64_t from = loop_wall_ms();
 	int r;
 
-	if (!g->open && ruleset_present(n->rules))
+	if (!g->open && ruleset_present(g->n->rules))
 		return;
 	g->open = true;
-	sandboxes_links(n, false);
-	r = rebuild(n);
-	if (r < 0) {
-		log_line(LOG_ERR, "event=ruleset_not_restored errno=%d", -r);
-		loop_arm(n->loop, &g->again, RETRY_MS);
+	r = rebuild(g);
+	if (r >= 0) {
+		restored(g, loop_wall_ms() - from);
 		return;
 	}
-	g->open = false;
-	guard_settle(n);
-	sandboxes_links(n, true);
-	audit_ruleset(n, "the ruleset was removed by other software and is restored",
-		      loop_wall_ms() - from);
-	log_line(LOG_WARN, "event=ruleset_restored ms=%llu",
-		 (unsigned long long)(loop_wall_ms() - from));
+	log_line(LOG_ERR, "event=ruleset_not_restored errno=%d", -r);
+	loop_arm(g->n->loop, &g->again, RETRY_MS);
 }
 
 /* The table is there: are the rules ours? Elements are kept by loading. */
@@ -130,31 +142,80 @@ static void on_again(struct loop *l, struct timer *t)
 	restore(container_of(t, struct guard, again));
 }
 
-static void on_links(struct loop *l, struct timer *t)
-{
-	struct guard *g = container_of(t, struct guard, links);
+/* ---- addresses ---- */
 
-	(void)l;
-	if (!g->open)
-		sandboxes_check_links(g->n);
+/* What named a server until now would name the host: out, with its flows. */
+static void rebase_names(struct netd *n)
+{
+	struct flow_list lost = { 0 };
+	int r = names_rebase(n->names, n->profiles, flows_add, &lost);
+
+	if (r < 0)
+		log_line(LOG_ERR, "event=names_not_rebased errno=%d", -r);
+	else
+		flows_close(&lost);
+	free(lost.key);
+}
+
+static void address_changed(struct netd *n, const struct watch_event *e)
+{
+	if (e->gone)
+		host_addresses_del(n->addresses, &e->addr, e->index);
+	else if (host_addresses_put(n->addresses, &e->addr, e->index) &&
+		 names_lead_to(n->names, &e->addr))
+		rebase_names(n);
+}
+
+static void anything_happened(struct netd *n)
+{
+	int r = host_addresses_read(n->addresses);
+
+	log_line(LOG_WARN, "event=link_events_lost errno=%d", -r);
+	rebase_names(n);
+	sandbox_links_check_all(n);
+}
+
+/* ---- events ---- */
+
+static void on_change(void *owner, const struct watch_event *e)
+{
+	struct guard *g = owner;
+
+	g->seen |= 1u << e->what; /* those of the ruleset come in dozens: looked at once */
+	switch (e->what) {
+	case WATCH_TABLE_GONE:
+	case WATCH_RULES_CHANGED:
+		break;
+	case WATCH_LINK:
+		sandbox_links_changed(g->n, e->index, e->name, e->gone);
+		break;
+	case WATCH_ADDRESS:
+		address_changed(g->n, e);
+		break;
+	case WATCH_LOST:
+		break; /* told for both sockets */
+	}
 }
 
 static void on_event(struct loop *l, struct watch *w, uint32_t events)
 {
 	struct guard *g = container_of(w, struct guard, watch);
-	int what = ruleset_watch_read(w->fd);
+	int r;
 
+	(void)l;
 	(void)events;
-	if (what < 0) {
-		log_line(LOG_ERR, "event=watch_failed errno=%d", -what);
-		what = WATCH_TABLE_GONE | WATCH_RULES_CHANGED | WATCH_LINK;
+	g->seen = 0;
+	r = ruleset_watch_read(w->fd, on_change, g);
+	if (r < 0) {
+		log_line(LOG_ERR, "event=watch_failed errno=%d", -r);
+		g->seen = ~0u;
 	}
-	if (what & (WATCH_TABLE_GONE | WATCH_RULES_CHANGED))
+	if (g->seen & (1u << WATCH_TABLE_GONE | 1u << WATCH_RULES_CHANGED))
 		restore(g);
-	if (what & WATCH_RULES_CHANGED && !g->open)
+	if (g->seen & 1u << WATCH_RULES_CHANGED && !g->open)
 		check_rules(g);
-	if (what & WATCH_LINK && !g->links.due_ms)
-		loop_arm(l, &g->links, LINKS_AFTER_MS);
+	if (g->seen & 1u << WATCH_LOST)
+		anything_happened(g->n);
 }
 
 int guard_new(struct netd *n, int taken, struct guard **ret)
@@ -166,7 +227,6 @@ int guard_new(struct netd *n, int taken, struct guard **ret)
 	if (!g)
 		return -ENOMEM;
 	g->n = n;
-	g->links.fn = on_links;
 	g->again.fn = on_again;
 	g->watch = (struct watch){ .fd = fd, .events = EPOLLIN, .fn = on_event };
 	r = loop_add(n->loop, &g->watch);
@@ -188,7 +248,6 @@ void guard_free(struct guard *g)
 {
 	if (!g)
 		return;
-	loop_disarm(g->n->loop, &g->links);
 	loop_disarm(g->n->loop, &g->again);
 	loop_del(g->n->loop, &g->watch);
 	close(g->watch.fd);

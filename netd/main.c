@@ -23,6 +23,7 @@
 #include "netd/control.h"
 #include "netd/flows.h"
 #include "netd/guard.h"
+#include "netd/host_addresses.h"
 #include "netd/inspector.h"
 #include "netd/names.h"
 #include "netd/netd.h"
@@ -282,7 +283,7 @@ static int serve_all(struct daemon *d)
 		r = control_new(n, STEAL_FD(d->control_fd), &n->control);
 	if (r < 0)
 		return say("starting", r);
-	sandboxes_check_links(n);
+	sandbox_links_check_all(n);
 	sandboxes_of_config(n);
 	n->tick.fn = on_tick;
 	d->ready.fn = on_ready;
@@ -303,7 +304,13 @@ static int prepare(struct netd *n)
 	if (r >= 0)
 		r = registry_new(&n->registry);
 	if (r >= 0)
+		r = links_new(n, &n->links);
+	if (r >= 0)
+		r = host_addresses_new(&n->addresses);
+	if (r >= 0)
 		r = names_new(n->config, n->rules, &n->names);
+	if (r >= 0)
+		names_set_own(n->names, host_addresses_has, n->addresses);
 	if (r >= 0)
 		r = pins_new(n, &n->pins);
 	return say("starting", r);
@@ -339,6 +346,8 @@ static void done(struct daemon *d)
 	nflog_free(n->nflog);
 	pins_free(n->pins);
 	names_free(n->names);
+	links_free(n->links);
+	host_addresses_free(n->addresses);
 	registry_free(n->registry);
 	audit_close(n->audit);
 	ruleset_close(n->rules);

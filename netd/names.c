@@ -58,6 +58,27 @@ void names_set_config(struct names *t, const struct host_config *config)
 	t->config = config;
 }
 
+void names_set_own(struct names *t, names_own_fn *fn, const struct host_addresses *h)
+{
+	t->own = fn;
+	t->own_addresses = h;
+}
+
+bool names_usable(const struct names *t, const struct addr *a, bool private_ok)
+{
+	struct address_context ctx = { t->config->forbidden, t->config->n_forbidden };
+
+	return address_usable(a, &ctx, private_ok) && !(t->own && t->own(t->own_addresses, a));
+}
+
+bool names_lead_to(const struct names *t, const struct addr *real)
+{
+	for (struct name *nm = names_after(t, 0); nm; nm = names_after(t, nm->index))
+		if (addr_eq(&nm->real[real->family == 6], real))
+			return true;
+	return false;
+}
+
 /* FNV-1a; the names are bounded by policy and by the pool, an attacker gains a slow look-up at
  * most. */
 static size_t hash(const char *text)

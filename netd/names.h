@@ -43,6 +43,12 @@ int names_new(const struct host_config *config, struct ruleset *rules, struct na
 void names_free(struct names *t);
 DEFINE_AUTO(names, struct names *, names_free)
 void names_set_config(struct names *t, const struct host_config *config);
+/* Whether the host has an address now, which no name may lead to. */
+struct host_addresses;
+typedef bool names_own_fn(const struct host_addresses *h, const struct addr *a);
+void names_set_own(struct names *t, names_own_fn *fn, const struct host_addresses *h);
+/* Some name's real address is this one. */
+bool names_lead_to(const struct names *t, const struct addr *real);
 
 struct name *names_find(const struct names *t, const char *text);
 struct name *names_at(const struct names *t, uint32_t index);

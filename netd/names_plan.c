@@ -21,11 +21,6 @@
 
 #include "policy/mark.h"
 
-static struct address_context context(const struct names *t)
-{
-	return (struct address_context){ t->config->forbidden, t->config->n_forbidden };
-}
-
 /* ---- elements ---- */
 
 /* A comment of the kernel's: printable, no quotes, cut. */
@@ -126,7 +121,6 @@ static int plan_profile(const struct names *t, struct plan *p, const struct prof
 			uint16_t profile)
 {
 	const struct policy *policy = profiles_policy(profiles, profile);
-	struct address_context ctx = context(t);
 	struct name_decision d;
 	int r = 0;
 
@@ -136,7 +130,7 @@ static int plan_profile(const struct names *t, struct plan *p, const struct prof
 	if (!d.allowed)
 		return 0;
 	for (int f = 0; f < 2; f++) {
-		bool usable = p->real[f].family && address_usable(&p->real[f], &ctx, d.private_ok);
+		bool usable = p->real[f].family && names_usable(t, &p->real[f], d.private_ok);
 
 		for (size_t i = 0; r >= 0 && i < d.n_grants; i++) {
 			struct name_grant g = { profile, f ? 6 : 4, d.grants[i].proto,
@@ -306,13 +300,12 @@ static int plans_commit(struct names *t, struct plan *plans, size_t n)
 static bool choose_real(const struct names *t, const struct name_ask *o, int f, bool private_ok,
 			struct addr *real)
 {
-	struct address_context ctx = context(t);
 	const struct addr *first = NULL;
 
 	for (size_t i = 0; i < o->n[f]; i++) {
 		const struct addr *a = &o->a[f][i];
 
-		if (a->family != (f ? 6 : 4) || !address_usable(a, &ctx, private_ok))
+		if (a->family != (f ? 6 : 4) || !names_usable(t, a, private_ok))
 			continue;
 		if (addr_eq(a, real))
 			return true;

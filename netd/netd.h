@@ -16,6 +16,8 @@
 #include "policy/host_config.h"
 
 struct registry;
+struct links;
+struct host_addresses;
 struct profiles;
 struct names;
 struct pins;
@@ -31,6 +33,8 @@ struct netd {
 	struct ruleset *rules;
 	struct audit *audit;
 	struct registry *registry;
+	struct links *links;
+	struct host_addresses *addresses;
 	struct profiles *profiles; /* in force; replaced whole by a reload */
 	struct names *names;
 	struct pins *pins;

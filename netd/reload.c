@@ -73,7 +73,7 @@ static void finish(struct reload *r, struct netd *n, int code, const char *why)
 	reload_free(r);
 	if (code >= 0)
 		sandboxes_of_config(n);
-	sandboxes_check_links(n);
+	sandbox_links_check_runs(n);
 }
 
 /* ---- third: the new policy is in force ---- */

@@ -15,13 +15,14 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "netd/host_addresses.h"
 #include "netd/parts.h"
 #include "netd/profiles.h"
 #include "netd/sandbox_links.h"
 #include "nft/rtnl.h"
 #include "policy/mark.h"
 
-enum { REFILL_CHUNK = 256, HOST_ADDRESSES_MAX = 1024 };
+enum { REFILL_CHUNK = 256 };
 
 void sandbox_audit(struct netd *n, const struct sandbox *s, const char *what)
 {
@@ -152,7 +153,7 @@ static int open_now(struct netd *n, struct sandbox *s, char *why, size_t cap)
 	int r = rtnl_link_get(s->interface, &link);
 
 	if (r >= 0)
-		r = sandbox_link_fit(s, &link);
+		r = sandbox_link_fit(n, s, &link);
 	else if (s->fixed)
 		r = 0; /* fitted out when it appears */
 	if (r < 0) {
@@ -196,35 +197,38 @@ static void add_published(struct netd *n, struct publish *publish)
 	free(a);
 }
 
-/* What only the host can tell. */
-static int check_host(const struct msg_add *m, bool fixed, char *why, size_t cap)
+static int check_link(const struct msg_add *m, bool fixed, char *why, size_t cap)
 {
-	AUTO(mem) struct addr *own = calloc(HOST_ADDRESSES_MAX, sizeof(*own));
 	struct rtnl_link link;
 	int r = rtnl_link_get(m->interface, &link);
-	int count = own ? rtnl_host_addresses(own, HOST_ADDRESSES_MAX) : -ENOMEM;
 
-	if (r < 0 && !(fixed && r == -ENODEV)) {
+	if (r == -ENODEV && fixed)
+		return 0; /* fitted out when it appears */
+	if (r == -ENODEV)
 		snprintf(why, cap, "interface %s does not exist; create it first", m->interface);
+	else if (r < 0)
+		snprintf(why, cap, "interface %s cannot be read (%s)", m->interface, strerror(-r));
+	if (r < 0 || !link.bridged)
 		return r;
-	}
-	if (r >= 0 && link.bridged) {
-		snprintf(why, cap,
-			 "interface %s is in a bridge, where packets pass by the policy; take it "
-			 "out (ip link set %s nomaster) and route it",
-			 m->interface, m->interface);
-		return -EBUSY;
-	}
-	for (int i = 0; i < count * 2; i++) {
-		char text[ADDR_TEXT_MAX];
+	snprintf(why, cap,
+		 "interface %s is in a bridge, where packets pass by the policy; take it out "
+		 "(ip link set %s nomaster) and route it",
+		 m->interface, m->interface);
+	return -EBUSY;
+}
 
-		if (!addr_eq(&own[i / 2], &m->addr[i % 2]) || !own[i / 2].family)
+static int check_own(const struct netd *n, const struct msg_add *m, char *why, size_t cap)
+{
+	char text[ADDR_TEXT_MAX];
+
+	for (int i = 0; i < 2; i++) {
+		if (!host_addresses_has(n->addresses, &m->addr[i]))
 			continue;
-		addr_format(&own[i / 2], text);
+		addr_format(&m->addr[i], text);
 		snprintf(why, cap, "address %s is this host's own; give the guest's", text);
 		return -EADDRINUSE;
 	}
-	return count < 0 ? count : 0;
+	return 0;
 }
 
 static int profile_for(const struct netd *n, const struct msg_add *m, uint16_t *ret, char *why,
@@ -247,6 +251,22 @@ static bool text_ok(const struct msg_add *m)
 	       msg_text_ok(m->interface, sizeof(m->interface));
 }
 
+/* What still bears the id of somebody before: his flows went with him, but one packet may have been on
+ * its way. */
+static int claim_id(struct netd *n, struct sandbox *s, char *why, size_t cap)
+{
+	int r = 0;
+
+	if (registry_id_was_used(n->registry, s->id))
+		r = ruleset_flows_close(n->rules, mark_of(0, s->id), MARK_SANDBOX_MASK);
+	if (r < 0) {
+		snprintf(why, cap, "the flows of a former sandbox cannot be ended (%s); try again",
+			 strerror(-r));
+		forget(n, s);
+	}
+	return r;
+}
+
 /* Everything up to the table: 0 with the sandbox in it, else -errno and why. */
 static int enter(struct netd *n, const struct msg_add *m, bool fixed, struct sandbox **ret,
 		 char *why, size_t cap)
@@ -265,13 +285,19 @@ static int enter(struct netd *n, const struct msg_add *m, bool fixed, struct san
 		return -EINVAL;
 	r = profile_for(n, m, &profile, why, cap);
 	if (r >= 0)
-		r = check_host(m, fixed, why, cap);
+		r = check_link(m, fixed, why, cap);
+	if (r >= 0)
+		r = check_own(n, m, why, cap);
 	if (r < 0)
 		return r;
 	r = registry_insert(n->registry, m, profile, 0, loop_now(n->loop), ret);
-	if (r < 0)
+	if (r == -ENOSPC)
+		snprintf(why, cap,
+			 "all ids are taken or rest, ten minutes after their sandbox was removed; "
+			 "try again later");
+	else if (r < 0)
 		snprintf(why, cap, "no room for another sandbox (%s)", strerror(-r));
-	return r;
+	return r < 0 ? r : claim_id(n, *ret, why, cap);
 }
 
 /* After a restart of netd, a running `cordon run` registers again what is still there. */
@@ -292,7 +318,7 @@ static struct sandbox *orphan_of(const struct netd *n, const struct msg_add *m)
 static void add(struct netd *n, const struct msg_add *m, bool run, bool fixed, uint64_t who,
 		sandbox_fn *fn)
 {
-	char why[SANDBOX_WHY_MAX];
+	char why[SANDBOX_WHY_MAX] = "out of memory";
 	struct add *a = calloc(1, sizeof(*a));
 	struct sandbox *s = NULL;
 	struct msg_sandbox msg;

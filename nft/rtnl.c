@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <linux/fib_rules.h>
+#include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
@@ -91,14 +92,62 @@ static int link_attr(const struct nlattr *a, void *owner)
 	return MNL_CB_OK;
 }
 
-static int link_answer(const struct nlmsghdr *h, void *owner)
+bool rtnl_link_of(const struct nlmsghdr *h, struct rtnl_link *ret)
 {
 	const struct ifinfomsg *i = mnl_nlmsg_get_payload(h);
-	struct rtnl_link *l = owner;
 
-	l->index = i->ifi_index;
-	l->up = i->ifi_flags & IFF_UP;
-	return mnl_attr_parse(h, sizeof(*i), link_attr, l);
+	*ret = (struct rtnl_link){ 0 };
+	if (mnl_nlmsg_get_payload_len(h) < sizeof(*i))
+		return false;
+	ret->index = i->ifi_index;
+	ret->up = i->ifi_flags & IFF_UP;
+	return mnl_attr_parse(h, sizeof(*i), link_attr, ret) >= 0;
+}
+
+static int link_answer(const struct nlmsghdr *h, void *owner)
+{
+	return rtnl_link_of(h, owner) ? MNL_CB_OK : MNL_CB_ERROR;
+}
+
+int rtnl_link_by_index(int index, struct rtnl_link *ret)
+{
+	char buf[MESSAGE_MAX] __attribute__((aligned(8)));
+	struct nlmsghdr *h = message(buf, RTM_GETLINK, 0);
+	struct ifinfomsg *i = mnl_nlmsg_put_extra_header(h, sizeof(*i));
+	struct rtnl_link l;
+	int r;
+
+	i->ifi_index = index;
+	r = request(h, link_answer, &l);
+	if (r < 0)
+		return r;
+	*ret = l;
+	return 0;
+}
+
+struct each_link {
+	rtnl_link_fn *fn;
+	void *owner;
+};
+
+static int link_each(const struct nlmsghdr *h, void *owner)
+{
+	const struct each_link *e = owner;
+	struct rtnl_link l;
+
+	if (!rtnl_link_of(h, &l))
+		return MNL_CB_OK;
+	return e->fn(e->owner, &l) ? MNL_CB_ERROR : MNL_CB_OK;
+}
+
+int rtnl_links_each(rtnl_link_fn *fn, void *owner)
+{
+	char buf[MESSAGE_MAX] __attribute__((aligned(8)));
+	struct nlmsghdr *h = message(buf, RTM_GETLINK, NLM_F_DUMP);
+	struct each_link e = { fn, owner };
+
+	mnl_nlmsg_put_extra_header(h, sizeof(struct ifinfomsg));
+	return request(h, link_each, &e);
 }
 
 int rtnl_link_get(const char *name, struct rtnl_link *ret)
@@ -115,6 +164,8 @@ int rtnl_link_get(const char *name, struct rtnl_link *ret)
 	r = request(h, link_answer, &l);
 	if (r < 0)
 		return r;
+	if (strcmp(l.name, name))
+		return -ENODEV;			/* an alternative name, which no rule goes by */
 	*ret = l;
 	return 0;
 }
@@ -280,6 +331,57 @@ int rtnl_host_addresses(struct addr *ret, int max)
 	}
 	freeifaddrs(all);
 	return n;
+}
+
+bool rtnl_address_of(const struct nlmsghdr *h, struct addr *ret, int *ret_index)
+{
+	const struct ifaddrmsg *m = mnl_nlmsg_get_payload(h);
+	const struct nlattr *a;
+	bool local = false;
+
+	*ret = (struct addr){ 0 };
+	if (mnl_nlmsg_get_payload_len(h) < sizeof(*m) ||
+	    (m->ifa_family != AF_INET && m->ifa_family != AF_INET6))
+		return false;
+	ret->family = m->ifa_family == AF_INET6 ? 6 : 4;
+	*ret_index = (int)m->ifa_index;
+	/* On a point-to-point link IFA_ADDRESS is the other end's: IFA_LOCAL, where given, is ours. */
+	mnl_attr_for_each(a, h, sizeof(*m)) {
+		uint16_t type = mnl_attr_get_type(a);
+
+		if ((type != IFA_LOCAL && (type != IFA_ADDRESS || local)) ||
+		    mnl_attr_get_payload_len(a) != addr_len(ret))
+			continue;
+		memcpy(ret->b, mnl_attr_get_payload(a), addr_len(ret));
+		local |= type == IFA_LOCAL;
+	}
+	return true;
+}
+
+struct each_address {
+	rtnl_address_fn *fn;
+	void *owner;
+};
+
+static int address_each(const struct nlmsghdr *h, void *owner)
+{
+	const struct each_address *e = owner;
+	struct addr a;
+	int index;
+
+	if (!rtnl_address_of(h, &a, &index))
+		return MNL_CB_OK;
+	return e->fn(e->owner, &a, index) ? MNL_CB_ERROR : MNL_CB_OK;
+}
+
+int rtnl_addresses_each(rtnl_address_fn *fn, void *owner)
+{
+	char buf[MESSAGE_MAX] __attribute__((aligned(8)));
+	struct nlmsghdr *h = message(buf, RTM_GETADDR, NLM_F_DUMP);
+	struct each_address e = { fn, owner };
+
+	mnl_nlmsg_put_extra_header(h, sizeof(struct ifaddrmsg));
+	return request(h, address_each, &e);
 }
 
 /* ---- policy routing rules ---- */

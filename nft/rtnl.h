@@ -14,6 +14,9 @@
 
 struct rtnl_link { int index; bool up; bool bridged; /* has a master */ uint8_t mac[6]; char name[16]; };
 int rtnl_link_get(const char *name, struct rtnl_link *ret);	/* -ENODEV: no such interface */
+int rtnl_link_by_index(int index, struct rtnl_link *ret);	/* likewise */
+typedef int rtnl_link_fn(void *owner, const struct rtnl_link *l);	/* 0: go on */
+int rtnl_links_each(rtnl_link_fn *fn, void *owner);		/* all of them, in one dump */
 int rtnl_link_set(int index, bool up);
 int rtnl_neigh_add(int index, const struct addr *a, const uint8_t mac[6]);	/* permanent */
 int rtnl_neigh_del(int index, const struct addr *a);
@@ -24,6 +27,14 @@ int rtnl_route_del(int index, const struct addr *host);
 int rtnl_default_links(char names[][16], int max);
 /* Every address of this host; number or -errno. */
 int rtnl_host_addresses(struct addr *ret, int max);
+/* The same one by one, with the interface each belongs to: any number of them. */
+typedef int rtnl_address_fn(void *owner, const struct addr *a, int index);	/* 0: go on */
+int rtnl_addresses_each(rtnl_address_fn *fn, void *owner);
+/* The address of an RTM_NEWADDR or RTM_DELADDR message; false: it is of no family we know. */
+struct nlmsghdr;
+bool rtnl_address_of(const struct nlmsghdr *h, struct addr *ret, int *ret_index);
+/* Index, state and name of an RTM_NEWLINK or RTM_DELLINK message. */
+bool rtnl_link_of(const struct nlmsghdr *h, struct rtnl_link *ret);
 
 /*
  * One policy routing rule. table 0: unreachable. mask 0: any mark. Preferences, before main at 32766:

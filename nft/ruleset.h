@@ -68,10 +68,26 @@ int ruleset_queue_rule(struct ruleset *r, uint16_t queue, bool *ret_native);
 /* Delete conntrack entries whose mark matches under mask (all families). 0 or -errno. */
 int ruleset_flows_close(struct ruleset *r, uint32_t mark, uint32_t mask);
 
-/* A netlink socket subscribed to nftables changes and links: poll it, then read. -errno on failure. */
+/*
+ * An epoll descriptor over what other software may change: our tables, links, this host's addresses.
+ * Poll it, then read: what happened comes in order. Hints: look before acting. -errno on failure.
+ */
 int ruleset_watch_open(void);
-enum { WATCH_TABLE_GONE = 1, WATCH_RULES_CHANGED = 2, WATCH_LINK = 4 };
-/* Bits of what may have happened since (never blocks), or -errno. A hint: look before acting. */
-int ruleset_watch_read(int fd);
+enum watch_what {
+	WATCH_TABLE_GONE,	/* one of our tables, or a chain of it */
+	WATCH_RULES_CHANGED,
+	WATCH_LINK,		/* index, name; gone: there is no such link any more */
+	WATCH_ADDRESS,		/* addr, index; gone likewise */
+	WATCH_LOST,		/* messages were lost: anything may have happened to links and addresses */
+};
+struct watch_event {
+	enum watch_what what;
+	bool gone;
+	int index;
+	char name[16];
+	struct addr addr;
+};
+typedef void ruleset_watch_fn(void *owner, const struct watch_event *e);
+int ruleset_watch_read(int fd, ruleset_watch_fn *fn, void *owner);	/* 0 or -errno; never blocks */
 
 #endif

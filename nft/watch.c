@@ -1,10 +1,10 @@
 /*
- * watch.c - what other software does to our table and our links
+ * watch.c - what other software does to our tables, links and addresses
  *
- * Theory of operation: two multicast subscriptions (nftables changes, links) behind one epoll
- * descriptor, which the caller's loop polls. A message is only looked at to tell which of the three bits
- * it is; what to do about it is netd's. Our own element updates arrive here as well and mean nothing.
- * A lost message (ENOBUFS) means that anything may have happened.
+ * Theory of operation: two sockets (nftables changes; links and addresses) behind one epoll descriptor,
+ * which the caller's loop polls. A message becomes one event that says what changed; whether that
+ * matters, and what is there now, is for netd to see. Our own element updates arrive here as well and
+ * mean nothing. A lost message (ENOBUFS) means that anything may have happened: all events at once.
  */
 #include <errno.h>
 #include <string.h>
@@ -17,11 +17,12 @@
 #include <linux/rtnetlink.h>
 #include <libmnl/libmnl.h>
 
+#include "nft/rtnl.h"
 #include "nft/ruleset.h"
 
 enum { RECEIVE_BUFFER = 4 << 20, READS_MAX = 64 };
 
-static int subscribe(int protocol, uint32_t group, int epoll)
+static int subscribe(int protocol, const uint32_t *groups, size_t n, int epoll)
 {
 	AUTO(fd) int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
 	struct sockaddr_nl sa = { .nl_family = AF_NETLINK };
@@ -31,8 +32,9 @@ static int subscribe(int protocol, uint32_t group, int epoll)
 	if (fd < 0 || bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
 		return -errno;
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &force, sizeof(force));
-	if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0)
-		return -errno;
+	for (size_t i = 0; i < n; i++)
+		if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &groups[i], sizeof(groups[i])) < 0)
+			return -errno;
 	ev.data.fd = fd;
 	if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &ev) < 0)
 		return -errno;
@@ -42,14 +44,16 @@ static int subscribe(int protocol, uint32_t group, int epoll)
 
 int ruleset_watch_open(void)
 {
+	static const uint32_t tables[] = { NFNLGRP_NFTABLES };
+	static const uint32_t links[] = { RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR };
 	AUTO(fd) int epoll = epoll_create1(EPOLL_CLOEXEC);
 	int r;
 
 	if (epoll < 0)
 		return -errno;
-	r = subscribe(NETLINK_NETFILTER, NFNLGRP_NFTABLES, epoll);
+	r = subscribe(NETLINK_NETFILTER, tables, ARRAY_SIZE(tables), epoll);
 	if (r == 0)
-		r = subscribe(NETLINK_ROUTE, RTNLGRP_LINK, epoll);
+		r = subscribe(NETLINK_ROUTE, links, ARRAY_SIZE(links), epoll);
 	return r < 0 ? r : STEAL_FD(epoll);
 }
 
@@ -74,27 +78,55 @@ static bool about_us(const struct nlmsghdr *h)
 	return name && !strcmp(name, "cordon");
 }
 
-static int bits_of(const struct nlmsghdr *h)
+static bool link_event(const struct nlmsghdr *h, struct watch_event *e)
+{
+	const struct ifinfomsg *i = mnl_nlmsg_get_payload(h);
+	struct rtnl_link l;
+
+	if (!rtnl_link_of(h, &l) || i->ifi_family != AF_UNSPEC)
+		return false;			/* a bridge tells of its ports in family AF_BRIDGE */
+	e->what = WATCH_LINK;
+	e->gone = h->nlmsg_type == RTM_DELLINK;
+	e->index = l.index;
+	memcpy(e->name, l.name, sizeof(e->name));
+	return true;
+}
+
+static bool event_of(const struct nlmsghdr *h, struct watch_event *e)
 {
 	switch (h->nlmsg_type) {
 	case NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELTABLE:
-		return about_us(h) ? WATCH_TABLE_GONE : 0;
+		e->what = WATCH_TABLE_GONE;
+		return about_us(h);
 	case NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELCHAIN:
 	case NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE:
 	case NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELRULE:
-		return about_us(h) ? WATCH_RULES_CHANGED : 0;
+		e->what = WATCH_RULES_CHANGED;
+		return about_us(h);
 	case RTM_NEWLINK:
 	case RTM_DELLINK:
-		return WATCH_LINK;
+		return link_event(h, e);
+	case RTM_NEWADDR:
+	case RTM_DELADDR:
+		e->what = WATCH_ADDRESS;
+		e->gone = h->nlmsg_type == RTM_DELADDR;
+		return rtnl_address_of(h, &e->addr, &e->index);
 	default:
-		return 0;
+		return false;
 	}
 }
 
-static int read_one(int fd)
+static void tell_all(ruleset_watch_fn *fn, void *owner)
+{
+	static const enum watch_what all[] = { WATCH_TABLE_GONE, WATCH_RULES_CHANGED, WATCH_LOST };
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		fn(owner, &(struct watch_event){ .what = all[i] });
+}
+
+static void read_one(int fd, ruleset_watch_fn *fn, void *owner)
 {
 	char buf[1 << 16] __attribute__((aligned(8)));
-	int bits = 0;
 
 	for (int i = 0; i < READS_MAX; i++) {
 		ssize_t n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
@@ -102,23 +134,26 @@ static int read_one(int fd)
 		int left = (int)n;
 
 		if (n < 0 && errno == ENOBUFS)
-			return WATCH_TABLE_GONE | WATCH_RULES_CHANGED | WATCH_LINK;
+			tell_all(fn, owner);
 		if (n < 0)
 			break;
-		for (; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left))
-			bits |= bits_of(h);
+		for (; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
+			struct watch_event e = { 0 };
+
+			if (event_of(h, &e))
+				fn(owner, &e);
+		}
 	}
-	return bits;
 }
 
-int ruleset_watch_read(int fd)
+int ruleset_watch_read(int fd, ruleset_watch_fn *fn, void *owner)
 {
 	struct epoll_event ev[2];
-	int n = epoll_wait(fd, ev, ARRAY_SIZE(ev), 0), bits = 0;
+	int n = epoll_wait(fd, ev, ARRAY_SIZE(ev), 0);
 
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
 	for (int i = 0; i < n; i++)
-		bits |= read_one(ev[i].data.fd);
-	return bits;
+		read_one(ev[i].data.fd, fn, owner);
+	return 0;
 }

@@ -315,3 +315,52 @@ def test_netd_does_not_start_on_a_policy_with_errors(labs):
     done = lab.gateway.run([f"{BUILD}/cordon-netd", "--config", lab.config_file])
     assert done.returncode == 2 and "netwrok" in done.stderr and "enabled" in done.stderr
     assert "cordon" not in lab.gateway.run(["nft", "list", "tables"]).stdout, "nothing was touched"
+
+
+@row("B18")
+def test_link_that_got_the_number_of_a_deleted_one_is_left_alone(own_lab):
+    """Between a deletion and our look, somebody else may have made a link of that index."""
+    lab, interface = own_lab, own_lab.sandbox.interface
+    index = lab.gateway.run(["cat", f"/sys/class/net/{interface}/ifindex"]).stdout.strip()
+    lab.gateway.ip(f"link del {interface}", f"link add lan9 index {index} type veth peer name lan10",
+                   "link set lan9 up")
+    lab.audit.wait(event="sandbox", what="interface lost")
+    wait_for("netd to have seen it", lambda: not listed(lab)["vm0"]["up"])
+    assert flags(lab, "lan9") & 1
+
+
+@row("B18")
+def test_link_that_is_made_again_serves_again(own_lab):
+    """Another link of the same name, with settings, routes and neighbours of its own."""
+    lab, sandbox = own_lab, own_lab.sandbox
+    lab.gateway.ip(f"link del {sandbox.interface}")
+    lab.audit.wait(event="sandbox", what="interface lost")
+    sandbox._wire()
+    wait_for("the link to be fitted out", lambda: listed(lab)["vm0"]["up"])
+    assert sandbox.fetches(f"https://{SITE}/", family=4) and sandbox.fetches(f"https://{SITE}/", family=6)
+    assert lab.gateway.run(["cat", f"/proc/sys/net/ipv4/conf/{sandbox.interface}/rp_filter"]).stdout == "1\n"
+    assert "PERMANENT" in lab.gateway.run(["ip", "neigh", "show", sandbox.address[0]]).stdout
+
+
+def test_alternative_name_of_an_interface_is_no_interface(own_lab):
+    """Rules go by the name that packets come with."""
+    lab = own_lab
+    lab.gateway.ip("link add lan8 type veth peer name lan9", "link property add dev lan8 altname tap88")
+    done = add(lab, "vm8", interface="tap88", ip="10.1.8.2", mac="06:00:0a:01:08:02")
+    assert done.returncode == 1 and "tap88 does not exist" in done.stderr, done
+
+
+@row("A10", "B5")
+def test_name_whose_server_becomes_the_host_loses_it(own_lab, family):
+    """An address that the host gets while netd runs is the host's own, for flows that are there too."""
+    lab, sandbox, own = own_lab, own_lab.sandbox, labworld.SERVICES[family == 6]
+    lab.internet.echo(7000)
+    address = sandbox.resolve("tcp.example", family)
+    with sandbox.connect(address, 7000) as flow:
+        assert works(flow)
+        lab.gateway.ip(f"addr add {own}/{128 if family == 6 else 32} dev lo")
+        wait_for("the flow's end", lambda: not works(flow, timeout=0.3))
+    lab.audit.mark()
+    with pytest.raises(OSError):
+        sandbox.connect(address, 7000, timeout=1).close()
+    assert lab.audit.wait(reason="port_not_granted", daddr=address)
