@@ -18,6 +18,7 @@
 #include "netd/host_addresses.h"
 #include "netd/parts.h"
 #include "netd/profiles.h"
+#include "netd/sandbox_elements.h"
 #include "netd/sandbox_links.h"
 #include "nft/rtnl.h"
 #include "policy/mark.h"
@@ -49,32 +50,6 @@ void sandbox_audit(struct netd *n, const struct sandbox *s, const char *what)
 
 /* ---- elements ---- */
 
-static struct ruleset_elem identity(const struct netd *n, const struct sandbox *s, int i)
-{
-	struct ruleset_elem e = { .map = MAP_IDENTITY,
-				  .addr = s->addr[i],
-				  .mark = mark_of(s->profile, s->id) };
-
-	memcpy(e.interface, s->interface, sizeof(e.interface));
-	memcpy(e.mac, s->mac, sizeof(e.mac));
-	snprintf(e.note, sizeof(e.note), "%s %s%s", s->name, profiles_name(n->profiles, s->profile),
-		 s->run ? " run" : "");
-	return e;
-}
-
-static int put_identity(struct netd *n, const struct sandbox *s)
-{
-	int r = 0;
-
-	for (int i = 0; r >= 0 && i < 2; i++) {
-		struct ruleset_elem e = identity(n, s, i);
-
-		if (e.addr.family)
-			r = ruleset_put(n->rules, &e);
-	}
-	return r;
-}
-
 static int finish(struct netd *n, int r)
 {
 	if (r >= 0)
@@ -88,29 +63,8 @@ static int open_in_kernel(struct netd *n, const struct sandbox *s)
 	int r = ruleset_begin(n->rules);
 
 	if (r >= 0)
-		r = put_identity(n, s);
+		r = sandbox_elements_put(n, s);
 	return finish(n, r);
-}
-
-/* Each on its own: one that is gone already must not keep the other. */
-static int close_in_kernel(struct netd *n, const struct sandbox *s)
-{
-	int worst = 0;
-
-	for (int i = 0; i < 2; i++) {
-		struct ruleset_elem e = identity(n, s, i);
-		int r;
-
-		if (!e.addr.family)
-			continue;
-		r = ruleset_begin(n->rules);
-		if (r >= 0)
-			r = ruleset_del(n->rules, &e);
-		r = finish(n, r);
-		if (r < 0 && r != -ENOENT)
-			worst = r;
-	}
-	return worst;
 }
 
 int sandboxes_refill(struct netd *n)
@@ -123,7 +77,7 @@ int sandboxes_refill(struct netd *n)
 		for (int i = 0; r >= 0 && s && i < REFILL_CHUNK;
 		     i++, s = registry_after(n->registry, s->id))
 			if (s->state == SANDBOX_OPEN)
-				r = put_identity(n, s);
+				r = sandbox_elements_put(n, s);
 		r = finish(n, r);
 	}
 	return r;
@@ -430,7 +384,7 @@ void sandbox_rm(struct netd *n, const char *name, uint64_t who, sandbox_fn *fn)
 	struct sandbox *s = registry_by_name(n->registry, name);
 	struct add *a = calloc(1, sizeof(*a));
 	const char *no = a ? rm_refuse(n, s) : "out of memory";
-	int r = no ? -ENOENT : close_in_kernel(n, s);
+	int r = no ? -ENOENT : sandbox_elements_del(n, s);
 
 	if (!no && r >= 0)
 		r = ruleset_flows_close(n->rules, mark_of(0, s->id), MARK_SANDBOX_MASK);

@@ -73,13 +73,13 @@ int batch_begin(struct batch *b)
 	return 0;
 }
 
-struct nlmsghdr *batch_message(struct batch *b, uint16_t nft_type, uint16_t flags)
+struct nlmsghdr *batch_message(struct batch *b, uint8_t family, uint16_t nft_type, uint16_t flags)
 {
 	if (!b->open || b->failed || !batch_reserve(b, BATCH_MESSAGE_MAX)) {
 		b->failed = true;
 		return NULL;
 	}
-	return nftnl_nlmsg_build_hdr((char *)b->bytes + b->n, nft_type, NFPROTO_INET, flags, b->seq++);
+	return nftnl_nlmsg_build_hdr((char *)b->bytes + b->n, nft_type, family, flags, b->seq++);
 }
 
 void batch_add(struct batch *b, const struct nlmsghdr *nlh)

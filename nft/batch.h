@@ -30,7 +30,7 @@ int batch_begin(struct batch *b);	/* -EBUSY when one is open */
  * Room for one message with its nfgenmsg header; fill it, then batch_add(). NULL: out of memory or no
  * transaction (sticky).
  */
-struct nlmsghdr *batch_message(struct batch *b, uint16_t nft_type, uint16_t flags);
+struct nlmsghdr *batch_message(struct batch *b, uint8_t family, uint16_t nft_type, uint16_t flags);
 void batch_add(struct batch *b, const struct nlmsghdr *nlh);
 int batch_commit(struct batch *b);	/* 0 when the kernel has done it all; -errno: nothing happened */
 void batch_abort(struct batch *b);

@@ -347,7 +347,8 @@ int firewall_stop(const struct host_config *c, FILE *to)
 	if (r < 0)
 		return failed(to, r, "policy routing rules", "run as root");
 	/* Adding first makes the deletion succeed when the table is gone already. */
-	r = run_nft("table inet cordon {}\ndelete table inet cordon\n", false, err, sizeof(err));
+	r = run_nft("table inet cordon {}\ndelete table inet cordon\ntable arp cordon {}\ndelete table arp cordon\n",
+		    false, err, sizeof(err));
 	if (r < 0)
 		fprintf(to, "cordon: ruleset not removed: %s: run as root\n", err);
 	return r;

@@ -132,7 +132,7 @@ static int rule_insert(struct batch *b, struct nftnl_expr *e /* takes */, uint64
 	error = batch_begin(b);
 	if (error < 0)
 		return error;
-	h = batch_message(b, NFT_MSG_NEWRULE, NLM_F_CREATE);	/* no append: before the position */
+	h = batch_message(b, NFPROTO_INET, NFT_MSG_NEWRULE, NLM_F_CREATE);	/* no append: before the position */
 	if (h) {
 		nftnl_rule_nlmsg_build_payload(h, r);
 		batch_add(b, h);

@@ -25,9 +25,10 @@
 
 #include "nft/batch.h"
 #include "nft/element.h"
+#include "nft/element_expr.h"
 #include "nft/queue_rule.h"
-
-#define TABLE "cordon"
+#include "nft/refused.h"
+#include "nft/set_dump.h"
 
 struct ruleset {
 	struct batch batch;
@@ -35,7 +36,6 @@ struct ruleset {
 
 DEFINE_AUTO(nftnl_set, struct nftnl_set *, nftnl_set_free)
 DEFINE_AUTO(nftnl_elem, struct nftnl_set_elem *, nftnl_set_elem_free)
-DEFINE_AUTO(nftnl_elem_iter, struct nftnl_set_elems_iter *, nftnl_set_elems_iter_destroy)
 DEFINE_AUTO(nftnl_udata, struct nftnl_udata_buf *, nftnl_udata_buf_free)
 
 int ruleset_open(struct ruleset **ret)
@@ -89,32 +89,47 @@ static int elem_set_note(struct nftnl_set_elem *el, const char *note)
 	return 0;
 }
 
+/* Maps without a value in the element would let the packet through to nowhere. */
+static bool needs_value(enum ruleset_map map)
+{
+	return map == MAP_IDENTITY || map == MAP_GRANTS || map == MAP_RANGES || map == MAP_REAL;
+}
+
+static int elem_set_value(struct nftnl_set_elem *el, const struct ruleset_elem *e, const struct element_wire *w)
+{
+	int r = element_expr_put(e, el);
+
+	if (r < 0 || (needs_value(e->map) && !w->data_n))
+		return r < 0 ? r : -EINVAL;
+	if (w->data_n && nftnl_set_elem_set(el, NFTNL_SET_ELEM_DATA, w->data, w->data_n) < 0)
+		return -ENOMEM;
+	return e->note[0] ? elem_set_note(el, e->note) : 0;
+}
+
 /* The value is left out for a deletion: the key alone finds the element. */
 static int elem_new(const struct ruleset_elem *e, bool with_value, struct nftnl_set_elem **ret)
 {
 	AUTO(nftnl_elem) struct nftnl_set_elem *el = nftnl_set_elem_alloc();
 	struct element_wire w;
+	int r = 0;
 
 	if (!el)
 		return -ENOMEM;
 	if (!element_encode(e, &w) || nftnl_set_elem_set(el, NFTNL_SET_ELEM_KEY, w.key, w.key_n) < 0)
 		return -EINVAL;
-	if (with_value && e->map == MAP_GRANTS) {
-		if (!w.chain)
-			return -EINVAL;
-		nftnl_set_elem_set_u32(el, NFTNL_SET_ELEM_VERDICT, (uint32_t)NFT_GOTO);
-		nftnl_set_elem_set_str(el, NFTNL_SET_ELEM_CHAIN, w.chain);
-	} else if (with_value && w.data_n) {
-		nftnl_set_elem_set(el, NFTNL_SET_ELEM_DATA, w.data, w.data_n);
-	}
-	if (with_value && e->note[0]) {
-		int r = elem_set_note(el, e->note);
-
-		if (r < 0)
-			return r;
-	}
+	if (w.end_n && nftnl_set_elem_set(el, NFTNL_SET_ELEM_KEY_END, w.end, w.end_n) < 0)
+		return -EINVAL;
+	if (with_value)
+		r = elem_set_value(el, e, &w);
+	if (r < 0)
+		return r;
 	*ret = STEAL(el);
 	return 0;
+}
+
+static uint8_t table_family(enum ruleset_map map)
+{
+	return map == MAP_NEIGHBOURS ? NFPROTO_ARP : NFPROTO_INET;
 }
 
 static int elem_message(struct ruleset *r, const struct ruleset_elem *e, uint16_t type, uint16_t flags)
@@ -130,9 +145,9 @@ static int elem_message(struct ruleset *r, const struct ruleset_elem *e, uint16_
 		return error;
 	}
 	nftnl_set_elem_add(s, el);					/* s owns el */
-	nftnl_set_set_str(s, NFTNL_SET_TABLE, TABLE);
+	nftnl_set_set_str(s, NFTNL_SET_TABLE, RULESET_TABLE);
 	nftnl_set_set_str(s, NFTNL_SET_NAME, name);
-	h = batch_message(&r->batch, type, flags);
+	h = batch_message(&r->batch, table_family(e->map), type, flags);
 	if (!h)
 		return -ENOMEM;
 	nftnl_set_elems_nlmsg_build_payload(h, s);
@@ -174,54 +189,46 @@ static int note_attr(const struct nftnl_udata *attr, void *owner)
 	return 0;
 }
 
-static int each_elem(const struct each *ea, struct nftnl_set_elem *el)
+static struct rd attr_of(const struct nftnl_set_elem *el, uint16_t attr)
 {
-	struct ruleset_elem e;
-	uint32_t key_n = 0, data_n = 0, note_n = 0;
-	const void *key = nftnl_set_elem_get(el, NFTNL_SET_ELEM_KEY, &key_n);
-	const void *data = nftnl_set_elem_get(el, NFTNL_SET_ELEM_DATA, &data_n);
-	const void *note = nftnl_set_elem_get(el, NFTNL_SET_ELEM_USERDATA, &note_n);
-	const char *chain = nftnl_set_elem_get_str(el, NFTNL_SET_ELEM_CHAIN);
+	uint32_t n = 0;
+	const void *p = nftnl_set_elem_get((struct nftnl_set_elem *)el, attr, &n);
 
-	if (!key || !element_decode(ea->map, ea->family, rd_of(key, key_n), rd_of(data, data ? data_n : 0),
-				    chain, &e))
+	return rd_of(p, p ? n : 0);
+}
+
+static int each_elem(void *owner, struct nftnl_set_elem *el)
+{
+	const struct each *ea = owner;
+	struct element_raw raw = { attr_of(el, NFTNL_SET_ELEM_KEY), attr_of(el, NFTNL_SET_ELEM_KEY_END),
+				   attr_of(el, NFTNL_SET_ELEM_DATA) };
+	struct rd note = attr_of(el, NFTNL_SET_ELEM_USERDATA);
+	struct ruleset_elem e;
+
+	if (!element_decode(ea->map, ea->family, &raw, &e))
 		return 0;						/* not one of ours */
-	if (note)
-		nftnl_udata_parse(note, note_n, note_attr,
+	element_expr_get(el, &e);
+	if (rd_left(&note))
+		nftnl_udata_parse(note.p, rd_left(&note), note_attr,
 				  &(struct note_to){ e.note, sizeof(e.note) });
 	return ea->fn(ea->owner, &e);
 }
 
-static int each_message(const struct nlmsghdr *h, void *owner)
-{
-	AUTO(nftnl_set) struct nftnl_set *s = nftnl_set_alloc();
-	AUTO(nftnl_elem_iter) struct nftnl_set_elems_iter *it = NULL;
-	struct nftnl_set_elem *el;
-
-	if (!s || nftnl_set_elems_nlmsg_parse(h, s) < 0)
-		return MNL_CB_ERROR;
-	it = nftnl_set_elems_iter_create(s);
-	while (it && (el = nftnl_set_elems_iter_next(it)))
-		if (each_elem(owner, el) != 0)
-			return MNL_CB_ERROR;
-	return MNL_CB_OK;
-}
-
 int ruleset_each(struct ruleset *r, enum ruleset_map map, uint8_t family, ruleset_each_fn *fn, void *owner)
 {
-	AUTO(nftnl_set) struct nftnl_set *s = nftnl_set_alloc();
-	char buf[BATCH_MESSAGE_MAX] __attribute__((aligned(8)));
 	struct each ea = { map, family, fn, owner };
-	const char *name = element_set_name(map, family);
-	struct nlmsghdr *h;
 
-	if (!s || !name)
-		return -EINVAL;
-	nftnl_set_set_str(s, NFTNL_SET_TABLE, TABLE);
-	nftnl_set_set_str(s, NFTNL_SET_NAME, name);
-	h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETSETELEM, NFPROTO_INET, NLM_F_DUMP, 0);
-	nftnl_set_nlmsg_build_payload(h, s);
-	return batch_dump(&r->batch, h, each_message, &ea);
+	return set_dump(&r->batch, table_family(map), element_set_name(map, family), each_elem, &ea);
+}
+
+int ruleset_refused_each(struct ruleset *r, ruleset_refused_fn *fn, void *owner)
+{
+	return refused_each(&r->batch, fn, owner);
+}
+
+int ruleset_refused_forget(struct ruleset *r, uint16_t sandbox, const char *interface)
+{
+	return refused_forget(&r->batch, sandbox, interface);
 }
 
 static int ignore_message(const struct nlmsghdr *h, void *owner)
@@ -231,7 +238,13 @@ static int ignore_message(const struct nlmsghdr *h, void *owner)
 	return MNL_CB_OK;
 }
 
-bool ruleset_present(struct ruleset *r)
+/* The last chain of each table: a table of that name alone is not the ruleset. */
+static const struct table {
+	uint8_t family;
+	const char *last;
+} tables[] = { { NFPROTO_INET, "drop_unheard" }, { NFPROTO_ARP, "drop_source" } };
+
+static bool chain_present(struct ruleset *r, const struct table *t)
 {
 	char buf[BATCH_MESSAGE_MAX] __attribute__((aligned(8)));
 	struct nftnl_chain *c = nftnl_chain_alloc();
@@ -239,13 +252,20 @@ bool ruleset_present(struct ruleset *r)
 
 	if (!c)
 		return false;
-	/* The last chain of the file: a table of that name alone is not the ruleset. */
-	nftnl_chain_set_str(c, NFTNL_CHAIN_TABLE, TABLE);
-	nftnl_chain_set_str(c, NFTNL_CHAIN_NAME, "drop_uninspected");
-	h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETCHAIN, NFPROTO_INET, NLM_F_ACK, 0);
+	nftnl_chain_set_str(c, NFTNL_CHAIN_TABLE, RULESET_TABLE);
+	nftnl_chain_set_str(c, NFTNL_CHAIN_NAME, t->last);
+	h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETCHAIN, t->family, NLM_F_ACK, 0);
 	nftnl_chain_nlmsg_build_payload(h, c);
 	nftnl_chain_free(c);
 	return batch_dump(&r->batch, h, ignore_message, NULL) == 0;
+}
+
+bool ruleset_present(struct ruleset *r)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
+		if (!chain_present(r, &tables[i]))
+			return false;
+	return true;
 }
 
 /* Handles are given once and never again, so their sequence tells; counters in the rules do not matter. */
@@ -260,20 +280,29 @@ static int rule_mix(const struct nlmsghdr *h, void *owner)
 	return rule ? MNL_CB_OK : MNL_CB_ERROR;
 }
 
-int ruleset_fingerprint(struct ruleset *r, uint64_t *ret)
+static int table_mix(struct ruleset *r, const struct table *t, uint64_t *print)
 {
 	char buf[BATCH_MESSAGE_MAX] __attribute__((aligned(8)));
 	struct nftnl_rule *filter = nftnl_rule_alloc();
 	struct nlmsghdr *h;
 
-	*ret = 0xcbf29ce484222325u;
 	if (!filter)
 		return -ENOMEM;
-	nftnl_rule_set_str(filter, NFTNL_RULE_TABLE, TABLE);
-	h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETRULE, NFPROTO_INET, NLM_F_DUMP, 0);
+	nftnl_rule_set_str(filter, NFTNL_RULE_TABLE, RULESET_TABLE);
+	h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETRULE, t->family, NLM_F_DUMP, 0);
 	nftnl_rule_nlmsg_build_payload(h, filter);
 	nftnl_rule_free(filter);
-	return batch_dump(&r->batch, h, rule_mix, ret);
+	return batch_dump(&r->batch, h, rule_mix, print);
+}
+
+int ruleset_fingerprint(struct ruleset *r, uint64_t *ret)
+{
+	int e = 0;
+
+	*ret = 0xcbf29ce484222325u;
+	for (size_t i = 0; e >= 0 && i < ARRAY_SIZE(tables); i++)
+		e = table_mix(r, &tables[i], ret);
+	return e;
 }
 
 int ruleset_queue_rule(struct ruleset *r, uint16_t queue, bool *ret_native)

@@ -97,8 +97,8 @@ const struct schema_row schema_rows[] = {
 
 	{ P, "sandbox.limits", SCHEMA_MAP, MEANS("per sandbox") },
 	{ P, L "connections", SCHEMA_INT, "256", RANGE(1, 1000000),
-	  MEANS("proxied connections at once") },
-	{ P, L "new_connections_per_second", SCHEMA_INT, "50", RANGE(1, 1000000), U,
+	  MEANS("flows at once") },
+	{ P, L "new_connections_per_second", SCHEMA_INT, "50", RANGE(1, 1000000),
 	  MEANS("new flows") },
 	{ P, L "dns_queries_per_second", SCHEMA_INT, "200", RANGE(1, 1000000),
 	  MEANS("DNS queries") },

