@@ -19,12 +19,13 @@
 #include "base/mem.h"
 #include "nft/rtnl.h"
 #include "nft/sysctl.h"
+#include "nft/uplinks.h"
 #include "policy/interface.h"
 
 #define SITE_BEGIN "# ---- site ----\n"
 #define SITE_END "# ---- end of site ----\n"
 
-enum { UPLINKS_MAX = 16, STEER_TABLE = 100 };
+enum { STEER_TABLE = 100 };
 
 /* The text of cordon.nft, NUL-terminated. */
 __asm__(".section .rodata\n"
@@ -65,11 +66,8 @@ static bool render_interfaces(FILE *f, const char *define, char *const *names, s
 static bool render_uplinks(FILE *f, const struct host_config *c)
 {
 	char found[UPLINKS_MAX][16], *names[UPLINKS_MAX];
-	int n;
+	int n = uplinks_of(c, found, UPLINKS_MAX);
 
-	if (c->n_uplinks)
-		return render_interfaces(f, "UPLINKS", c->uplinks, c->n_uplinks);
-	n = rtnl_default_links(found, UPLINKS_MAX);
 	for (int i = 0; i < n; i++)
 		names[i] = found[i];
 	if (n > 0)
@@ -243,10 +241,33 @@ int firewall_load(const struct host_config *c, char *err, size_t cap)
 
 /* ---- routing ---- */
 
-static int rule_all(const struct host_config *c, bool add)
+/* The same for every host; the jumps lead to the last of them. */
+static const struct rtnl_rule host_rules[] = {
+	{ .pref = RTNL_PREF_END, .action = RTNL_NOP },
+	{ .pref = RTNL_PREF_OWN, .iif = "lo", .action = RTNL_GOTO, .to = RTNL_PREF_END },
+	{ .pref = RTNL_PREF_PASSING, .mark = MARK_FORWARD, .mask = MARK_FORWARD,
+	  .action = RTNL_GOTO, .to = RTNL_PREF_END },
+	{ .pref = RTNL_PREF_PASSING, .mark = MARK_INSPECT, .mask = MARK_INSPECT,
+	  .action = RTNL_GOTO, .to = RTNL_PREF_END },
+	{ .pref = RTNL_PREF_STEER, .mark = MARK_STEERED, .mask = MARK_STEERED,
+	  .action = RTNL_TABLE, .to = STEER_TABLE },
+};
+
+static int rules_host(uint8_t family, bool add)
 {
-	struct rtnl_rule steer = { .pref = RTNL_PREF_STEER, .mark = MARK_STEERED, .mask = MARK_STEERED,
-				   .table = STEER_TABLE };
+	int r = rtnl_local_table(STEER_TABLE, family, add);
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(host_rules); i++) {
+		struct rtnl_rule rule = host_rules[i];
+
+		rule.family = family;
+		r = rtnl_rule(&rule, add);
+	}
+	return r;
+}
+
+static int rules_networks(const struct host_config *c, bool add)
+{
 	AUTO(mem) struct prefix *nets = NULL;
 	size_t n = 0;
 	int r = 0;
@@ -255,20 +276,39 @@ static int rule_all(const struct host_config *c, bool add)
 	if (!nets)
 		return -ENOMEM;
 	for (size_t i = 0; i < n && r == 0; i++) {
-		struct rtnl_rule reply = { .family = nets[i].addr.family, .pref = RTNL_PREF_REPLY,
-					   .from = nets[i], .iif = "lo", .table = 254 /* main */ };
 		struct rtnl_rule closed = { .family = nets[i].addr.family, .pref = RTNL_PREF_NETWORK,
 					    .from = nets[i], .mask = MARK_STATE_MASK };
 
-		r = rtnl_rule(&reply, add);
-		r = r == 0 ? rtnl_rule(&closed, add) : r;
-	}
-	for (uint8_t family = 4; family <= 6 && r == 0; family += 2) {
-		steer.family = family;
-		r = rtnl_local_table(STEER_TABLE, family, add);
-		r = r == 0 ? rtnl_rule(&steer, add) : r;
+		r = rtnl_rule(&closed, add);
 	}
 	return r;
+}
+
+/*
+ * The backstop has a rule for every sandbox interface in IPv6, which knows no rp_filter. What comes in by
+ * an uplink need not be compared with each of them. Former uplinks' rules go first: routes change.
+ */
+static int rules_uplinks(const struct host_config *c, bool add)
+{
+	struct rtnl_rule skip = { .family = 6, .pref = RTNL_PREF_UPLINK, .action = RTNL_GOTO,
+				  .to = RTNL_PREF_END };
+	char names[UPLINKS_MAX][16];
+	int n = uplinks_of(c, names, UPLINKS_MAX), r = n < 0 ? n : rtnl_rules_clear(&skip);
+
+	for (int i = 0; add && r == 0 && i < n; i++) {
+		skip.iif = names[i];
+		r = rtnl_rule(&skip, true);
+	}
+	return r;
+}
+
+static int rule_all(const struct host_config *c, bool add)
+{
+	int r = rules_host(4, add);
+
+	r = r == 0 ? rules_host(6, add) : r;
+	r = r == 0 ? rules_networks(c, add) : r;
+	return r == 0 ? rules_uplinks(c, add) : r;
 }
 
 /* ---- start and stop ---- */
@@ -284,7 +324,7 @@ static void warn_no_uplink(const struct host_config *c, FILE *to)
 {
 	char found[1][16];
 
-	if (!c->n_uplinks && rtnl_default_links(found, 1) == 0)
+	if (uplinks_of(c, found, 1) == 0)
 		fprintf(to, "cordon: warning: the host has no default route, so nothing can leave: name `uplink:` "
 			"in %s, or `cordon reload` once there is one\n", c->file);
 }

@@ -386,6 +386,11 @@ int rtnl_addresses_each(rtnl_address_fn *fn, void *owner)
 
 /* ---- policy routing rules ---- */
 
+static const uint8_t actions[] = {
+	[RTNL_UNREACHABLE] = FR_ACT_UNREACHABLE, [RTNL_TABLE] = FR_ACT_TO_TBL,
+	[RTNL_GOTO] = FR_ACT_GOTO, [RTNL_NOP] = FR_ACT_NOP,
+};
+
 static int rule_change(const struct rtnl_rule *r, bool add)
 {
 	char buf[MESSAGE_MAX] __attribute__((aligned(8)));
@@ -394,8 +399,10 @@ static int rule_change(const struct rtnl_rule *r, bool add)
 	struct fib_rule_hdr *f = mnl_nlmsg_put_extra_header(h, sizeof(*f));
 
 	f->family = r->family == 6 ? AF_INET6 : AF_INET;
-	f->action = r->table ? FR_ACT_TO_TBL : FR_ACT_UNREACHABLE;
-	f->table = r->table;
+	f->action = actions[r->action];
+	f->table = r->action == RTNL_TABLE ? (uint8_t)r->to : RT_TABLE_UNSPEC;
+	if (r->action == RTNL_GOTO)
+		mnl_attr_put_u32(h, FRA_GOTO, r->to);
 	mnl_attr_put_u32(h, FRA_PRIORITY, r->pref);
 	if (r->from.addr.family) {
 		f->src_len = r->from.bits;
@@ -434,13 +441,18 @@ int rtnl_backstop_del(const char *interface)
 }
 
 /* A deletion without an interface takes the first rule of that preference, whatever its interface. */
-int rtnl_backstop_clear(void)
+int rtnl_rules_clear(const struct rtnl_rule *like)
 {
-	const struct rtnl_rule any = { .family = 6, .pref = RTNL_PREF_INTERFACE, .mask = MARK_STATE_MASK };
 	int r;
 
 	do {
-		r = rule_change(&any, false);
+		r = rule_change(like, false);
 	} while (r == 0);
 	return settled(r, -ENOENT);
+}
+
+int rtnl_backstop_clear(void)
+{
+	return rtnl_rules_clear(&(struct rtnl_rule){ .family = 6, .pref = RTNL_PREF_INTERFACE,
+						     .mask = MARK_STATE_MASK });
 }

@@ -37,23 +37,36 @@ bool rtnl_address_of(const struct nlmsghdr *h, struct addr *ret, int *ret_index)
 bool rtnl_link_of(const struct nlmsghdr *h, struct rtnl_link *ret);
 
 /*
- * One policy routing rule. table 0: unreachable. mask 0: any mark. Preferences, before main at 32766:
- * the host's own replies, the sandbox networks, one rule per IPv6 sandbox interface, steered packets.
+ * Policy routing rules, before main at 32766. Packets that Cordon lets pass, and the host's own, jump over
+ * the rest: the number of sandboxes must not slow them down.
  */
-enum { RTNL_PREF_REPLY = 89, RTNL_PREF_NETWORK = 90, RTNL_PREF_INTERFACE = 91, RTNL_PREF_STEER = 101 };
+enum {
+	RTNL_PREF_OWN = 86,		/* made on this host: to the end */
+	RTNL_PREF_PASSING,		/* with a state bit that forwards: to the end */
+	RTNL_PREF_STEER,		/* steered: table 100 */
+	RTNL_PREF_NETWORK = 90,		/* from a sandbox network: unreachable */
+	RTNL_PREF_UPLINK,		/* IPv6, in by an uplink: to the end */
+	RTNL_PREF_INTERFACE,		/* IPv6, in by a sandbox interface: unreachable */
+	RTNL_PREF_END = 102		/* where the others jump to: does nothing */
+};
+enum rtnl_action { RTNL_UNREACHABLE = 0, RTNL_TABLE, RTNL_GOTO, RTNL_NOP };
 struct rtnl_rule {
 	uint8_t family;			/* 4 or 6 */
 	uint32_t pref;
 	struct prefix from;		/* family 0: any */
 	const char *iif;		/* NULL: any */
-	uint32_t mark, mask;
-	uint32_t table;
+	uint32_t mark, mask;		/* mask 0: any mark */
+	enum rtnl_action action;
+	uint32_t to;			/* the table, or the preference to go to */
 };
 int rtnl_rule(const struct rtnl_rule *r, bool add);
 /* `local default dev lo` in a table of its own, where steered packets are looked up. */
 int rtnl_local_table(uint32_t table, uint8_t family, bool add);
 
-/* Backstop of one IPv6 sandbox interface: pref 91 iif IF without a state bit: unreachable. */
+/* Delete every rule that is like this one, whatever its interface. */
+int rtnl_rules_clear(const struct rtnl_rule *like);
+
+/* Backstop of one IPv6 sandbox interface: in by it without a state bit: unreachable. */
 int rtnl_backstop_add(const char *interface);
 int rtnl_backstop_del(const char *interface);
 int rtnl_backstop_clear(void);			/* of every interface */

@@ -17,11 +17,11 @@
 
 #include "base/mem.h"
 #include "nft/firewall.h"
-#include "nft/rtnl.h"
+#include "nft/uplinks.h"
 
 #define ROOT "/proc/sys/"
 
-enum { PATH_LEN = 256, VALUE_LEN = 64, UPLINKS_MAX = 16 };
+enum { PATH_LEN = 256, VALUE_LEN = 64 };
 
 static const struct setting {
 	const char *path, *value, *why;
@@ -90,17 +90,6 @@ static int sysctl_write(const char *path, const char *value)
 	return 0;
 }
 
-static int uplink_names(const struct host_config *c, char names[UPLINKS_MAX][16])
-{
-	int n = 0;
-
-	if (!c->n_uplinks)
-		return rtnl_default_links(names, UPLINKS_MAX);
-	for (; n < (int)c->n_uplinks && n < UPLINKS_MAX; n++)
-		snprintf(names[n], sizeof(names[n]), "%s", c->uplinks[n]);
-	return n;
-}
-
 /* A path with an interface in it. */
 static void path_of(char path[PATH_LEN], const char *pattern, const char *interface)
 {
@@ -126,7 +115,7 @@ static void save_one(FILE *f, const char *path)
 static int save_all(const struct host_config *c)
 {
 	char path[PATH_LEN], temporary[PATH_LEN + 8], one[PATH_LEN], names[UPLINKS_MAX][16];
-	int n = uplink_names(c, names), fd;
+	int n = uplinks_of(c, names, UPLINKS_MAX), fd;
 	FILE *f;
 
 	saved_path(c, path);
@@ -175,7 +164,7 @@ static int apply_uplink(const char *name, FILE *to)
 int sysctl_apply_host(const struct host_config *c, FILE *to)
 {
 	char names[UPLINKS_MAX][16];
-	int n = uplink_names(c, names), r = save_all(c);
+	int n = uplinks_of(c, names, UPLINKS_MAX), r = save_all(c);
 
 	if (r < 0)
 		return r;
