@@ -113,7 +113,10 @@ static void restore(struct guard *g)
 	loop_arm(g->n->loop, &g->again, RETRY_MS);
 }
 
-/* The table is there: are the rules ours? Elements are kept by loading. */
+/*
+ * The table is there: are the rules ours? Loading keeps elements, but it may be another table, made anew
+ * before we looked, and empty.
+ */
 static void check_rules(struct guard *g)
 {
 	struct netd *n = g->n;
@@ -122,9 +125,7 @@ static void check_rules(struct guard *g)
 
 	if (r >= 0 && print == g->print)
 		return;
-	r = load_rules(n);
-	if (r >= 0)
-		r = inspector_queue_rule(n);
+	r = rebuild(g);
 	if (r < 0) {
 		g->open = true; /* the whole way, until it works */
 		loop_arm(n->loop, &g->again, 0);

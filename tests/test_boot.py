@@ -1,17 +1,24 @@
-"""Boot: the units and what they name, the service manager, the hook that registers guests."""
+"""Boot: the units and what they name, and the order in which ruleset, interfaces and daemons come (B18)."""
 
+import itertools
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 
 import pytest
 
-from lab import BUILD, ROOT, write
-from labnet import ENV
+import labworld
+from lab import BUILD, ROOT, row, write
+from labclient import serves, tls
+from labnet import ENV, wait_for
+from probe import Probe, until_works
 
+SITE = "pypi.example"
+PARTS = ("netd", "dns", "gitproxy")
 PROGRAMS = ("bin/cordon", *(f"libexec/cordon/cordon-{part}" for part in ("netd", "dns", "gitproxy")))
 HOOK = f"{ROOT}/deploy/examples/libvirt/qemu"
 DOMAIN = """<domain type="kvm"><name>vm0</name>
@@ -86,7 +93,14 @@ def test_nothing_comes_before_the_ruleset(installed):
 
 # -- the service manager is told, and left alone
 
-@pytest.mark.parametrize("part", ["netd", "dns", "gitproxy"])
+def start(lab, part, **env):
+    """One daemon alone, as a unit starts it."""
+    env.update((k, v) for k, v in os.environ.items() if k.endswith("SAN_OPTIONS"))
+    with open(f"{lab.log_dir}/{part}.log", "ab") as log:
+        lab.gateway.start([f"{BUILD}/cordon-{part}", "--config", lab.config_file], stderr=log, env=env)
+
+
+@pytest.mark.parametrize("part", PARTS)
 def test_daemons_tell_a_service_manager(own_lab, part):
     """READY=1 comes to NOTIFY_SOCKET from the process itself, after it gave up its rights."""
     lab = own_lab
@@ -97,11 +111,7 @@ def test_daemons_tell_a_service_manager(own_lab, part):
         os.chmod(path, 0o777)
         manager.settimeout(20)
         for name in dict.fromkeys(("netd", part)):	# netd first: the others are ready with its picture
-            told = {"NOTIFY_SOCKET": path} if name == part else {}
-            env = {k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")}
-            with open(f"{lab.log_dir}/{name}.log", "ab") as log:
-                lab.gateway.start([f"{BUILD}/cordon-{name}", "--config", lab.config_file], stderr=log,
-                                  env={**env, **told})
+            start(lab, name, **({"NOTIFY_SOCKET": path} if name == part else {}))
         assert manager.recv(64) == b"READY=1"
     lab.signalled = True
 
@@ -174,3 +184,146 @@ def test_hook_keeps_a_guest_from_running(hook, xml):
 def test_hook_leaves_other_guests_alone(hook):
     done, calls = hook("start", "begin", "<domain><metadata/><devices/></domain>")
     assert done.returncode == 0 and calls == []
+
+
+# -- the order of things, without a service manager
+
+def fetches(lab, family=4):
+    return lab.sandbox.fetches(f"https://{SITE}/", family=family, timeout=5)
+
+
+def clones(lab):
+    return lab.sandbox.run(["timeout", "5", "git", "ls-remote", "https://github.com/acme/widgets"]).returncode == 0
+
+
+def more_rounds(probe, n=15):
+    """The probe has tried n more times."""
+    rounds = probe.rounds
+    wait_for("the probe's rounds", lambda: probe.rounds > rounds + n)
+
+
+def silent(flow):
+    """Nothing comes any more; an end is as good."""
+    flow.settimeout(0.5)
+    try:
+        return not flow.recv(100)
+    except OSError:
+        return True
+
+
+@row("B18")
+def test_interface_before_everything(labs):
+    """A host at boot forwards nothing; the ruleset is there before forwarding is switched on."""
+    lab = labs(up=False)
+    lab.gateway.sysctl(net__ipv4__ip_forward=0, net__ipv6__conf__all__forwarding=0)
+    lab.add_sandbox(register=False)
+    with lab.capture() as capture, Probe(lab.sandbox, capture) as probe:
+        more_rounds(probe)
+        lab.cordon("firewall", "start", check=True)
+        forwarding = lab.gateway.run(["sysctl", "-n", "net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"])
+        assert forwarding.stdout.split() == ["1", "1"]
+        more_rounds(probe)
+        lab.up()
+        more_rounds(probe)
+        lab.register(lab.sandbox)
+        until_works("a fetch", lambda: fetches(lab))
+
+
+@row("B18")
+def test_flow_from_before_the_ruleset_ends_with_it(labs, family):
+    """Something else had forwarding on: neither direction of such a flow goes on behind the ruleset."""
+    lab = labs(up=False)
+    lab.add_sandbox(register=False)
+    lab.gateway.sysctl(net__ipv4__ip_forward=1, net__ipv6__conf__all__forwarding=1)
+    service = lab.internet.listen(labworld.SERVICES[family == 6], 7000)
+    with lab.sandbox.connect(labworld.SERVICES[family == 6], 7000) as flow, lab.capture() as capture:
+        server = service.accept()[0]
+        with server:
+            flow.sendall(b"before")
+            assert server.recv(10) == b"before"
+            lab.cordon("firewall", "start", check=True)
+            capture.clear()
+            flow.sendall(b"to the server, behind")
+            server.sendall(b"to the sandbox, behind")
+            assert silent(flow)
+            capture.empty(contains=b"behind")
+
+
+@row("B18")
+@pytest.mark.parametrize("order", itertools.permutations(PARTS), ids="-".join)
+def test_daemons_in_any_order(labs, order):
+    """Whatever is missing, nothing passes; when all are there, everything works by itself."""
+    lab = labs(up=False)
+    lab.cordon("firewall", "start", check=True)
+    lab.add_sandbox(register=False)
+    os.makedirs(lab.log_dir, exist_ok=True)
+    with lab.capture() as capture, Probe(lab.sandbox, capture) as probe:
+        for part in order:
+            start(lab, part)
+            more_rounds(probe)
+        until_works("the registration", lambda: lab.register(lab.sandbox, check=False).returncode == 0)
+        lab.sandbox.trust_cordon()
+        until_works("a fetch", lambda: fetches(lab))
+        until_works("git", lambda: clones(lab))
+
+
+@row("B18")
+def test_interface_after_everything(labs):
+    """The order of the units: a registration that stands in the configuration waits for its interface."""
+    guest = {"name": "vm0", "interface": "tap0", "mac": "06:00:0a:01:00:02", "ipv4": "10.1.0.2",
+             "ipv6": "fd00:1::2", "profile": "agent"}
+    lab = labs(up=False, config={"sandboxes": [guest]})
+    lab.up()
+    lab.add_sandbox(register=False)
+    with lab.capture() as capture, Probe(lab.sandbox, capture):
+        for family in (4, 6):
+            until_works("a fetch", lambda: fetches(lab, family))
+
+
+@row("B18")
+def test_name_outside_the_pattern_from_the_start(labs):
+    """No rule sees such an interface: routing refuses what comes from a sandbox network, daemons or not."""
+    lab = labs(up=False)
+    lab.add_sandbox(register=False)
+    lab.gateway.ip("link set tap0 down", "link set tap0 name lan7", "link set lan7 up")
+    lab.cordon("firewall", "start", check=True)
+    with lab.capture() as capture, Probe(lab.sandbox, capture) as probe:
+        more_rounds(probe)
+        lab.up()
+        more_rounds(probe)
+        assert lab.register(lab.sandbox, check=False).returncode == 1, "there is no tap0"
+        lab.gateway.ip("link set lan7 down", "link set lan7 name tap0", "link set tap0 up",
+                       f"addr replace {lab.sandbox.gateway[1]}/64 dev tap0 nodad")
+        lab.register(lab.sandbox)
+        until_works("a fetch", lambda: fetches(lab))
+
+
+# -- what the units do while Cordon runs
+
+@row("B18")
+def test_start_again_under_running_daemons(own_lab, family):
+    """As before each start of cordon-netd: decided flows go on, new ones are inspected again."""
+    lab = own_lab
+    with tls(lab.sandbox, SITE, family) as flow, lab.capture() as capture, Probe(lab.sandbox, capture):
+        assert serves(flow, SITE)
+        for _ in range(3):
+            lab.cordon("firewall", "start", check=True)
+            assert serves(flow, SITE)
+            until_works("a fetch", lambda: fetches(lab, family))
+
+
+@row("B18")
+@pytest.mark.parametrize("held", [False, True], ids=["at-once", "netd-late"])
+def test_flushed_and_loaded_by_others(own_lab, held, family):
+    """As nftables.service with our drop-in does it: netd may see the new table only, which is empty."""
+    lab = own_lab
+    until_works("the first fetch", lambda: fetches(lab, family))
+    lab.audit.mark()
+    with lab.capture() as capture, Probe(lab.sandbox, capture):
+        pids = lab.signal("cordon-netd", signal.SIGSTOP) if held else []
+        lab.gateway.run(["nft", "flush", "ruleset"], check=True)
+        lab.cordon("firewall", "start", check=True)
+        for pid in pids:
+            lab.resume(pid)
+        until_works("a fetch", lambda: fetches(lab, family))
+    assert lab.audit.wait(event="ruleset"), lab.audit.describe()

@@ -106,9 +106,10 @@ def test_lost_ruleset_comes_back(own_lab, how, family):
     lab = own_lab
     until_works("the first fetch", lambda: fetches(lab, family))
     lab.audit.mark()
-    with lab.capture() as capture, Probe(lab.sandbox, capture):
+    with lab.capture() as capture, Probe(lab.sandbox, capture) as probe:
         lab.gateway.run(["nft", *LOST[how].split()], check=True)
         until_works(f"a fetch after `nft {LOST[how]}`", lambda: fetches(lab, family))
+        wait_for("the probe's rounds", lambda: probe.rounds > 20)
     assert len(lab.audit.wait(event="ruleset")) == 1, lab.audit.describe()
 
 
