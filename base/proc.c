@@ -46,7 +46,7 @@ const char *proc_role_name(enum proc_role r)
 	return (unsigned)r < ROLE_COUNT ? role_names[r] : "none";
 }
 
-uid_t proc_role_uid(enum proc_role r)
+static uid_t look_up(enum proc_role r)
 {
 	char name[32], buf[PROC_NSS_MAX];
 	struct passwd pw, *found = NULL;
@@ -55,6 +55,19 @@ uid_t proc_role_uid(enum proc_role r)
 	if (!getpwnam_r(name, &pw, buf, sizeof(buf), &found) && found)
 		return found->pw_uid;
 	return (uid_t)PROC_UID_BASE + (uid_t)r;
+}
+
+/*
+ * All are looked up at once, at the latest by proc_drop(): a confined process must not depend on
+ * what the host's account modules open, load and ask.
+ */
+uid_t proc_role_uid(enum proc_role r)
+{
+	static uid_t known[ROLE_COUNT];
+
+	for (int i = ROLE_NONE + 1; i < ROLE_COUNT && !known[ROLE_COUNT - 1]; i++)
+		known[i] = look_up((enum proc_role)i);
+	return (unsigned)r < ROLE_COUNT && r != ROLE_NONE ? known[r] : (uid_t)PROC_UID_BASE;
 }
 
 gid_t proc_group(void)
@@ -94,10 +107,10 @@ static bool cap_is(uint64_t caps, uint64_t inheritable)
 }
 
 /* The last capability this kernel knows is the last one it lets us ask about. */
-static int drop_bounding_set(void)
+static int drop_bounding_set(uint64_t but)
 {
 	for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+		if (!(but >> cap & 1) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
 			return -errno;
 	return 0;
 }
@@ -174,7 +187,7 @@ int proc_drop(enum proc_role role, uint64_t wanted)
 		return -errno;
 	r = cap_make_inheritable(inheritable);
 	if (!r)
-		r = drop_bounding_set();
+		r = drop_bounding_set(0);
 	if (!r)
 		r = lock_securebits(hands_down);
 	if (!r)
@@ -186,6 +199,37 @@ int proc_drop(enum proc_role role, uint64_t wanted)
 	if (death && (prctl(PR_SET_PDEATHSIG, death, 0, 0, 0) < 0 || getppid() != parent))
 		return -ESRCH;		/* the parent died while nobody was told */
 	return ids_are(uid, gid) && cap_is(caps, inheritable) ? 0 : -EPERM;
+}
+
+/* What the host did not give us (a container) cannot be kept either. */
+int proc_bound(uint64_t caps)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { 0 };
+	int r = drop_bounding_set(caps);
+
+	if (r < 0)
+		return r;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || syscall(SYS_capget, &head, data) < 0)
+		return -errno;
+	return cap_set(caps & (data[0].permitted | (uint64_t)data[1].permitted << 32), 0);
+}
+
+int proc_keep(uint64_t caps)
+{
+	uid_t uid = geteuid();
+	int r;
+
+	if (!uid)
+		return -EPERM;
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+		return -errno;
+	r = cap_set(caps, 0);
+	if (!r)
+		r = close_side_doors();
+	if (r < 0)
+		return r;
+	return ids_are(uid, getegid()) && cap_is(caps, 0) ? 0 : -EPERM;
 }
 
 #if defined(__SANITIZE_ADDRESS__)

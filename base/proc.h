@@ -32,6 +32,17 @@ gid_t proc_group(void);
  */
 int proc_drop(enum proc_role r, uint64_t caps);
 #define CAP_BIT(c) (1ull << (c))
+/*
+ * Stay root, but with these capabilities at most, here and in every program started from here, and
+ * with no_new_privs. 0 or -errno.
+ */
+int proc_bound(uint64_t caps);
+/*
+ * For a program that was started with its user and capabilities already (proc_spec.ambient): keep
+ * exactly these, hand none down, and close what exec opened again (dumpable). 0 or -errno. Refused
+ * to root.
+ */
+int proc_keep(uint64_t caps);
 /* Added to `caps` of proc_drop(): children may be given these capabilities by proc_spec.ambient. */
 #define PROC_HANDS_DOWN (1ull << 63)
 
