@@ -38,6 +38,10 @@ static const uint16_t sizes[MSG_TYPE_COUNT] = {
 	EMPTY(MSG_RELOAD),
 	SIZED(MSG_RUN, struct msg_add),
 	SIZED(MSG_REPLY, struct msg_reply),
+	EMPTY(MSG_SPAWN),
+	SIZED(MSG_CHILD, struct msg_child),
+	EMPTY(MSG_AUDIT),
+	SIZED(MSG_ROTATE, struct msg_rotate),
 };
 
 int msg_size(enum msg_type t)

@@ -16,7 +16,9 @@
  *   dns   -> netd  PIN                        answered by PINNED with the same sequence
  *   netd  -> gitproxy CLOSE                   revocation; answered by DONE
  *   inspect -> netd VERDICT                   a refused or newly decided flow, for the audit
- *   cli   -> netd  ADD RM LS STATUS RELOAD RUN    on RUN/control.sock; REPLY (+ memfd of text)
+ *   netd  -> part  AUDIT                      with a descriptor: the audit log goes on there; DONE
+ *   netd  -> spawner SPAWN                    with the child's pair; answered by CHILD
+ *   cli   -> netd  ADD RM LS STATUS RELOAD RUN ROTATE    on RUN/control.sock; REPLY (+ memfd of text)
  * Which part gets what: PROFILE and SANDBOX: dns, gitproxy, keeper. NAME_IS: inspect, gitproxy.
  */
 #ifndef BASE_MSG_H
@@ -43,6 +45,8 @@ enum msg_type {
 	MSG_PIN, MSG_PINNED, MSG_CLOSE, MSG_VERDICT,
 	MSG_ADD, MSG_RM, MSG_LS, MSG_STATUS, MSG_RELOAD, MSG_RUN, MSG_REPLY,
 	MSG_SIGN, MSG_CERT, MSG_OPEN,	/* gitproxy - keeper; bodies in gitproxy/keeper_ipc.h */
+	MSG_SPAWN, MSG_CHILD,		/* netd - its spawner */
+	MSG_AUDIT, MSG_ROTATE,		/* netd - part; cli - netd */
 	MSG_TYPE_COUNT
 };
 
@@ -97,6 +101,18 @@ struct msg_verdict {
 	uint32_t lost;			/* verdicts before this one, for want of room */
 	uint8_t sni[MSG_NAME];
 };
+
+/* SPAWN brings a descriptor: the child's end of its pair. */
+struct msg_child {
+	int32_t result;			/* 0 or -errno */
+	int32_t pid;
+};
+
+/*
+ * The audit log goes on in new files. ROTATE brings one descriptor per bit of `roles` (1 << enum
+ * proc_role), in rising order; AUDIT takes a part's own to it, empty body, answered by DONE.
+ */
+struct msg_rotate { uint32_t roles; };
 
 struct msg_add {
 	char name[MSG_LABEL], profile[MSG_LABEL], interface[16];

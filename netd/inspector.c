@@ -1,24 +1,21 @@
 /*
- * inspector.c - cordon-inspect, netd's child
+ * inspector.c - cordon-inspect: started, started again, listened to
  *
- * Theory of operation: the inspector is started with one end of a socket pair on descriptor 3 and
- * with CAP_NET_ADMIN, which the kernel demands of whoever gives verdicts. It binds its queue, says
- * HELLO on the pair, gets every name, END, and only then the rule that queues packets to it is put
- * in; before that, and whenever it is dead, packets that want inspection are dropped by the rule
- * behind (and by a queue that nobody listens on). When it dies it is started again, after 50 ms
- * doubling to 1 s. What it decided comes back as VERDICT: it knows no sandbox by name, so the audit
- * line is written here.
+ * Theory of operation: the spawner (spawner.c) starts it with one end of a socket pair on
+ * descriptor 3 and with CAP_NET_ADMIN, which the kernel demands of whoever gives verdicts. It binds
+ * its queue, says HELLO on the pair, gets every name, END, and only then the rule that queues
+ * packets to it is put in; before that, and whenever it is dead, packets that want inspection are
+ * dropped by the rule behind (and by a queue that nobody listens on). The end of the pair is the
+ * end of the inspector, whatever else it does: another is started, after 50 ms doubling to 1 s, and
+ * the spawner kills the old one if it still runs. What it decided comes back as VERDICT: it knows
+ * no sandbox by name, so the audit line is written here.
  */
 #include "netd/inspector.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 
 #include "base/log.h"
 #include "base/proc.h"
@@ -27,20 +24,14 @@
 #include "netd/parts.h"
 #include "netd/profiles.h"
 #include "netd/registry.h"
+#include "netd/spawner.h"
 #include "policy/mark.h"
 
-enum {
-	BACKOFF_MIN_MS = 50,
-	BACKOFF_MAX_MS = 1000,
-	LIVED_MS = 10000,
-	END_MS = 1000,
-	PAIR_FD = 3,
-	ENV_MAX = 6
-};
+enum { BACKOFF_MIN_MS = 50, BACKOFF_MAX_MS = 1000, LIVED_MS = 10000 };
 
 struct inspector {
 	struct netd *n;
-	struct watch watch; /* its pidfd */
+	struct watch spawner; /* it never speaks unasked: an event is its end */
 	struct timer again;
 	pid_t pid; /* 0: not running */
 	unsigned backoff_ms;
@@ -59,84 +50,33 @@ static void start_later(struct inspector *i)
 	i->backoff_ms = i->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : i->backoff_ms * 2;
 }
 
-static void on_exit_event(struct loop *l, struct watch *w, uint32_t events)
+/* Started again as a whole: whoever started us does that. */
+static void on_spawner_end(struct loop *l, struct watch *w, uint32_t events)
 {
-	struct inspector *i = container_of(w, struct inspector, watch);
-	int status = 0;
+	struct inspector *i = container_of(w, struct inspector, spawner);
 
 	(void)events;
-	if (waitpid(i->pid, &status, WNOHANG) == 0)
-		return;
-	log_line(LOG_ERR, "event=inspector_ended pid=%d status=%d signal=%d", (int)i->pid,
-		 WIFEXITED(status) ? WEXITSTATUS(status) : -1,
-		 WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+	log_line(LOG_ERR, "event=spawner_ended");
 	loop_del(l, w);
-	close(w->fd);
-	w->fd = -1;
-	i->pid = 0;
-	i->serving = false;
-	start_later(i);
-}
-
-/* Debug and sanitizer settings of a test pass; nothing else of our environment. */
-static void environment(const char *ret[ENV_MAX], char buf[ENV_MAX][512])
-{
-	static const char *const names[] = { "CORDON_DEBUG", "ASAN_OPTIONS", "UBSAN_OPTIONS",
-					     "LSAN_OPTIONS" };
-	size_t n = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		const char *v = getenv(names[i]);
-
-		if (v && snprintf(buf[n], 512, "%s=%s", names[i], v) < 512) {
-			ret[n] = buf[n];
-			n++;
-		}
-	}
-	ret[n] = NULL;
+	i->n->failed = true;
+	loop_stop(l);
 }
 
 int inspector_program(void)
 {
-	AUTO(fd) int fd = -1;
 	char path[4096];
 	int r = proc_program("cordon-inspect", path, sizeof(path));
 
 	if (r < 0)
 		return r;
-	fd = open(path, O_PATH | O_CLOEXEC);
-	r = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, PAIR_FD + 1);
+	r = open(path, O_PATH | O_CLOEXEC);
 	return r < 0 ? -errno : r;
-}
-
-static int start_with(struct inspector *i, int theirs, int *ret_pidfd)
-{
-	char path[32], queue[8], pool4[ADDR_TEXT_MAX], pool6[ADDR_TEXT_MAX], buf[ENV_MAX][512];
-	const char *env[ENV_MAX];
-	const char *argv[] = { "cordon-inspect", "--pair-fd", "3",	 "--queue", queue,
-			       "--pool4",	 pool4,	      "--pool6", pool6,	    NULL };
-	const struct proc_fd fds[] = { { theirs, PAIR_FD } };
-	const struct proc_spec spec = { .path = path,
-					.argv = argv,
-					.envp = env,
-					.fds = fds,
-					.nfds = 1,
-					.die_with_parent = true,
-					.ambient = CAP_BIT(CAP_NET_ADMIN) };
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", i->n->inspect_program);
-	snprintf(queue, sizeof(queue), "%d", RULESET_QUEUE);
-	prefix_format(&i->n->config->pool.v4, pool4);
-	prefix_format(&i->n->config->pool.v6, pool6);
-	environment(env, buf);
-	return proc_spawn(&spec, &i->pid, ret_pidfd);
 }
 
 static int start(struct inspector *i)
 {
 	AUTO(fd) int ours = -1;
 	AUTO(fd) int theirs = -1;
-	AUTO(fd) int pidfd = -1;
 	int pair[2], r = ipc_pair(pair);
 
 	if (r < 0)
@@ -145,25 +85,12 @@ static int start(struct inspector *i)
 	theirs = pair[1];
 	i->started_ms = loop_now(i->n->loop);
 	i->starts++;
-	r = start_with(i, theirs, &pidfd);
-	if (r < 0) {
-		i->pid = 0;
-		return r;
-	}
-	i->watch = (struct watch){ .fd = pidfd, .events = EPOLLIN, .fn = on_exit_event };
-	r = loop_add(i->n->loop, &i->watch);
+	r = spawner_inspect(i->n->spawner, theirs, &i->pid);
 	if (r >= 0)
 		r = parts_adopt(i->n->parts, STEAL_FD(ours), ROLE_INSPECT, i->pid);
-	if (r < 0) {
-		loop_del(i->n->loop, &i->watch);
-		i->watch.fd = -1;
-		kill(i->pid, SIGKILL);
-		waitpid(i->pid, NULL, 0);
-		i->pid = 0;
-		return r;
-	}
-	STEAL_FD(pidfd);
-	return 0;
+	if (r < 0)
+		i->pid = 0; /* without its pair it ends */
+	return r;
 }
 
 static void on_again(struct loop *l, struct timer *t)
@@ -184,27 +111,22 @@ static void on_again(struct loop *l, struct timer *t)
 int inspector_new(struct netd *n, struct inspector **ret)
 {
 	struct inspector *i = calloc(1, sizeof(*i));
+	int r;
 
 	if (!i)
 		return -ENOMEM;
 	i->n = n;
-	i->watch.fd = -1;
+	i->spawner = (struct watch){ .fd = n->spawner, .events = EPOLLIN, .fn = on_spawner_end };
 	i->again.fn = on_again;
 	i->backoff_ms = BACKOFF_MIN_MS;
+	r = loop_add(n->loop, &i->spawner);
+	if (r < 0) {
+		free(i);
+		return r;
+	}
 	*ret = i;
 	on_again(n->loop, &i->again);
 	return 0;
-}
-
-/* A child that hangs at its end must not keep us: whoever starts us again waits. */
-static void end_child(struct inspector *i)
-{
-	struct pollfd ended = { .fd = i->watch.fd, .events = POLLIN };
-
-	kill(i->pid, SIGTERM);
-	if (poll(&ended, 1, END_MS) <= 0)
-		kill(i->pid, SIGKILL);
-	waitpid(i->pid, NULL, 0);
 }
 
 void inspector_free(struct inspector *i)
@@ -212,20 +134,15 @@ void inspector_free(struct inspector *i)
 	if (!i)
 		return;
 	loop_disarm(i->n->loop, &i->again);
-	loop_del(i->n->loop, &i->watch);
-	if (i->pid)
-		end_child(i);
-	if (i->watch.fd >= 0)
-		close(i->watch.fd);
+	loop_del(i->n->loop, &i->spawner);
 	free(i);
 }
 
-/* A closed pair ends the process sooner or later; make it sooner, so that one serves again. */
 void inspector_lost(struct netd *n)
 {
 	n->inspector->serving = false;
-	if (n->inspector->pid)
-		kill(n->inspector->pid, SIGKILL);
+	n->inspector->pid = 0;
+	start_later(n->inspector);
 }
 
 int inspector_queue_rule(struct netd *n)

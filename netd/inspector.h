@@ -12,8 +12,7 @@
 
 /*
  * Open the program, as root: where it lies may be readable for root alone (a checkout in /root),
- * and it is started long after the rights are gone. A descriptor that no mapping of ours
- * overwrites, or -errno.
+ * and it is started long after the rights are gone. A descriptor or -errno.
  */
 int inspector_program(void);
 /* Start it. 0 or -errno (a failed start is tried again by itself). */

@@ -3,11 +3,12 @@
  *
  * Theory of operation: starts as root, reads configuration and policy (what does not compile ends
  * it with status 2 before anything is touched), opens what needs root (audit file, sockets,
- * netlink), keeps CAP_NET_ADMIN alone, reads back from the kernel what an earlier netd left there,
- * brings it into line with the policy, and only then hears anyone. It says that it is ready when
- * the inspector is (or when that takes too long: the rest is worth having, and what wants
- * inspection is dropped meanwhile). Ending changes nothing in the kernel: the ruleset is closed
- * without us, and decided flows go on.
+ * netlink), forks the spawner of the inspector, keeps CAP_NET_ADMIN alone and confines itself
+ * (confine.c), reads back from the kernel what an earlier netd left there, brings it into line
+ * with the policy, and only then hears anyone. It says that it is ready when the inspector is (or
+ * when that takes too long: the rest is worth having, and what wants inspection is dropped
+ * meanwhile). Ending changes nothing in the kernel: the ruleset is closed without us, and decided
+ * flows go on.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -20,6 +21,7 @@
 
 #include "base/log.h"
 #include "base/proc.h"
+#include "netd/confine.h"
 #include "netd/control.h"
 #include "netd/flows.h"
 #include "netd/guard.h"
@@ -34,6 +36,7 @@
 #include "netd/registry.h"
 #include "netd/sandbox_links.h"
 #include "netd/sandboxes.h"
+#include "netd/spawner.h"
 #include "nft/firewall.h"
 
 enum {
@@ -180,11 +183,24 @@ static int open_ruleset(struct netd *n)
 	return r;
 }
 
+/* First, while there is nothing yet that it could keep open. */
+static int open_spawner(struct netd *n)
+{
+	int program = say("cordon-inspect", inspector_program());
+
+	if (program < 0)
+		return program;
+	n->spawner = spawner_start(n->config, program);
+	return say("the spawner", n->spawner);
+}
+
 static int open_all(struct daemon *d)
 {
 	struct netd *n = &d->n;
 	int r = directories(n->config);
 
+	if (r >= 0)
+		r = open_spawner(n);
 	if (r < 0)
 		return r;
 	raise_files();
@@ -194,9 +210,6 @@ static int open_all(struct daemon *d)
 		r = open_ruleset(n);
 	if (r < 0)
 		return r;
-	n->inspect_program = say("cordon-inspect", inspector_program());
-	if (n->inspect_program < 0)
-		return n->inspect_program;
 	d->control_fd = listen_at(n->config, "control.sock", 0600, (gid_t)-1);
 	d->parts_fd = listen_at(n->config, "parts/netd.sock", 0660, proc_group());
 	d->watch_fd = say("nftables events", ruleset_watch_open());
@@ -324,15 +337,16 @@ static int run(struct daemon *d)
 	if (r >= 0)
 		r = prepare(n);
 	if (r >= 0)
-		r = say("dropping rights",
-			proc_drop(ROLE_NETD, CAP_BIT(CAP_NET_ADMIN) | PROC_HANDS_DOWN));
+		r = say("dropping rights", proc_drop(ROLE_NETD, CAP_BIT(CAP_NET_ADMIN)));
+	if (r >= 0)
+		r = say("confinement", netd_confine(n->config));
 	if (r >= 0)
 		r = serve_all(d);
 	if (r >= 0)
 		r = loop_run(n->loop);
 	if (r >= 0)
-		audit_daemon(n, "stop");
-	return r;
+		audit_daemon(n, n->failed ? "failed" : "stop");
+	return n->failed ? -EIO : r;
 }
 
 static void done(struct daemon *d)
@@ -343,6 +357,7 @@ static void done(struct daemon *d)
 	guard_free(n->guard);
 	inspector_free(n->inspector);
 	parts_free(n->parts);
+	spawner_end(n->spawner); /* the inspector's pair is closed: both end */
 	nflog_free(n->nflog);
 	pins_free(n->pins);
 	names_free(n->names);
@@ -360,14 +375,12 @@ static void done(struct daemon *d)
 		close(d->parts_fd);
 	if (d->watch_fd >= 0)
 		close(d->watch_fd);
-	if (n->inspect_program >= 0)
-		close(n->inspect_program);
 }
 
 int main(int argc, char **argv)
 {
 	static struct daemon d = {
-		.n.inspect_program = -1, .control_fd = -1, .parts_fd = -1, .watch_fd = -1
+		.n.spawner = -1, .control_fd = -1, .parts_fd = -1, .watch_fd = -1
 	};
 	int status = options_read(argc, argv, &d.o);
 

@@ -43,7 +43,8 @@ struct netd {
 	struct inspector *inspector;
 	struct guard *guard;
 	struct nflog *nflog;
-	int inspect_program; /* cordon-inspect, see inspector_program(); -1 */
+	int spawner; /* see spawner.h; -1 */
+	bool failed; /* the loop was stopped because of an error */
 	const char *config_file;
 	const char *pinned_sha256; /* --policy-sha256: no other policy is accepted; or NULL */
 	uint64_t started_ms;	   /* wall clock */

@@ -34,6 +34,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
+#include "base/landlock.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/msg.h"
@@ -344,11 +345,15 @@ static int inspect_open(struct inspect *in, const struct options *o)
 	return r < 0 ? r : loop_arm(in->loop, &in->sweep, SWEEP_MS);
 }
 
-/* netd starts us without root; by hand it may be otherwise. */
+/* netd's spawner starts us without root; by hand it may be otherwise. No file, no port, no process. */
 static int confine(void)
 {
-	int r = geteuid() ? 0 : proc_drop(ROLE_INSPECT, CAP_BIT(CAP_NET_ADMIN));
+	const struct landlock_spec nothing = { 0 };
+	int r = geteuid() ? proc_keep(CAP_BIT(CAP_NET_ADMIN))
+			  : proc_drop(ROLE_INSPECT, CAP_BIT(CAP_NET_ADMIN));
 
+	if (!r)
+		r = landlock_confine(&nothing);
 	return r < 0 ? r : proc_seccomp(syscalls);
 }
 
