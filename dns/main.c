@@ -3,13 +3,15 @@
  *
  * Theory of operation: started as root, it reads the host configuration, opens its audit file, the
  * sockets of the service address (IP_TRANSPARENT) and c-ares' channels; then it becomes its role
- * without any capability, and allows itself only the system calls below. From then on everything
- * hangs on one loop: questions, upstream answers, and the connection to netd, which is made anew
- * for ever. Until the first snapshot is complete, and whenever netd is away, questions wait a
- * moment and then get SERVFAIL.
+ * without any capability, opens no file and makes no TCP connection but to resolvers (Landlock),
+ * and allows itself only the system calls below. From then on everything hangs on one loop:
+ * questions, upstream answers, and the connection to netd, which is made anew for ever. Until the
+ * first snapshot is complete, and whenever netd is away, questions wait a moment and then get
+ * SERVFAIL.
  *
  * It never writes to the kernel's tables, and answers no address that netd has not acknowledged.
  */
+#include <arpa/nameser.h>
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -20,6 +22,7 @@
 #include <sys/syscall.h>
 
 #include "base/audit.h"
+#include "base/landlock.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/proc.h"
@@ -231,9 +234,13 @@ static int raise_files(struct daemon *d)
 /* The first audit line also makes libc read the time zone, while files can still be opened. */
 static int drop(struct daemon *d)
 {
+	const uint16_t ports[] = { NS_DEFAULTPORT, d->config->dns_upstream_port, 0 };
+	const struct landlock_spec files = { .tcp_ports = ports }; /* none */
 	int r = proc_drop(ROLE_DNS, 0);
 
 	report_daemon(d->audit, "start");
+	if (!r)
+		r = landlock_confine(&files);
 	return r < 0 ? r : proc_seccomp(syscalls);
 }
 

@@ -3,7 +3,8 @@
  *
  * Theory of operation: two filters, of which the kernel takes the stricter answer. The first allows
  * socket(2) for AF_UNIX alone, so that connect(2) reaches netd and nothing else; the second is the
- * allow list of base/proc.h. No file can be opened: everything was opened before, and what the C
+ * allow list of base/proc.h. Landlock says the same in its own terms: no file, no TCP connection
+ * made, no process signalled. No file can be opened: everything was opened before, and what the C
  * library would like to open for many threads (malloc: how many processors) it does without.
  */
 #include "gitproxy/confine.h"
@@ -13,6 +14,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "base/landlock.h"
 #include "base/proc.h"
 
 static const struct proc_syscall table[] = {
@@ -88,9 +90,12 @@ static int unix_sockets_only(void)
 
 int front_confine(void)
 {
+	const struct landlock_spec nothing = { 0 };
 	int r;
 
 	tzset();		/* the C library reads the time zone's file once, even for UTC */
-	r = unix_sockets_only();
+	r = landlock_confine(&nothing);
+	if (!r)
+		r = unix_sockets_only();
 	return r < 0 ? r : proc_seccomp(table);
 }

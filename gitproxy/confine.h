@@ -4,6 +4,6 @@
 #ifndef GITPROXY_CONFINE_H
 #define GITPROXY_CONFINE_H
 
-int front_confine(void);	/* for every thread, existing and to come. 0 or -errno */
+int front_confine(void);	/* before the first thread. 0 or -errno */
 
 #endif

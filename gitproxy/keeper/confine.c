@@ -1,16 +1,20 @@
 /*
- * confine.c - the system calls that the keeper may make
+ * confine.c - the system calls, files and ports that the keeper may use
  *
  * Theory of operation: an allow list. The keeper dials upstreams, so sockets of the internet
  * families are its business; openat(2) stays, since c-ares reads resolv.conf for each channel and
  * OpenSSL may read trusted certificates by their hash (as an account that owns nothing but the CA's
- * own folder). It starts no program and changes no file.
+ * own folder; Landlock names what it may read). TCP connections are made to the port of upstreams
+ * and to those of resolvers. It starts no program, changes no file and signals no process.
  */
 #include "gitproxy/keeper/confine.h"
 
+#include <arpa/nameser.h>
 #include <seccomp.h>
 
+#include "base/landlock.h"
 #include "base/proc.h"
+#include "gitproxy/keeper/upstream.h"
 
 static const struct proc_syscall table[] = {
 	{ SCMP_SYS(socket), "upstreams, resolvers, netd again" },
@@ -76,7 +80,24 @@ static const struct proc_syscall table[] = {
 	{ -1, NULL },
 };
 
-int keeper_confine(void)
+/* Files are replaced by renaming, so it is their directory that is named. */
+static const struct landlock_path paths[] = {
+	{ "/etc", LANDLOCK_READ, "resolv.conf, nsswitch.conf, hosts, openssl.cnf, certificates" },
+	{ "/etc/ssl", LANDLOCK_READ | LANDLOCK_LIST, "trusted certificates" },
+	{ "/usr/share/ca-certificates", LANDLOCK_READ, "where those links lead" },
+	{ "/usr/local/share/ca-certificates", LANDLOCK_READ, "the host's own" },
+	{ "/usr/lib/ssl", LANDLOCK_READ, "OpenSSL's own folder" },
+	{ "/run/systemd/resolve", LANDLOCK_READ, "where resolv.conf may lead" },
+	{ "/run/resolvconf", LANDLOCK_READ, "the same" },
+	{ "/run/NetworkManager", LANDLOCK_READ, "the same" },
+	{ NULL, 0, NULL },
+};
+
+int keeper_confine(const struct host_config *c)
 {
-	return proc_seccomp(table);
+	uint16_t ports[] = { KEEPER_UPSTREAM_PORT, NS_DEFAULTPORT, c->dns_upstream_port, 0 };
+	const struct landlock_spec files = { .paths = paths, .tcp_ports = ports };
+	int r = landlock_confine(&files);
+
+	return r < 0 ? r : proc_seccomp(table);
 }

@@ -113,7 +113,7 @@ static int keeper_run(struct keeper *k)
 	if (!r)
 		r = proc_drop(ROLE_KEEPER, 0);
 	if (!r)
-		r = keeper_confine();
+		r = keeper_confine(k->config);
 	if (!r)
 		r = serve_open(k);
 	if (r < 0)

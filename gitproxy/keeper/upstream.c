@@ -28,7 +28,7 @@
 #include "gitproxy/keeper/pool.h"
 #include "gitproxy/keeper/resolve.h"
 
-enum { UPSTREAM_PORT = 443, URL_MAX = 768, RESOLVE_TEXT = 1536 };
+enum { URL_MAX = 768, RESOLVE_TEXT = 1536 };
 #define SYSTEM_BUNDLE "/etc/ssl/certs/ca-certificates.crt"
 
 struct upstream {
@@ -247,7 +247,7 @@ static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sock
 	if (purpose != CURLSOCKTYPE_IPCXN || sa->addrlen > sizeof(ss))
 		return CURL_SOCKET_BAD;
 	memcpy(&ss, &sa->addr, sa->addrlen);
-	if (!addr_from_sockaddr(&ss, &a, &port) || port != UPSTREAM_PORT ||
+	if (!addr_from_sockaddr(&ss, &a, &port) || port != KEEPER_UPSTREAM_PORT ||
 	    !address_usable(&a, &ctx, t->private_ok)) {
 		t->out->reason = REASON_REBINDING_BLOCKED;
 		return CURL_SOCKET_BAD;
@@ -278,7 +278,7 @@ static enum reason resolve_text(struct transfer *t, char *out, size_t cap)
 	if (resolve_name(t->u->resolve, t->rq->open->host, &found) < 0 || !found.n)
 		return REASON_UPSTREAM_UNREACHABLE;
 	t->private_ok = t->rq->private_ok || found.fixed;
-	wr_fmt(&w, "%s:%d:", t->rq->open->host, UPSTREAM_PORT);
+	wr_fmt(&w, "%s:%d:", t->rq->open->host, KEEPER_UPSTREAM_PORT);
 	for (size_t i = 0; i < found.n; i++) {
 		if (!address_usable(&found.addr[i], &ctx, t->private_ok))
 			continue;

@@ -14,12 +14,19 @@
 #include "gitproxy/confine.h"
 #include "gitproxy/keeper/confine.h"
 
+static int confine_keeper(void)
+{
+	static const struct host_config c = { .dns_upstream_port = 53 };
+
+	return keeper_confine(&c);
+}
+
 static const struct {
 	const char *what;
 	int (*confine)(void);
 } parts[] = {
 	{ "front", front_confine },
-	{ "keeper", keeper_confine },
+	{ "keeper", confine_keeper },
 };
 
 static int put(struct audit *a)
