@@ -6,7 +6,9 @@
  * waits for their pidfds, starts again what ended (after 50 ms, doubling to 1 s, reset when it
  * lived 10 s), and at SIGTERM ends them all. It reads nothing but one byte of readiness per start.
  * The daemons die with it (parent death signal), and the ruleset is closed without them, so its own
- * end is safe as well. RUN/supervisor.lock is held by a record lock, not by flock: a question about
+ * end is safe as well. Filters of its own (seccomp, Landlock) would be handed down to daemons that
+ * are still root and open what they need, so it has none; what it can do without, it gives up: all
+ * capabilities that no daemon starts with, and new ones by exec. RUN/supervisor.lock is held by a record lock, not by flock: a question about
  * its owner (F_GETLK) is answered by the kernel with a pid and never takes the lock, even for a
  * moment.
  */
@@ -14,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -31,6 +34,23 @@
 enum { BACKOFF_MIN_MS = 50, BACKOFF_MAX_MS = 1000, LIVED_MS = 10000, STOP_MS = 5000, ENV_MAX = 8 };
 
 const char *const supervise_parts[SUPERVISE_PARTS] = { "netd", "dns", "gitproxy" };
+
+static const struct {
+	int cap;
+	const char *why;
+} kept[] = {
+	{ CAP_CHOWN, "audit files and directories get their owners" },
+	{ CAP_DAC_OVERRIDE, "these belong to others; a checkout may lie in somebody's home" },
+	{ CAP_FOWNER, "modes of these" },
+	{ CAP_KILL, "ending the daemons, which are other users by then" },
+	{ CAP_SETGID, "becoming those" },
+	{ CAP_SETUID, "becoming those" },
+	{ CAP_SETPCAP, "dropping capabilities" },
+	{ CAP_NET_BIND_SERVICE, "port 53" },
+	{ CAP_NET_ADMIN, "netd; transparent sockets" },
+	{ CAP_IPC_LOCK, "the CA's key is not swapped out" },
+	{ CAP_SYS_RESOURCE, "as many descriptors as there are connections" },
+};
 
 struct part {
 	pid_t pid;
@@ -323,6 +343,15 @@ static int supervisor_signals(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+static int give_up_the_rest(void)
+{
+	uint64_t caps = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+		caps |= CAP_BIT(kept[i].cap);
+	return proc_bound(caps);
+}
+
 /* Never returns. The lock is taken here, for record locks do not survive a fork. */
 static void supervisor_main(const struct host_config *c, const char *config_file, int status)
 {
@@ -332,7 +361,7 @@ static void supervisor_main(const struct host_config *c, const char *config_file
 	log_init("supervisor");
 	s.lock = lock_take(c);
 	s.signals = supervisor_signals();
-	if (s.lock < 0 || s.signals < 0) {
+	if (s.lock < 0 || s.signals < 0 || give_up_the_rest() < 0) {
 		log_line(LOG_ERR, "event=start_failed lock=%d", s.lock);
 		_exit(1);
 	}
