@@ -83,22 +83,15 @@ static struct client *client_of(const struct control *c, uint64_t serial)
 
 /* ---- replies ---- */
 
-static int json_fd(json_t *data)
-{
-	AUTO(mem) char *text = data ? json_dumps(data, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
-
-	return text ? ipc_memfd("cordon-reply", text, strlen(text)) : -1;
-}
-
-/* Takes `data` (may be NULL). The connection may be gone, before or afterwards. */
-static void reply(struct netd *n, uint64_t who, int code, unsigned status, const char *text,
-		  json_t *data)
+/* Takes `json`, which may be NULL: no data. The connection may be gone, before or afterwards. */
+static void reply_json(struct netd *n, uint64_t who, int code, unsigned status, const char *text,
+		       char *json /* takes */)
 {
 	struct client *cl = client_of(n->control, who);
 	struct msg_reply m = { .code = code, .exit_status = status };
-	AUTO(fd) int fd = json_fd(data);
+	AUTO(fd) int fd = json ? ipc_memfd("cordon-reply", json, strlen(json)) : -1;
 
-	json_decref(data);
+	free(json);
 	if (!cl)
 		return;
 	snprintf(m.text, sizeof(m.text), "%s", text);
@@ -107,39 +100,69 @@ static void reply(struct netd *n, uint64_t who, int code, unsigned status, const
 		client_close(cl);
 }
 
+/* Takes `data`, which may be NULL. */
+static void reply(struct netd *n, uint64_t who, int code, unsigned status, const char *text,
+		  json_t *data)
+{
+	char *json = data ? json_dumps(data, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+
+	json_decref(data);
+	reply_json(n, who, code, status, text, json);
+}
+
 /* ---- requests ---- */
 
-static json_t *addr_json(const struct addr *a)
+static void print_addr(FILE *f, const char *key, const struct addr *a)
 {
 	char text[ADDR_TEXT_MAX];
 
-	if (!a->family)
-		return json_null();
+	if (!a->family) {
+		fprintf(f, "\"%s\":null,", key);
+		return;
+	}
 	addr_format(a, text);
-	return json_string(text);
+	fprintf(f, "\"%s\":\"%s\",", key, text);
 }
 
-static json_t *sandbox_json(const struct netd *n, const struct sandbox *s)
+/* Nothing in it needs quoting: registry_label_ok() let these names in, and the schema the profiles'. */
+static void print_sandbox(FILE *f, const struct netd *n, const struct sandbox *s)
 {
-	char mac[18];
-
-	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", s->mac[0], s->mac[1], s->mac[2],
-		 s->mac[3], s->mac[4], s->mac[5]);
-	return json_pack("{s:s, s:i, s:s, s:s, s:s, s:o, s:o, s:b, s:b}", "name", s->name, "id",
-			 s->id, "profile", profiles_name(n->profiles, s->profile), "interface",
-			 s->interface, "mac", mac, "ipv4", addr_json(&s->addr[0]), "ipv6",
-			 addr_json(&s->addr[1]), "up", s->link && s->link_up, "run", s->run);
+	fprintf(f, "{\"name\":\"%s\",\"id\":%u,\"profile\":\"%s\",\"interface\":\"%s\",", s->name, s->id,
+		profiles_name(n->profiles, s->profile), s->interface);
+	fprintf(f, "\"mac\":\"%02x:%02x:%02x:%02x:%02x:%02x\",", s->mac[0], s->mac[1], s->mac[2],
+		s->mac[3], s->mac[4], s->mac[5]);
+	print_addr(f, "ipv4", &s->addr[0]);
+	print_addr(f, "ipv6", &s->addr[1]);
+	fprintf(f, "\"up\":%s,\"run\":%s}", s->link && s->link_up ? "true" : "false",
+		s->run ? "true" : "false");
 }
 
+/* Printed as it goes: ten thousand of them as objects would be more than all else that netd holds. */
 static int on_ls(struct netd *n, struct client *cl, const struct ipc_in *in)
 {
-	json_t *list = json_array();
+	const char *between = "";
+	char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
 
 	(void)in;
-	REGISTRY_EACH (n->registry, s)
-		if (s->state == SANDBOX_OPEN)
-			json_array_append_new(list, sandbox_json(n, s));
-	reply(n, cl->serial, 0, 0, "", list);
+	if (f) {
+		fputc('[', f);
+		REGISTRY_EACH (n->registry, s) {
+			if (s->state != SANDBOX_OPEN)
+				continue;
+			fputs(between, f);
+			print_sandbox(f, n, s);
+			between = ",\n";
+		}
+		fputc(']', f);
+	}
+	if (f && fclose(f) == 0) {
+		reply_json(n, cl->serial, 0, 0, "", text);
+		return 0;
+	}
+	free(text);
+	reply(n, cl->serial, -ENOMEM, EXIT_REFUSED, "out of memory", NULL);
 	return 0;
 }
 
