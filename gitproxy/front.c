@@ -146,6 +146,16 @@ static int on_extra(void *owner, const struct ipc_in *in)
 	return view_send(f->view, MSG_DONE, in->head.sequence, &done);
 }
 
+/* Revoked while netd could not tell: its sessions would go on by the policy that they began with. */
+static void on_revoked(void *owner, uint16_t sandbox)
+{
+	struct front *f = owner;
+	unsigned closed = conns_close(f->env.conns, sandbox);
+
+	if (closed)
+		log_line(LOG_NOTE, "event=revoked sandbox=%u connections=%u", sandbox, closed);
+}
+
 /* The keeper says once that it serves. */
 static int wait_keeper(int keeper)
 {
@@ -218,6 +228,8 @@ static int front_open(struct front *f)
 	if (!r)
 		r = view_new(spec->config, ROLE_GITPROXY, on_extra, f, &f->view);
 	f->env.view = f->view;
+	if (!r)
+		view_set_revoked(f->view, on_revoked);
 	return r;
 }
 

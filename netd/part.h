@@ -1,17 +1,21 @@
 /*
- * part.h - one connected daemon, for parts.c and publish.c only
+ * part.h - one connected daemon, for parts.c, snapshot.c and publish.c only
  */
 #ifndef NETD_PART_H
 #define NETD_PART_H
 
 #include "netd/parts.h"
 
-enum part_state { PART_HELLO = 0, PART_WAITING, PART_SERVING, PART_DEAD };
+enum part_state { PART_HELLO = 0, PART_WAITING, PART_SNAPSHOT, PART_SERVING, PART_DEAD };
 
 struct ack {
 	struct ack *next;
 	uint32_t sequence;
 	struct publish *publish;
+};
+
+struct snapshot { /* how far it is */
+	uint32_t step, at;
 };
 
 struct out; /* a datagram that waits; parts.c */
@@ -29,7 +33,8 @@ struct part {
 	bool pair;
 	struct out *head, **tail;
 	size_t queued;
-	struct ack *acks;
+	struct snapshot walk;
+	struct ack *acks, **acks_tail;
 };
 
 struct parts {
@@ -50,6 +55,13 @@ void part_queue(struct part *p, enum msg_type t, uint32_t sequence, const void *
 		const struct policy *policy);
 /* Write what fits. May cut the part off. */
 void part_flush(struct part *p);
+
+void part_audit(const struct part *p, const char *what);
+
+/* snapshot.c: begin it; the next piece, when there is room; all the rest. */
+void snapshot_begin(struct part *p);
+void snapshot_more(struct part *p);
+void snapshot_rest(struct part *p);
 
 /* publish.c: an answer came; or no more will come. Continuations run from both. */
 void publish_acknowledge(struct part *p, uint32_t sequence, int32_t result);

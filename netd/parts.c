@@ -3,9 +3,9 @@
  *
  * Theory of operation: each connection is one struct part: it must say HELLO first, with a role
  * whose uid the kernel confirms (SO_PEERCRED), the same protocol and the same build; then it gets a
- * snapshot of everything and END, and from there on every change, in order. Datagrams wait in a
- * queue per part while its socket is full, so nothing here blocks. Who must acknowledge what is
- * netd/publish.c's.
+ * snapshot of everything (netd/snapshot.c) and END, and from there on every change, in order.
+ * Datagrams wait in a queue per part while its socket is full, so nothing here blocks. Who must
+ * acknowledge what is netd/publish.c's.
  *
  * Invariants: a part is never told something out of order; a part that misbehaves (unknown type,
  * wrong length, a failure to apply) is cut off, audited, and starts anew from a snapshot, so that
@@ -26,7 +26,7 @@
 #include "netd/profiles.h"
 #include "netd/registry.h"
 
-static const char *const state_names[] = { "hello", "waiting", "serving", "dead" };
+static const char *const state_names[] = { "hello", "waiting", "snapshot", "serving", "dead" };
 enum { READS_PER_WAKE = 64, HELLO_MS = 5000 };
 
 struct out {
@@ -46,7 +46,7 @@ static void out_free(struct out *o)
 	free(o);
 }
 
-static void part_audit(const struct part *p, const char *what)
+void part_audit(const struct part *p, const char *what)
 {
 	struct audit_head h = { .event = "part", .decision = "" };
 	struct audit_line l;
@@ -133,6 +133,15 @@ static int out_send(struct part *p, const struct out *o)
 	return msg_send_fd(p->watch.fd, o->type, o->sequence, o->n ? o->body : NULL, fd);
 }
 
+/* For what it sends, and when there is something to write for the moment that it can take it. */
+static void part_listen(struct part *p, bool writing)
+{
+	uint32_t events = EPOLLIN | (writing ? EPOLLOUT : 0u);
+
+	if (p->watch.events != events)
+		loop_mod(p->ps->n->loop, &p->watch, events);
+}
+
 void part_flush(struct part *p)
 {
 	int r = 0;
@@ -153,8 +162,8 @@ void part_flush(struct part *p)
 		return;
 	if (r < 0 && r != -EAGAIN)
 		part_cut(p, "cannot be written to");
-	else if (p->watch.events != (EPOLLIN | (p->head ? EPOLLOUT : 0u)))
-		loop_mod(p->ps->n->loop, &p->watch, EPOLLIN | (p->head ? EPOLLOUT : 0));
+	else
+		part_listen(p, p->head || p->state == PART_SNAPSHOT);
 }
 
 void part_queue(struct part *p, enum msg_type t, uint32_t sequence, const void *body,
@@ -201,69 +210,20 @@ void parts_answer(struct parts *ps, uint64_t serial, enum msg_type t, uint32_t s
 	part_flush(p);
 }
 
-/* ---- the snapshot ---- */
-
-static void snapshot_profiles(struct part *p, const struct profiles *ps)
-{
-	for (uint16_t id = 1; id <= MARK_PROFILE_MAX; id++) {
-		struct policy *policy = profiles_policy(ps, id);
-		struct msg_profile m;
-
-		if (!policy)
-			continue;
-		profile_message(ps, id, &m);
-		part_queue(p, MSG_PROFILE, 0, &m, policy);
-	}
-}
-
-static void snapshot_sandboxes(struct part *p, const struct registry *r)
-{
-	REGISTRY_EACH (r, s) {
-		struct msg_sandbox m;
-
-		if (s->state == SANDBOX_CLOSING)
-			continue;
-		sandbox_message(s, &m);
-		part_queue(p, MSG_SANDBOX, 0, &m, NULL);
-	}
-}
-
-static void snapshot_names(struct part *p, const struct names *t)
-{
-	for (struct name *nm = names_after(t, 0); nm; nm = names_after(t, nm->index)) {
-		struct msg_name m;
-
-		name_message(nm, &m);
-		part_queue(p, MSG_NAME_IS, 0, &m, NULL);
-	}
-}
-
-/* From here on the part gets every change: nothing may come between the walk and the state. */
-static void part_serve(struct part *p)
-{
-	struct netd *n = p->ps->n;
-
-	if (BIT_ROLE(p->role) & TO_VIEWS) {
-		snapshot_profiles(p, n->profiles);
-		snapshot_sandboxes(p, n->registry);
-	}
-	if (BIT_ROLE(p->role) & TO_NAMES)
-		snapshot_names(p, n->names);
-	part_queue(p, MSG_END, 0, NULL, NULL);
-	if (p->state == PART_DEAD)
-		return;
-	p->state = PART_SERVING;
-	part_audit(p, "connected");
-	part_flush(p);
-	if (p->role == ROLE_INSPECT && p->pair && p->state == PART_SERVING)
-		inspector_ready(n);
-}
+/* ---- admission ---- */
 
 void parts_admit_waiting(struct parts *ps)
 {
 	for (struct part *p = ps->list; p; p = p->next)
 		if (p->state == PART_WAITING)
-			part_serve(p);
+			snapshot_begin(p);
+}
+
+void parts_complete(struct parts *ps)
+{
+	for (struct part *p = ps->list; p; p = p->next)
+		if (p->state == PART_SNAPSHOT)
+			snapshot_rest(p);
 }
 
 /* ---- receiving ---- */
@@ -311,7 +271,7 @@ static int on_hello(struct part *p, const struct ipc_in *in)
 	cut_predecessor(p);
 	p->state = PART_WAITING;
 	if (!p->ps->n->reloading)
-		part_serve(p);
+		snapshot_begin(p);
 	return 0;
 }
 
@@ -367,6 +327,9 @@ static int dispatch(struct part *p, const struct ipc_in *in)
 {
 	if (p->state == PART_HELLO)
 		return on_hello(p, in);
+	/* What was published during the snapshot is acknowledged during the snapshot. */
+	if (p->state == PART_SNAPSHOT)
+		return in->head.type == MSG_DONE ? on_done(p, in) : -EPROTO;
 	for (size_t i = 0; p->state == PART_SERVING && i < ARRAY_SIZE(handlers); i++)
 		if (in->head.type == handlers[i].type && BIT_ROLE(p->role) & handlers[i].roles)
 			return handlers[i].fn(p, in);
@@ -392,7 +355,7 @@ static void part_read(struct part *p, uint32_t events)
 	else if (r < 0 && r != -EAGAIN)
 		part_cut(p, "sent what does not belong here");
 	else if (events & EPOLLOUT)
-		part_flush(p);
+		snapshot_more(p);
 }
 
 /* What was asked in this turn is granted in one transaction; the part may be cut off by its answer.
@@ -426,6 +389,7 @@ static int part_new(struct parts *ps, int taken, struct part **ret)
 	p->ps = ps;
 	p->serial = ++ps->serial;
 	p->tail = &p->head;
+	p->acks_tail = &p->acks;
 	p->watch = (struct watch){ .fd = fd, .events = EPOLLIN, .fn = part_on_event };
 	p->hello.fn = part_on_silence;
 	r = loop_add(ps->n->loop, &p->watch);

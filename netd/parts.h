@@ -39,6 +39,8 @@ DEFINE_AUTO(parts, struct parts *, parts_free)
 int parts_adopt(struct parts *ps, int fd /* takes */, enum proc_role role, pid_t pid);
 /* Snapshots for those that connected during a reload. */
 void parts_admit_waiting(struct parts *ps);
+/* Queue the rest of every snapshot that is under way: a reload needs all parts at one place. */
+void parts_complete(struct parts *ps);
 /* [{role, pid, state, queued}], a new reference; NULL when out of memory. */
 json_t *parts_json(const struct parts *ps);
 

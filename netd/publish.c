@@ -32,6 +32,8 @@ void publish_acknowledge(struct part *p, uint32_t sequence, int32_t result)
 	if (!a)
 		return;
 	*at = a->next;
+	if (!*at)
+		p->acks_tail = at;
 	pub = a->publish;
 	free(a);
 	if (result && !pub->result)
@@ -48,6 +50,8 @@ void publish_forget(struct part *p)
 		struct publish *pub = a->publish;
 
 		p->acks = a->next;
+		if (!p->acks)
+			p->acks_tail = &p->acks;
 		free(a);
 		pub->owed--;
 		publish_settle(pub);
@@ -81,9 +85,16 @@ void publish_begin(struct netd *n, struct publish *p, publish_fn *fn)
 	*p = (struct publish){ .n = n, .fn = fn, .timer = { .fn = publish_on_timeout } };
 }
 
-static bool addressed(const struct part *p, unsigned roles)
+/* Changes of what a snapshot holds go to those that are being told it, too. */
+static bool in_snapshot(enum msg_type t)
 {
-	return p->state == PART_SERVING && BIT_ROLE(p->role) & roles;
+	return t == MSG_SANDBOX || t == MSG_GONE || t == MSG_NAME_IS || t == MSG_NAME_GONE;
+}
+
+static bool addressed(const struct part *p, unsigned roles, enum msg_type t)
+{
+	return BIT_ROLE(p->role) & roles &&
+	       (p->state == PART_SERVING || (p->state == PART_SNAPSHOT && in_snapshot(t)));
 }
 
 void publish_send(struct publish *pub, unsigned roles, enum msg_type t, const void *body,
@@ -93,9 +104,9 @@ void publish_send(struct publish *pub, unsigned roles, enum msg_type t, const vo
 	uint32_t sequence = ++ps->sequence ? ps->sequence : ++ps->sequence; /* 0: nothing owed */
 
 	for (struct part *p = ps->list; p; p = p->next) {
-		struct ack *a, **at;
+		struct ack *a;
 
-		if (!addressed(p, roles))
+		if (!addressed(p, roles, t))
 			continue;
 		a = calloc(1, sizeof(*a));
 		if (!a) {
@@ -103,9 +114,8 @@ void publish_send(struct publish *pub, unsigned roles, enum msg_type t, const vo
 			continue;
 		}
 		*a = (struct ack){ NULL, sequence, pub };
-		for (at = &p->acks; *at; at = &(*at)->next)
-			;
-		*at = a;
+		*p->acks_tail = a;
+		p->acks_tail = &a->next;
 		pub->owed++;
 		part_queue(p, t, sequence, body, policy);
 		part_flush(p);
@@ -116,7 +126,7 @@ void publish_tell(struct netd *n, unsigned roles, enum msg_type t, const void *b
 		  const struct policy *policy)
 {
 	for (struct part *p = n->parts->list; p; p = p->next) {
-		if (!addressed(p, roles))
+		if (!addressed(p, roles, t))
 			continue;
 		part_queue(p, t, 0, body, policy);
 		part_flush(p);

@@ -167,6 +167,7 @@ static void prepare(struct netd *n, struct reload *r)
 	struct msg_reload m = { .generation = r->next->generation,
 				.count = (uint32_t)r->next->count };
 
+	parts_complete(n->parts);
 	publish_begin(n, &r->publish, prepared);
 	publish_send(&r->publish, TO_VIEWS, MSG_PREPARE, &m, NULL);
 	for (uint16_t id = 1; id <= MARK_PROFILE_MAX; id++) {

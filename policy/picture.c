@@ -117,6 +117,11 @@ const struct msg_sandbox *picture_sandbox(const struct picture *pic, const struc
 	return g ? &g->m : NULL;
 }
 
+const struct msg_sandbox *picture_sandbox_by_id(const struct picture *pic, uint16_t id)
+{
+	return pic->by_id[id] ? &pic->by_id[id]->m : NULL;
+}
+
 static int sandbox_check(const struct picture *pic, const struct msg_sandbox *m)
 {
 	static const uint8_t family[2] = { 4, 6 };

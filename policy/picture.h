@@ -34,6 +34,7 @@ void picture_set_policies(struct picture *pic, struct policies *ps /* takes */);
 int picture_put_sandbox(struct picture *pic, const struct msg_sandbox *m);
 void picture_del_sandbox(struct picture *pic, uint16_t id);
 const struct msg_sandbox *picture_sandbox(const struct picture *pic, const struct addr *guest);
+const struct msg_sandbox *picture_sandbox_by_id(const struct picture *pic, uint16_t id);
 
 int picture_put_name(struct picture *pic, const struct msg_name *m);		/* replaces */
 void picture_del_name(struct picture *pic, uint32_t index);

@@ -34,6 +34,7 @@ struct view {
 	const struct host_config *config;
 	enum proc_role role;
 	view_extra_fn *extra;
+	view_revoked_fn *revoked;
 	void *owner;
 
 	pthread_mutex_t io;
@@ -76,6 +77,11 @@ int view_new(const struct host_config *c, enum proc_role role, view_extra_fn *ex
 	pthread_condattr_destroy(&attr);
 	*ret = v;
 	return 0;
+}
+
+void view_set_revoked(struct view *v, view_revoked_fn *fn)
+{
+	v->revoked = fn;
 }
 
 static void set_ready(struct view *v, bool ready)
@@ -299,6 +305,26 @@ static int on_name_gone(struct view *v, const struct ipc_in *in, const void *bod
 	return 0;
 }
 
+static const char *policy_hash(struct picture *pic, uint16_t profile)
+{
+	const struct policy *p = picture_policies(pic)->by_id[profile];
+
+	return p ? policy_sha256(p) : "";
+}
+
+/* What was taken away while nobody could tell us: what runs by the old picture must not go on. */
+static void tell_revoked(struct view *v, struct picture *old, struct picture *new)
+{
+	for (uint32_t id = 1; id <= MARK_SANDBOX_MAX; id++) {
+		const struct msg_sandbox *was = picture_sandbox_by_id(old, (uint16_t)id);
+		const struct msg_sandbox *is = picture_sandbox_by_id(new, (uint16_t)id);
+
+		if (was && (!is || memcmp(was, is, sizeof(*is)) ||
+			    strcmp(policy_hash(old, was->profile), policy_hash(new, is->profile))))
+			v->revoked(v->owner, (uint16_t)id);
+	}
+}
+
 static int on_end(struct view *v, const struct ipc_in *in, const void *body)
 {
 	struct picture *old = v->picture;
@@ -310,6 +336,8 @@ static int on_end(struct view *v, const struct ipc_in *in, const void *body)
 	pthread_rwlock_wrlock(&v->lock);
 	v->picture = STEAL(v->coming);
 	pthread_rwlock_unlock(&v->lock);
+	if (old && v->revoked)
+		tell_revoked(v, old, v->picture);
 	picture_free(old);
 	set_ready(v, true);
 	return 0;
@@ -360,9 +388,9 @@ static const struct {
 } handlers[] = {
 	{ MSG_PROFILE, ALWAYS, true, on_profile },
 	{ MSG_SANDBOX, ALWAYS, true, on_sandbox },
-	{ MSG_GONE, AFTER_END, true, on_gone },
+	{ MSG_GONE, ALWAYS, true, on_gone },
 	{ MSG_NAME_IS, ALWAYS, true, on_name },
-	{ MSG_NAME_GONE, AFTER_END, true, on_name_gone },
+	{ MSG_NAME_GONE, ALWAYS, true, on_name_gone },
 	{ MSG_END, BEFORE_END, false, on_end },
 	{ MSG_PREPARE, AFTER_END, false, on_prepare },
 	{ MSG_COMMIT, AFTER_END, true, on_commit },

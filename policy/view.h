@@ -26,6 +26,13 @@ typedef int view_extra_fn(void *owner, const struct ipc_in *in);
 int view_new(const struct host_config *c, enum proc_role role, view_extra_fn *extra, void *owner,
 	     struct view **ret);
 void view_free(struct view *v);
+/*
+ * Called when a new snapshot is complete, for each sandbox of the old one that is gone or has another
+ * policy: netd could not tell while the connection was lost. In the feeding thread, before the view
+ * is ready again. Set before the first connection.
+ */
+typedef void view_revoked_fn(void *owner, uint16_t sandbox);
+void view_set_revoked(struct view *v, view_revoked_fn *fn);
 DEFINE_AUTO(view, struct view *, view_free)
 
 /*

@@ -1,7 +1,9 @@
 """Death and stop of each daemon (B17), boot order and lost rules (B18), revocation (B19, B20)."""
 
+import contextlib
 import signal
 import socket
+import ssl
 import time
 
 import pytest
@@ -196,6 +198,32 @@ def test_restart_with_a_stricter_policy(own_lab, family):
         service.sendto(b"unasked", peer)
         with pytest.raises(TimeoutError):
             flow.recv(100)
+
+
+@row("B19", "B17", families=(4,))
+def test_reload_while_the_proxy_hangs(own_lab):
+    """The first is called off and says why; what the second takes away ends when the proxy is back."""
+    lab = own_lab
+    with tls(lab.sandbox, "github.com") as session:
+        session.sendall(b"GET /acme/widgets/info/refs?service=git-upload-pack HTTP/1.1\r\nHost: github.com\r\n\r\n")
+        answer = b""
+        while not answer.endswith(b"0\r\n\r\n"):
+            answer += session.recv(65536)
+        assert b" 200 " in answer.splitlines()[0]
+        pids = lab.signal("cordon-gitproxy", signal.SIGSTOP)
+        try:
+            lab.profile("agent", stricter())
+            done = lab.cordon("reload")
+            assert done.returncode == 1 and "did not answer in time" in done.stderr, done
+            assert fetches(lab), "the old policy is in force"
+            lab.cordon("reload", check=True)
+            assert not fetches(lab)
+        finally:
+            for pid in pids:
+                lab.resume(pid)
+        session.settimeout(5)
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            assert session.recv(65536) == b"", "the session goes on by the old policy"
 
 
 @row("B19", families=(4,))

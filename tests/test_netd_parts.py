@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from fleet import Control, Fleet
 from lab import BUILD, ROOT, row
 from labnet import wait_for
 from netdclient import Part, TYPES, pin, role_uid
@@ -187,6 +188,53 @@ def test_part_that_comes_during_a_reload_waits(alone, dns):
         keeper.read_snapshot()
         assert {struct.unpack_from("<HHI", b)[2] for b in keeper.snapshot["PROFILE"]} == {generation}
     reloading.join()
+
+
+def picture_of(part, answering):
+    """{sandbox id: name} as the part knows it at END, its acknowledgements sent."""
+    known = {}
+    while True:
+        kind, sequence, body = part.receive()
+        if kind == "END":
+            return known
+        number = struct.unpack_from("<H", body)[0]
+        if kind == "SANDBOX":
+            known[number] = body[38:].split(b"\0", 1)[0].decode()
+        if kind == "GONE":
+            known.pop(number, None)
+        if sequence:
+            answering.append(kind)
+            part.done(sequence)
+
+
+def test_what_changes_during_a_snapshot_is_in_it(alone):
+    """The snapshot of many waits for a slow reader in pieces, and what is published meanwhile corrects it."""
+    fleet, answered = Fleet(alone.lab, 1500, per_link=150), []
+    fleet.register(0, 1490)
+    with Part(alone.lab, "keeper") as keeper, Control(alone.lab) as control:
+        wait_for("the snapshot to be under way", lambda: [p["state"] for p in control.must("STATUS")["parts"]
+                                                          if p["role"] == "keeper"] == ["snapshot"])
+        assert all(p["queued"] < 1000 for p in control.must("STATUS")["parts"]), "piece by piece"
+        changes = [threading.Thread(target=fleet.remove, args=(k, k + 1)) for k in (0, 1400)]
+        changes.append(threading.Thread(target=fleet.register, args=(1490, 1500)))
+        for change in changes:
+            change.start()
+        known = picture_of(keeper, answered)
+        for change in changes:
+            keeper.socket.settimeout(0.2)
+            while change.is_alive():
+                with contextlib.suppress(TimeoutError):
+                    kind, sequence, body = keeper.receive()
+                    number = struct.unpack_from("<H", body)[0]
+                    known.pop(number, None)
+                    if kind == "SANDBOX":
+                        known[number] = body[38:].split(b"\0", 1)[0].decode()
+                    keeper.done(sequence)
+            change.join()
+        rows = control.must("LS")
+        assert known == {s["id"]: s["name"] for s in rows} and len(rows) == 1499
+        assert "GONE" in answered and "SANDBOX" in answered, "changes came before END"
+        assert [p["state"] for p in control.must("STATUS")["parts"] if p["role"] == "keeper"] == ["serving"]
 
 
 # what is asked, what is offered, the reason, the families

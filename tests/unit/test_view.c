@@ -360,12 +360,52 @@ TEST(reload_in_two_phases)
 	teardown();
 }
 
+static uint16_t revoked[8];
+static size_t n_revoked;
+
+static void on_revoked(void *owner, uint16_t sandbox)
+{
+	CHECK("owner", owner == &config);
+	CHECK("not before it is in force", !view_ready(view));
+	revoked[n_revoked++ % ARRAY_SIZE(revoked)] = sandbox;
+}
+
+/* While nobody could tell: 8 went, 9 has another profile, 10 another address; 7 is as it was. */
+TEST(what_was_revoked_meanwhile)
+{
+	struct msg_gone gone = { 11 };
+
+	setup();
+	view_set_revoked(view, on_revoked);
+	n_revoked = 0;
+	serve();
+	CHECK_EQ("the first snapshot takes nothing away", n_revoked, 0);
+	netd_sandbox(1, 8, 1, "10.1.0.8", NULL);
+	netd_sandbox(2, 9, 1, "10.1.0.9", NULL);
+	netd_sandbox(3, 10, 1, "10.1.0.10", NULL);
+	feed("three more", 3);
+	close(STEAL_FD(conn));
+	CHECK("lost", view_feed(view) < 0);
+	snapshot();
+	netd_profile(0, 2, 1, "two");
+	netd_sandbox(0, 9, 2, "10.1.0.9", NULL);
+	netd_sandbox(0, 10, 1, "10.1.0.11", NULL);
+	netd_sandbox(0, 11, 1, "10.1.0.12", NULL);
+	netd_send(MSG_GONE, 4, &gone);			/* removed while the snapshot is on its way */
+	netd_send(MSG_END, 0, NULL);
+	feed("again", 6);
+	CHECK_EQ("three of four", n_revoked, 3);
+	CHECK("these", revoked[0] == 8 && revoked[1] == 9 && revoked[2] == 10);
+	CHECK_STR("gone before END", policy_of("10.1.0.12"), "");
+	CHECK_STR("still there", policy_of("10.1.0.2"), "one");
+	teardown();
+}
+
 /* Each of these ends the connection, and with it every answer. */
 enum wrong {
 	HASH,
 	TEXT,
 	NO_FD,
-	EARLY_GONE,
 	SECOND_END,
 	ID_ZERO,
 	TWICE_ADDR,
@@ -389,7 +429,6 @@ static void send_wrong(enum wrong w)
 {
 	struct msg_reload m = { .generation = 2, .count = 1 };
 	struct msg_profile profile = { .id = 1 };
-	struct msg_gone gone = { 7 };
 	struct msg_sandbox s = { .id = 9, .profile = 1, .addr = { { .family = 6 } } };
 	struct msg_close close_it = { .sandbox = 7 };
 
@@ -397,7 +436,6 @@ static void send_wrong(enum wrong w)
 	case HASH: netd_profile_text(0, 1, 1, "one", "other"); break;
 	case TEXT: netd_profile(0, 1, 1, "bad"); break;
 	case NO_FD: netd_send(MSG_PROFILE, 0, &profile); break;
-	case EARLY_GONE: netd_send(MSG_GONE, 0, &gone); break;
 	case SECOND_END: netd_send(MSG_END, 0, NULL); break;
 	case ID_ZERO: netd_sandbox(0, 0, 1, "10.1.0.9", NULL); break;
 	case TWICE_ADDR: netd_sandbox(0, 8, 1, "10.1.0.2", NULL); break;
@@ -433,7 +471,6 @@ TEST(anything_unexpected_ends_the_connection)
 		{ "hash differs later", HASH, false },
 		{ "does not compile", TEXT, true },
 		{ "no text", NO_FD, true },
-		{ "gone before end", EARLY_GONE, true },
 		{ "two ends", SECOND_END, false },
 		{ "sandbox 0", ID_ZERO, true },
 		{ "another sandbox's address", TWICE_ADDR, true },
