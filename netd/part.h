@@ -32,7 +32,9 @@ struct part {
 	pid_t pid;
 	bool pair;
 	struct out *head, **tail;
-	size_t queued;
+	size_t queued;	/* datagrams that wait */
+	size_t asked;	/* pins that are not answered yet */
+	size_t answers; /* of the queued, answers to pins */
 	struct snapshot walk;
 	struct ack *acks, **acks_tail;
 };

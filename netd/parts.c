@@ -7,6 +7,10 @@
  * Datagrams wait in a queue per part while its socket is full, so nothing here blocks. Who must
  * acknowledge what is netd/publish.c's.
  *
+ * A part may have been taken over by what it reads. It can ask for nothing but pins (the resolver)
+ * and report (the inspector); what it asks is decided here again. One that asks faster than it
+ * takes answers is not read until it has taken some. No message of a part brings a descriptor.
+ *
  * Invariants: a part is never told something out of order; a part that misbehaves (unknown type,
  * wrong length, a failure to apply) is cut off, audited, and starts anew from a snapshot, so that
  * no part acts on a picture that differs from the one netd has. A part that was cut off is freed by
@@ -16,6 +20,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -46,18 +51,38 @@ static void out_free(struct out *o)
 	free(o);
 }
 
+static void part_line(const struct part *p, const char *what, enum reason why, struct audit_line *l)
+{
+	struct audit_head h = { .event = "part", .decision = "", .reason = reason_text(why) };
+
+	audit_begin(l, &h);
+	audit_str(l, "part", proc_role_name(p->role));
+	audit_str(l, "what", what);
+	audit_u64(l, "pid", (uint64_t)p->pid);
+}
+
 void part_audit(const struct part *p, const char *what)
 {
-	struct audit_head h = { .event = "part", .decision = "" };
 	struct audit_line l;
 
-	audit_begin(&l, &h);
-	audit_str(&l, "part", proc_role_name(p->role));
-	audit_str(&l, "what", what);
-	audit_u64(&l, "pid", (uint64_t)p->pid);
+	part_line(p, what, REASON_NONE, &l);
 	audit_put(p->ps->n->audit, &l);
 	log_line(LOG_NOTE, "event=part role=%s pid=%d what=\"%s\"", proc_role_name(p->role),
 		 (int)p->pid, what);
+}
+
+/* What a resolver of ours has refused itself before it asks, but for a reload in between. */
+static void audit_refused_pin(const struct part *p, const struct msg_pinned *m)
+{
+	struct audit_line l;
+	char key[64];
+
+	if (m->reason != REASON_NAME_NOT_ALLOWED && m->reason != REASON_NAME_DENIED &&
+	    m->reason != REASON_REBINDING_BLOCKED && m->reason != REASON_INTERNAL_ERROR)
+		return;
+	part_line(p, "asked for a pin that the policy does not give", (enum reason)m->reason, &l);
+	snprintf(key, sizeof(key), "pin %d %s", (int)p->pid, reason_text((enum reason)m->reason));
+	audit_aggregate(p->ps->n->audit, key, &l);
 }
 
 /*
@@ -133,13 +158,14 @@ static int out_send(struct part *p, const struct out *o)
 	return msg_send_fd(p->watch.fd, o->type, o->sequence, o->n ? o->body : NULL, fd);
 }
 
-/* For what it sends, and when there is something to write for the moment that it can take it. */
-static void part_listen(struct part *p, bool writing)
+static bool part_is_read(const struct part *p)
 {
-	uint32_t events = EPOLLIN | (writing ? EPOLLOUT : 0u);
+	return p->asked + p->answers < PARTS_ASKED_MAX;
+}
 
-	if (p->watch.events != events)
-		loop_mod(p->ps->n->loop, &p->watch, events);
+static uint32_t part_events(const struct part *p)
+{
+	return (part_is_read(p) ? EPOLLIN : 0u) | (p->head || p->state == PART_SNAPSHOT ? EPOLLOUT : 0u);
 }
 
 void part_flush(struct part *p)
@@ -156,6 +182,7 @@ void part_flush(struct part *p)
 		if (!p->head)
 			p->tail = &p->head;
 		p->queued--;
+		p->answers -= o->type == MSG_PINNED;
 		out_free(o);
 	}
 	if (p->state == PART_DEAD)
@@ -163,7 +190,7 @@ void part_flush(struct part *p)
 	if (r < 0 && r != -EAGAIN)
 		part_cut(p, "cannot be written to");
 	else
-		part_listen(p, p->head || p->state == PART_SNAPSHOT);
+		loop_mod(p->ps->n->loop, &p->watch, part_events(p));
 }
 
 void part_queue(struct part *p, enum msg_type t, uint32_t sequence, const void *body,
@@ -188,6 +215,7 @@ void part_queue(struct part *p, enum msg_type t, uint32_t sequence, const void *
 	*p->tail = o;
 	p->tail = &o->next;
 	p->queued++;
+	p->answers += t == MSG_PINNED;
 }
 
 static struct part *part_of_serial(const struct parts *ps, uint64_t serial)
@@ -206,6 +234,10 @@ void parts_answer(struct parts *ps, uint64_t serial, enum msg_type t, uint32_t s
 
 	if (!p || p->state == PART_DEAD)
 		return;
+	if (t == MSG_PINNED) {
+		p->asked--;
+		audit_refused_pin(p, body);
+	}
 	part_queue(p, t, sequence, body, NULL);
 	part_flush(p);
 }
@@ -302,7 +334,10 @@ static int on_pin(struct part *p, const struct ipc_in *in)
 {
 	const struct msg_pin *m = msg_body(in, MSG_PIN);
 
-	return m ? pin_start(p->ps->n, p->serial, in->head.sequence, m) : -EPROTO;
+	if (!m)
+		return -EPROTO;
+	p->asked++; /* until parts_answer(), which may be called before this returns */
+	return pin_start(p->ps->n, p->serial, in->head.sequence, m);
 }
 
 static int on_verdict(struct part *p, const struct ipc_in *in)
@@ -325,6 +360,8 @@ static const struct {
 
 static int dispatch(struct part *p, const struct ipc_in *in)
 {
+	if (in->fd[0] >= 0)
+		return -EPROTO;
 	if (p->state == PART_HELLO)
 		return on_hello(p, in);
 	/* What was published during the snapshot is acknowledged during the snapshot. */
@@ -342,6 +379,8 @@ static void part_read(struct part *p, uint32_t events)
 	int r = 0;
 
 	for (int i = 0; r >= 0 && i < READS_PER_WAKE && p->state != PART_DEAD; i++) {
+		if (!part_is_read(p))
+			break;
 		r = ipc_recv(p->watch.fd, &in);
 		if (r < 0)
 			break;
@@ -354,7 +393,7 @@ static void part_read(struct part *p, uint32_t events)
 		part_cut(p, "disconnected");
 	else if (r < 0 && r != -EAGAIN)
 		part_cut(p, "sent what does not belong here");
-	else if (events & EPOLLOUT)
+	else if (events & EPOLLOUT || !part_is_read(p))
 		snapshot_more(p);
 }
 

@@ -19,7 +19,8 @@ enum {
 	PARTS_MAX = 64,		  /* connections at once */
 	PARTS_PER_USER = 16,	  /* of these: one daemon must not shut the others out */
 	PARTS_TIMEOUT_MS = 2000,  /* for an acknowledgement; then the part is cut off */
-	PARTS_QUEUE_MAX = 1 << 20 /* datagrams that wait for one part */
+	PARTS_QUEUE_MAX = 1 << 20, /* datagrams that wait for one part */
+	PARTS_ASKED_MAX = 1024	   /* of these answers, and questions that wait for theirs */
 };
 
 /* Sets of roles. */

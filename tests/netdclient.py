@@ -6,6 +6,8 @@ hands the socket back.
 """
 
 import array
+import contextlib
+import ctypes
 import ipaddress
 import os
 import re
@@ -78,6 +80,38 @@ def pin(profile, sandbox, name, *addresses, ttl=60):
             + name.encode().ljust(256, b"\0"))
 
 
+PIDFD_GETFD = 438
+
+
+def descriptor_of(pid, wanted):
+    """A socket that a process holds, ours as well from now on: the first for which wanted(socket) is true."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        for number in sorted(int(n) for n in os.listdir(f"/proc/{pid}/fd")):
+            fd = ctypes.CDLL(None, use_errno=True).syscall(PIDFD_GETFD, pidfd, number, 0)
+            if fd < 0:
+                continue
+            try:
+                s = socket.socket(fileno=fd)
+            except OSError:			# no socket
+                os.close(fd)
+                continue
+            with contextlib.suppress(OSError):
+                if wanted(s):
+                    return s
+            s.close()
+    finally:
+        os.close(pidfd)
+    return None
+
+
+def is_pair(s):
+    """One end of an inherited pair: connected, and nowhere in the file system."""
+    return (s.family == socket.AF_UNIX and s.type == socket.SOCK_SEQPACKET
+            and not s.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            and not s.getpeername() and not s.getsockname())
+
+
 class Part:
     """One connection. `snapshot` is {type: [body]} of what came before END."""
 
@@ -95,8 +129,13 @@ class Part:
                 return self
             self.snapshot.setdefault(kind, []).append(body)
 
-    def send(self, kind, body=b"", sequence=1):
-        self.socket.send(struct.pack("<HHI", TYPES[kind], len(body), sequence) + body)
+    def send(self, kind, body=b"", sequence=1, fds=()):
+        number = TYPES[kind] if isinstance(kind, str) else kind
+        data = struct.pack("<HHI", number, len(body), sequence) + body
+        if fds:
+            socket.send_fds(self.socket, [data], fds)
+        else:
+            self.socket.send(data)
 
     def receive(self):
         """(type, sequence, body); EOFError at the end of the connection."""
