@@ -29,6 +29,7 @@ static const uint16_t sizes[MSG_TYPE_COUNT] = {
 	SIZED(MSG_ABORT, struct msg_reload),
 	SIZED(MSG_PIN, struct msg_pin),
 	SIZED(MSG_PINNED, struct msg_pinned),
+	SIZED(MSG_IN_USE, struct msg_in_use),
 	SIZED(MSG_CLOSE, struct msg_close),
 	SIZED(MSG_VERDICT, struct msg_verdict),
 	SIZED(MSG_ADD, struct msg_add),

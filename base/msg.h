@@ -11,15 +11,19 @@
  *   netd  -> part  PROFILE* SANDBOX* NAME_IS* END    the snapshot; the part answers nothing before END
  *   netd  -> part  PROFILE, SANDBOX, GONE, NAME_IS afterwards, answered by DONE{sequence} when they
  *                  have one; PROFILE replaces the profile of that id at once (reload in two
- *                  phases: PREPARE, PROFILE*, READY, COMMIT or ABORT). NAME_GONE is understood by
- *                  the parts; netd does not recycle names yet
+ *                  phases: PREPARE, PROFILE*, READY, COMMIT or ABORT)
+ *   netd  -> part  NAME_GONE                  answered by DONE. To dns first: when it has forgotten the
+ *                  name, nobody is told its address any more; then, unless it was asked for meanwhile,
+ *                  to those who hold names, when the kernel has nothing of it
  *   dns   -> netd  PIN                        answered by PINNED with the same sequence
+ *   netd  -> dns   IN_USE                     names whose addresses are to be followed for a while
  *   netd  -> gitproxy CLOSE                   revocation; answered by DONE
  *   inspect -> netd VERDICT                   a refused or newly decided flow, for the audit
  *   netd  -> part  AUDIT                      with a descriptor: the audit log goes on there; DONE
  *   netd  -> spawner SPAWN                    with the child's pair; answered by CHILD
  *   cli   -> netd  ADD RM LS STATUS RELOAD RUN ROTATE    on RUN/control.sock; REPLY (+ memfd of text)
  * Which part gets what: PROFILE and SANDBOX: dns, gitproxy, keeper. NAME_IS: inspect, gitproxy.
+ * NAME_GONE: all three.
  */
 #ifndef BASE_MSG_H
 #define BASE_MSG_H
@@ -47,6 +51,7 @@ enum msg_type {
 	MSG_SIGN, MSG_CERT, MSG_OPEN,	/* gitproxy - keeper; bodies in gitproxy/keeper_ipc.h */
 	MSG_SPAWN, MSG_CHILD,		/* netd - its spawner */
 	MSG_AUDIT, MSG_ROTATE,		/* netd - part; cli - netd */
+	MSG_IN_USE,			/* netd - dns */
 	MSG_TYPE_COUNT
 };
 
@@ -75,7 +80,7 @@ struct msg_done { int32_t result; /* 0 or -errno */ };
 struct msg_reload { uint32_t generation; int32_t result; uint32_t count; };
 
 struct msg_pin {
-	uint16_t profile, sandbox;
+	uint16_t profile, sandbox;	/* sandbox 0: a refresh of what the profile has */
 	uint8_t n4, n6;			/* real addresses; none for names that are only proxied */
 	uint16_t pad_;
 	uint32_t ttl;			/* seconds, of the addresses */
@@ -87,6 +92,15 @@ struct msg_pinned {
 	uint32_t index;
 	uint8_t has4, has6;		/* which families may be answered */
 	uint8_t pad_[2];
+};
+
+enum { MSG_IN_USE_NAMES = 31 };
+struct msg_in_use {
+	uint16_t n, pad_;
+	struct {
+		uint16_t profile;	/* one of those that have a grant on it */
+		char name[MSG_NAME];
+	} name[MSG_IN_USE_NAMES];
 };
 
 struct msg_close { uint16_t sandbox; uint16_t pad_; };	/* drop its proxied connections */

@@ -27,6 +27,7 @@
 #include "base/loop.h"
 #include "base/proc.h"
 #include "dns/listen.h"
+#include "dns/refresh.h"
 #include "dns/report.h"
 #include "dns/resolver.h"
 #include "dns/service.h"
@@ -44,6 +45,7 @@ struct daemon {
 	struct audit *audit;
 	struct upstream *upstream;
 	struct resolver *resolver;
+	struct refresh *refresh;
 	struct view *view;
 	struct service *service;
 	struct udp *udp[2];
@@ -109,7 +111,11 @@ static int on_extra(void *owner, const struct ipc_in *in)
 {
 	struct daemon *d = owner;
 
-	return in->head.type == MSG_PINNED ? resolver_pinned(d->resolver, in) : -EPROTO;
+	if (in->head.type == MSG_PINNED)
+		return resolver_pinned(d->resolver, in);
+	if (in->head.type == MSG_NAME_GONE)
+		return resolver_name_gone(d->resolver, in);
+	return in->head.type == MSG_IN_USE ? refresh_in_use(d->refresh, in) : -EPROTO;
 }
 
 static void netd_lost(struct daemon *d, int error)
@@ -216,7 +222,9 @@ static int open_resolver(struct daemon *d)
 {
 	int r = view_new(d->config, ROLE_DNS, on_extra, d, &d->view);
 
-	return r < 0 ? r : resolver_new(d->loop, d->config, d->upstream, d->view, &d->resolver);
+	if (r >= 0)
+		r = resolver_new(d->loop, d->config, d->upstream, d->view, &d->resolver);
+	return r < 0 ? r : refresh_new(d->loop, d->resolver, d->view, &d->refresh);
 }
 
 static int open_service(struct daemon *d)
@@ -295,6 +303,7 @@ static void done(struct daemon *d)
 	udp_free(d->udp[0]);
 	udp_free(d->udp[1]);
 	service_free(d->service);
+	refresh_free(d->refresh);
 	resolver_free(d->resolver);
 	upstream_free(d->upstream);
 	view_free(d->view);

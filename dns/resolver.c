@@ -25,6 +25,7 @@
 #include <string.h>
 
 #include "dns/table.h"
+#include "policy/mark.h"
 
 enum { ENTRIES_MAX = 16384, PINS_MAX = 512, PINS_SENT_MAX = 32, DEADLINE_MS = 4000, TICK_MS = 200,
        PROXIED_TTL = 300 };
@@ -90,8 +91,19 @@ const struct policy *outcome_policy(const struct outcome *o)
 
 bool outcome_is_anothers(const struct outcome *o, uint16_t sandbox)
 {
-	return o->kind == OUTCOME_FAILED && o->reason == REASON_WILDCARD_BUDGET_EXCEEDED &&
-	       o->sandbox != sandbox;
+	return o->kind == OUTCOME_FAILED && o->sandbox != sandbox &&
+	       (o->reason == REASON_WILDCARD_BUDGET_EXCEEDED ||
+		(!o->sandbox && o->reason == REASON_NAME_NOT_ALLOWED));
+}
+
+bool outcome_pinned(const struct outcome *o)
+{
+	return o->kind == OUTCOME_PINNED;
+}
+
+uint64_t outcome_expires(const struct outcome *o)
+{
+	return o->expires_ms;
 }
 
 static uint32_t outcome_ttl(const struct outcome *o, uint64_t now_ms)
@@ -440,6 +452,22 @@ int resolver_pinned(struct resolver *r, const struct ipc_in *in)
 	return 0;
 }
 
+/* Of whatever profile: a settled pin of it answers nobody any more. One on its way is netd's to judge. */
+int resolver_name_gone(struct resolver *r, const struct ipc_in *in)
+{
+	const struct msg_name *m = msg_body(in, MSG_NAME_GONE);
+
+	if (!m || !msg_text_ok(m->name, sizeof(m->name)))
+		return -EPROTO;
+	for (uint16_t profile = 1; profile <= MARK_PROFILE_MAX; profile++) {
+		struct entry *e = entry_find(r, profile, m->name, name_hash(r, profile, m->name));
+
+		if (e && e->stage == STAGE_SETTLED)
+			entry_forget_outcome(e);
+	}
+	return 0;
+}
+
 void resolver_lost(struct resolver *r)
 {
 	struct entry *e;
@@ -477,6 +505,17 @@ bool resolver_lookup(struct resolver *r, const struct view_sandbox *s, const cha
 		return false;
 	e->used = true;
 	outcome_answer(&e->outcome, qtype, now, ret);
+	return true;
+}
+
+bool resolver_fresh(struct resolver *r, const struct view_sandbox *s, const char *name,
+		    uint64_t *ret_until_ms)
+{
+	struct entry *e = entry_find(r, s->profile, name, name_hash(r, s->profile, name));
+
+	if (!e || !entry_fresh(e, s->policy, loop_now(r->loop)))
+		return false;
+	*ret_until_ms = e->outcome.expires_ms;
 	return true;
 }
 

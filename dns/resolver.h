@@ -50,9 +50,16 @@ bool resolver_wait(struct resolver *r, const struct view_sandbox *s, const char 
 void resolver_cancel(struct resolver_wait *w);
 
 const struct policy *outcome_policy(const struct outcome *o);
-/* A refusal for the limit of another sandbox, which asked first: it says nothing of this one. */
+/* A refusal for the limit of another sandbox, which asked first, or of a refresh (sandbox 0), which may get
+ * less than a sandbox: it says nothing of this one. */
 bool outcome_is_anothers(const struct outcome *o, uint16_t sandbox);
 void outcome_answer(const struct outcome *o, uint16_t qtype, uint64_t now_ms, struct answer *ret);
+
+bool outcome_pinned(const struct outcome *o);
+uint64_t outcome_expires(const struct outcome *o);	/* of loop_now() */
+/* Until when resolver_lookup() answers of this name; false: it does not. */
+bool resolver_fresh(struct resolver *r, const struct view_sandbox *s, const char *name,
+		    uint64_t *ret_until_ms);
 
 /* The name of a synthetic address, if this profile has it pinned; it lives until the next call. */
 const char *resolver_name_of(struct resolver *r, const struct view_sandbox *s,
@@ -60,6 +67,8 @@ const char *resolver_name_of(struct resolver *r, const struct view_sandbox *s,
 
 /* From the view: PINNED. 0 or -EPROTO. */
 int resolver_pinned(struct resolver *r, const struct ipc_in *in);
+/* From the view: NAME_GONE. The next question for the name begins anew. */
+int resolver_name_gone(struct resolver *r, const struct ipc_in *in);
 /* The connection to netd is lost: every pin is void, who waits is told so. */
 void resolver_lost(struct resolver *r);
 

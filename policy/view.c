@@ -299,10 +299,9 @@ static int on_name_gone(struct view *v, const struct ipc_in *in, const void *bod
 {
 	const struct msg_name *m = body;
 
-	(void)in;
 	picture_del_name(picture_begin(v), m->index);
 	picture_end(v);
-	return 0;
+	return v->role == ROLE_DNS && v->extra ? v->extra(v->owner, in) : 0; /* it has pins of it */
 }
 
 static const char *policy_hash(struct picture *pic, uint16_t profile)
@@ -476,6 +475,19 @@ bool view_sandbox_of(struct view *v, const struct addr *guest, struct view_sandb
 	}
 	pthread_rwlock_unlock(&v->lock);
 	return ret->policy != NULL;
+}
+
+struct policy *view_policy_of(struct view *v, uint16_t profile)
+{
+	const struct policy *p = NULL;
+	struct policy *ret;
+
+	pthread_rwlock_rdlock(&v->lock);
+	if (v->ready && profile <= MARK_PROFILE_MAX)
+		p = picture_policies(v->picture)->by_id[profile];
+	ret = p ? policy_ref(p) : NULL;
+	pthread_rwlock_unlock(&v->lock);
+	return ret;
 }
 
 void view_sandbox_done(struct view_sandbox *s)

@@ -21,7 +21,8 @@
 
 struct view;
 
-/* `extra` (may be NULL) gets what the view does not know (PINNED, CLOSE); returns 0 or -errno. */
+/* `extra` (may be NULL) gets what the view does not know (PINNED, CLOSE), and in dns NAME_GONE, too, which
+ * the view answers; returns 0 or -errno. */
 typedef int view_extra_fn(void *owner, const struct ipc_in *in);
 int view_new(const struct host_config *c, enum proc_role role, view_extra_fn *extra, void *owner,
 	     struct view **ret);
@@ -59,6 +60,8 @@ struct view_sandbox {
 /* By guest address. False: unknown sandbox, or not ready: refuse. */
 bool view_sandbox_of(struct view *v, const struct addr *guest, struct view_sandbox *ret);
 void view_sandbox_done(struct view_sandbox *s);
+/* A reference to the policy in force under this id; NULL: none, or not ready. */
+struct policy *view_policy_of(struct view *v, uint16_t profile);
 /* The name behind a synthetic address. */
 bool view_name_of(struct view *v, const struct addr *synthetic, char out[MSG_NAME]);
 /* Send on the connection (thread-safe). */
