@@ -27,6 +27,7 @@
 #include "netd/guard.h"
 #include "netd/host_addresses.h"
 #include "netd/inspector.h"
+#include "netd/liveness.h"
 #include "netd/names.h"
 #include "netd/netd.h"
 #include "netd/nflog.h"
@@ -294,6 +295,8 @@ static int serve_all(struct daemon *d)
 		r = guard_new(n, STEAL_FD(d->watch_fd), &n->guard);
 	if (r >= 0)
 		r = control_new(n, STEAL_FD(d->control_fd), &n->control);
+	if (r >= 0)
+		r = liveness_start(n);
 	if (r < 0)
 		return say("starting", r);
 	sandbox_links_check_all(n);
@@ -326,6 +329,8 @@ static int prepare(struct netd *n)
 		names_set_own(n->names, host_addresses_has, n->addresses);
 	if (r >= 0)
 		r = pins_new(n, &n->pins);
+	if (r >= 0)
+		r = liveness_new(n, &n->liveness);
 	return say("starting", r);
 }
 
@@ -359,6 +364,7 @@ static void done(struct daemon *d)
 	parts_free(n->parts);
 	spawner_end(n->spawner); /* the inspector's pair is closed: both end */
 	nflog_free(n->nflog);
+	liveness_free(n->liveness);
 	pins_free(n->pins);
 	names_free(n->names);
 	links_free(n->links);

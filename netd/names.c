@@ -4,7 +4,11 @@
  * Theory of operation: a name owns one index of the pool, so one synthetic address per family. The
  * table finds names by text (hash), by index (array), and walks them in order of their indexes.
  * What the kernel holds for a name is netd/names_plan.c's, what is found there after a restart
- * netd/names_restore.c's. Not done: names are not recycled; a used-up pool refuses new names.
+ * netd/names_restore.c's. A used-up pool refuses new names.
+ *
+ * A name that is forgotten leaves its index behind, which some client may still know for that name's:
+ * it is given to another name only when every part has forgotten the old one and NAMES_REST_MS have
+ * passed, and after all others (indexes go round). When memory is short it is never given out again.
  */
 #include "netd/names.h"
 
@@ -29,7 +33,8 @@ int names_new(const struct host_config *config, struct ruleset *rules, struct na
 	t->n_buckets = NAMES_BUCKETS_MIN;
 	t->by_index = calloc(t->size, sizeof(*t->by_index));
 	t->bucket = calloc(t->n_buckets, sizeof(*t->bucket));
-	if (!t->by_index || !t->bucket)
+	t->taken = calloc(t->size / 8 + 1, 1);
+	if (!t->by_index || !t->bucket || !t->taken)
 		return -ENOMEM;
 	*ret = STEAL(t);
 	return 0;
@@ -37,6 +42,8 @@ int names_new(const struct host_config *config, struct ruleset *rules, struct na
 
 static void name_free(struct name *nm)
 {
+	for (int f = 0; f < 2; f++)
+		free(nm->others[f].a);
 	free(nm->grants);
 	free(nm);
 }
@@ -50,6 +57,8 @@ void names_free(struct names *t)
 			name_free(t->by_index[i]);
 	free(t->by_index);
 	free(t->bucket);
+	free(t->taken);
+	free(t->rest);
 	free(t);
 }
 
@@ -160,13 +169,70 @@ int names_insert(struct names *t, const char *text, uint32_t index, struct name 
 	return 0;
 }
 
+/* ---- indexes that rest ---- */
+
+static bool is_taken(const struct names *t, uint32_t index)
+{
+	return t->taken[index / 8] & 1u << index % 8;
+}
+
+void names_take_out(struct names *t, struct name *nm)
+{
+	struct name **at = &t->bucket[hash(nm->text) & (t->n_buckets - 1)];
+
+	while (*at != nm)
+		at = &(*at)->next;
+	*at = nm->next;
+	t->by_index[nm->index] = NULL;
+	t->taken[nm->index / 8] |= (uint8_t)(1u << nm->index % 8);
+	t->count--;
+}
+
+static bool rest_room(struct names *t)
+{
+	size_t cap = t->rest_cap ? t->rest_cap * 2 : 64;
+	struct rest *more;
+
+	if (t->rest_n < t->rest_cap)
+		return true;
+	more = calloc(cap, sizeof(*more));
+	if (!more)
+		return false;
+	for (size_t i = 0; i < t->rest_n; i++)
+		more[i] = t->rest[(t->rest_first + i) % t->rest_cap];
+	free(t->rest);
+	t->rest = more;
+	t->rest_cap = cap;
+	t->rest_first = 0;
+	return true;
+}
+
+void names_release(struct names *t, struct name *nm, uint64_t now_ms)
+{
+	if (rest_room(t))
+		t->rest[(t->rest_first + t->rest_n++) % t->rest_cap] =
+			(struct rest){ nm->index, now_ms + NAMES_REST_MS };
+	name_free(nm);
+}
+
+void names_rested(struct names *t, uint64_t now_ms)
+{
+	while (t->rest_n && t->rest[t->rest_first].until_ms <= now_ms) {
+		uint32_t index = t->rest[t->rest_first].index;
+
+		t->taken[index / 8] &= (uint8_t)~(1u << index % 8);
+		t->rest_first = (t->rest_first + 1) % t->rest_cap;
+		t->rest_n--;
+	}
+}
+
 int names_add(struct names *t, const char *text, struct name **ret)
 {
 	for (uint32_t tried = POOL_FIRST_NAME; tried < t->size; tried++) {
 		uint32_t index = t->cursor;
 
 		t->cursor = index + 1 < t->size ? index + 1 : POOL_FIRST_NAME;
-		if (!t->by_index[index])
+		if (!t->by_index[index] && !is_taken(t, index))
 			return names_insert(t, text, index, ret);
 	}
 	return -ENOSPC;

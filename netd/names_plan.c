@@ -11,65 +11,14 @@
  * that this very profile may use: a private one serves only profiles whose rule says private, also
  * when it was another profile's pin that brought it. Proxied grants need no real address. A real
  * address stays as long as the newest answer still has it, so that flows of one client meet one
- * server.
+ * server. The other usable addresses of that answer are kept for names_move(), which takes no grant
+ * away from anybody: while a profile may not use the next address, the name does not go there.
  */
 #include "netd/names_table.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "policy/mark.h"
-
-/* ---- elements ---- */
-
-/* A comment of the kernel's: printable, no quotes, cut. */
-static void note_set(char note[RULESET_NOTE_MAX + 1], const char *text)
-{
-	size_t n = 0;
-
-	for (; *text && n < RULESET_NOTE_MAX; text++)
-		if (*text >= 0x20 && *text < 0x7f && *text != '"' && *text != '\\')
-			note[n++] = *text;
-	note[n] = '\0';
-}
-
-/*
- * A name longer than a note keeps its tail only: such a name cannot be read back and is dropped at
- * a restart; the next pin brings it again.
- */
-static struct ruleset_elem elem_name(const struct names *t, const struct name *nm, uint8_t family)
-{
-	struct ruleset_elem e = { .map = MAP_NAMES, .addr = names_synthetic(t, nm, family) };
-
-	note_set(e.note, nm->text);
-	return e;
-}
-
-static struct ruleset_elem elem_real(const struct names *t, const struct name *nm,
-				     const struct addr *real)
-{
-	struct ruleset_elem e = { .map = MAP_REAL,
-				  .addr = names_synthetic(t, nm, real->family),
-				  .real = *real };
-
-	note_set(e.note, nm->text);
-	return e;
-}
-
-static struct ruleset_elem elem_grant(const struct names *t, const struct name *nm,
-				      const struct name_grant *g)
-{
-	struct ruleset_elem e = { .map = MAP_GRANTS,
-				  .addr = names_synthetic(t, nm, g->family),
-				  .mark = mark_of(g->profile, 0),
-				  .proto = g->proto,
-				  .port = g->port,
-				  .action = g->action };
-
-	note_set(e.note, nm->text);
-	return e;
-}
 
 /* ---- plans ---- */
 
@@ -199,48 +148,12 @@ static int grants_minus(const struct name *nm, const struct name_grant *a, size_
 
 static int grant_del(void *owner, const struct name *nm, const struct name_grant *g)
 {
-	const struct names *t = owner;
-	struct ruleset_elem e = elem_grant(t, nm, g);
-
-	return ruleset_del(t->rules, &e);
+	return names_write_grant(owner, nm, g, false);
 }
 
 static int grant_put(void *owner, const struct name *nm, const struct name_grant *g)
 {
-	const struct names *t = owner;
-	struct ruleset_elem e = elem_grant(t, nm, g);
-
-	return ruleset_put(t->rules, &e);
-}
-
-static int write_real(struct names *t, const struct plan *p, int f)
-{
-	struct ruleset_elem e;
-	int r = 0;
-
-	if (addr_eq(&p->real[f], &p->nm->real[f]))
-		return 0;
-	if (p->nm->real[f].family) {
-		e = elem_real(t, p->nm, &p->nm->real[f]);
-		r = ruleset_del(t->rules, &e);
-	}
-	if (r >= 0 && p->real[f].family) {
-		e = elem_real(t, p->nm, &p->real[f]);
-		r = ruleset_put(t->rules, &e);
-	}
-	return r;
-}
-
-static int write_name(struct names *t, struct name *nm)
-{
-	int r = 0;
-
-	for (uint8_t family = 4; r >= 0 && family <= 6; family += 2) {
-		struct ruleset_elem e = elem_name(t, nm, family);
-
-		r = ruleset_put(t->rules, &e);
-	}
-	return r;
+	return names_write_grant(owner, nm, g, true);
 }
 
 /* Deletions first: a grant whose action changes is deleted and put under the same key. */
@@ -250,12 +163,12 @@ static int plan_write(struct names *t, const struct plan *p)
 	int r = 0;
 
 	if (!nm->in_kernel)
-		r = write_name(t, p->nm);
+		r = names_write_name(t, nm, true);
 	if (r >= 0)
 		r = grants_minus(nm, nm->grants, nm->n_grants, p->grants, p->n_grants, grant_del,
 				 t);
 	for (int f = 0; r >= 0 && f < 2; f++)
-		r = write_real(t, p, f);
+		r = names_write_real(t, nm, f, &p->real[f]);
 	if (r >= 0)
 		r = grants_minus(nm, p->grants, p->n_grants, nm->grants, nm->n_grants, grant_put,
 				 t);
@@ -317,6 +230,39 @@ static bool choose_real(const struct names *t, const struct name_ask *o, int f, 
 	return first != NULL;
 }
 
+/* Those besides the chosen one, each once; without memory there are none to move to. */
+static void keep_others(const struct names *t, const struct name_ask *o, int f, bool private_ok)
+{
+	struct name_others *others = &o->nm->others[f];
+	struct addr keep[MSG_ADDRS];
+	uint8_t n = 0;
+
+	for (size_t i = 0; i < o->n[f] && n < MSG_ADDRS; i++) {
+		const struct addr *a = &o->a[f][i];
+		bool known = addr_eq(a, &o->nm->real[f]);
+
+		for (size_t k = 0; k < n; k++)
+			known |= addr_eq(a, &keep[k]);
+		if (!known && a->family == (f ? 6 : 4) && names_usable(t, a, private_ok))
+			keep[n++] = *a;
+	}
+	if (n != others->n) {
+		free(others->a);
+		others->a = n ? calloc(n, sizeof(keep[0])) : NULL;
+		others->n = others->a ? n : 0;
+	}
+	if (others->n)
+		memcpy(others->a, keep, n * sizeof(keep[0]));
+}
+
+bool name_serves(const struct name *nm, uint16_t profile)
+{
+	for (size_t i = 0; i < nm->n_grants; i++)
+		if (nm->grants[i].profile == profile)
+			return true;
+	return false;
+}
+
 static bool has_family(const struct name *nm, uint16_t profile, uint8_t family)
 {
 	for (size_t i = 0; i < nm->n_grants; i++)
@@ -326,7 +272,7 @@ static bool has_family(const struct name *nm, uint16_t profile, uint8_t family)
 }
 
 static enum reason plan_ask(const struct names *t, const struct profiles *p,
-			    const struct name_ask *a, struct plan *plan)
+			    struct name_ask *a, struct plan *plan)
 {
 	const struct policy *policy = profiles_policy(p, a->profile);
 	struct name_decision d = { 0 };
@@ -338,6 +284,7 @@ static enum reason plan_ask(const struct names *t, const struct profiles *p,
 		policy_decide_name(policy, a->nm->text, &d);
 	if (!d.allowed)
 		return d.reason ? d.reason : REASON_NAME_NOT_ALLOWED;
+	a->private_ok = d.private_ok;
 	for (int f = 0; f < 2 && !d.proxied; f++)
 		usable |= choose_real(t, a, f, d.private_ok, &plan->real[f]);
 	if (!d.proxied && !usable && a->n[0] + a->n[1])
@@ -345,9 +292,12 @@ static enum reason plan_ask(const struct names *t, const struct profiles *p,
 	return plan_make(t, plan, p, a->profile) < 0 ? REASON_INTERNAL_ERROR : REASON_NONE;
 }
 
-static void ask_granted(struct name_ask *a, struct plan *plan)
+static void ask_granted(const struct names *t, struct name_ask *a, struct plan *plan)
 {
 	plan_apply(plan);
+	for (int f = 0; f < 2; f++)
+		if (a->n[f])	/* an answer for one family leaves the other */
+			keep_others(t, a, f, a->private_ok);
 	a->has[0] = has_family(a->nm, a->profile, 4);
 	a->has[1] = has_family(a->nm, a->profile, 6);
 	if (!a->has[0] && !a->has[1])
@@ -384,13 +334,54 @@ void names_grant(struct names *t, const struct profiles *p, struct name_ask *ask
 		struct name_ask *a = &asks[of[i]];
 
 		if (r >= 0)
-			ask_granted(a, &plans[i]);
+			ask_granted(t, a, &plans[i]);
 		else
 			a->reason = REASON_INTERNAL_ERROR;
 		plan_done(&plans[i]);
 		if (r < 0 && n > 1)
 			names_grant(t, p, a, 1);
 	}
+}
+
+/* ---- move ---- */
+
+/* The k-th of the others becomes the real address, which goes behind the rest. */
+static void others_turn(struct name *nm, int f, size_t k, const struct addr *was)
+{
+	struct name_others *o = &nm->others[f];
+
+	memmove(&o->a[k], &o->a[k + 1], (o->n - k - 1u) * sizeof(*o->a));
+	o->a[o->n - 1] = *was;
+}
+
+static int move_to(struct names *t, const struct profiles *p, struct name *nm, int f, size_t k)
+{
+	struct plan plan = { .nm = nm };
+	struct addr was = nm->real[f];
+	int r;
+
+	memcpy(plan.real, nm->real, sizeof(plan.real));
+	plan.real[f] = nm->others[f].a[k];
+	r = plan_make(t, &plan, p, 0);
+	if (r >= 0 && plan.n_grants != nm->n_grants)
+		r = -EACCES;
+	if (r >= 0)
+		r = plans_commit_or_repair(t, &plan, 1);
+	if (r >= 0) {
+		plan_apply(&plan);
+		others_turn(nm, f, k, &was);
+	}
+	plan_done(&plan);
+	return r;
+}
+
+int names_move(struct names *t, const struct profiles *p, struct name *nm, int f)
+{
+	int r = -EACCES;
+
+	for (size_t k = 0; r == -EACCES && k < nm->others[f].n; k++)
+		r = move_to(t, p, nm, f, k);
+	return r;
 }
 
 /* ---- reload ---- */
@@ -449,42 +440,6 @@ int names_rebase(struct names *t, const struct profiles *p, names_lost_fn *fn, v
 			free(old.grants);
 		}
 		plan_done(plan);
-	}
-	return r;
-}
-
-/* ---- refill ---- */
-
-static int refill_one(struct names *t, struct name *nm)
-{
-	int r = write_name(t, nm);
-
-	for (int f = 0; r >= 0 && f < 2; f++) {
-		struct ruleset_elem e = elem_real(t, nm, &nm->real[f]);
-
-		if (nm->real[f].family)
-			r = ruleset_put(t->rules, &e);
-	}
-	for (size_t i = 0; r >= 0 && i < nm->n_grants; i++)
-		r = grant_put(t, nm, &nm->grants[i]);
-	return r;
-}
-
-int names_refill(struct names *t)
-{
-	struct name *nm = names_after(t, 0);
-	int r = 0;
-
-	while (r >= 0 && nm) {
-		r = ruleset_begin(t->rules);
-		for (size_t i = 0; r >= 0 && nm && i < NAMES_CHUNK;
-		     i++, nm = names_after(t, nm->index))
-			if (nm->in_kernel)
-				r = refill_one(t, nm);
-		if (r < 0)
-			ruleset_abort(t->rules);
-		else
-			r = ruleset_commit(t->rules);
 	}
 	return r;
 }

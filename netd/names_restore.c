@@ -51,7 +51,6 @@ static int read_name(void *owner, const struct ruleset_elem *e)
 	uint32_t index;
 
 	if (!name_canonical(rd_str(e->note), text) || strcmp(text, e->note) ||
-	    strlen(text) >= RULESET_NOTE_MAX || /* perhaps cut */
 	    !pool_index(&rd->t->config->pool, &e->addr, &index) ||
 	    names_insert(rd->t, text, index, &nm) < 0)
 		return stray(rd, e);

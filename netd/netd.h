@@ -26,6 +26,7 @@ struct control;
 struct inspector;
 struct guard;
 struct nflog;
+struct liveness;
 
 struct netd {
 	struct loop *loop;
@@ -43,6 +44,7 @@ struct netd {
 	struct inspector *inspector;
 	struct guard *guard;
 	struct nflog *nflog;
+	struct liveness *liveness;
 	int spawner; /* see spawner.h; -1 */
 	bool failed; /* the loop was stopped because of an error */
 	const char *config_file;

@@ -10,6 +10,10 @@
  * landed. Pins that are due in the same turn of the loop share one transaction: a transaction costs
  * the same for one name as for many.
  *
+ * A pin of no sandbox (id 0) is a refresh: the resolver has asked for the addresses of a name in use
+ * again, so that it follows them while its clients keep the synthetic one. It never makes a name, and
+ * serves only a profile that has a grant on it already.
+ *
  * Invariants: the decision is taken when the kernel is written, not when the message came: a reload
  * in between counts. An error is a refusal.
  */
@@ -56,6 +60,11 @@ static void refuse(struct netd *n, uint64_t part, uint32_t sequence, enum reason
 	answer(n, part, sequence, &m);
 }
 
+static bool is_refresh(const struct msg_pin *m)
+{
+	return !m->sandbox;
+}
+
 /* Who asks: a sandbox that is there, under the profile that it has. */
 static enum reason asker(const struct netd *n, const struct msg_pin *m, struct sandbox **ret)
 {
@@ -97,12 +106,14 @@ static enum reason budget(struct netd *n, struct sandbox *s, const struct name *
 static enum reason pin_check(struct netd *n, const struct name *nm, const struct pin *p)
 {
 	struct name_decision d;
-	struct sandbox *s;
-	enum reason why = asker(n, &p->m, &s);
+	struct sandbox *s = NULL;
+	enum reason why = is_refresh(&p->m) ? REASON_NONE : asker(n, &p->m, &s);
 
+	if (!nm || (!s && !name_serves(nm, p->m.profile)))
+		return why ? why : REASON_NAME_NOT_ALLOWED; /* forgotten, or taken away */
 	if (!why)
 		why = decide(n, &p->m, &d);
-	return why ? why : budget(n, s, nm, &d);
+	return why || !s ? why : budget(n, s, nm, &d);
 }
 
 static void pin_answer(struct netd *n, const struct pin *p, const struct name_ask *a)
@@ -134,7 +145,7 @@ static size_t take_due(struct pins *ps, struct pin **pins, struct name_ask *asks
 		struct name *nm = names_at(ps->n->names, p->index);
 		enum reason why;
 
-		if (asked(asks, n, nm))
+		if (nm && asked(asks, n, nm))
 			break;
 		ps->head = p->next;
 		if (!ps->head)
@@ -278,11 +289,14 @@ static enum reason name_for(struct netd *n, const char *text, struct sandbox *s,
 	uint32_t limit = policy_limits(profiles_policy(n->profiles, s->profile))->names;
 	int r = 0;
 
+	names_rested(n->names, loop_now(n->loop));
 	*ret = names_find(n->names, text);
 	if (!*ret && d->wildcard && !sandbox_wild_room(s, limit, loop_now(n->loop)))
 		return REASON_WILDCARD_BUDGET_EXCEEDED;
 	if (!*ret)
 		r = names_add(n->names, text, ret);
+	if (r >= 0)
+		(*ret)->used_ms = loop_now(n->loop);
 	if (r >= 0)
 		return budget(n, s, *ret, d);
 	return r == -ENOSPC ? REASON_POOL_EXHAUSTED : r < 0 ? REASON_INTERNAL_ERROR : REASON_NONE;
@@ -296,21 +310,31 @@ static bool well_formed(const struct msg_pin *m)
 	       name_canonical(rd_str(m->name), canonical) && !strcmp(canonical, m->name);
 }
 
-int pin_start(struct netd *n, uint64_t part, uint32_t sequence, const struct msg_pin *m)
+static enum reason name_of_pin(struct netd *n, const struct msg_pin *m, struct name **ret)
 {
 	struct name_decision d;
-	struct name *nm = NULL;
 	struct sandbox *s;
+	enum reason why;
+
+	if (is_refresh(m)) {
+		*ret = names_find(n->names, m->name);
+		return *ret ? REASON_NONE : REASON_NAME_NOT_ALLOWED;
+	}
+	why = asker(n, m, &s);
+	if (!why)
+		why = decide(n, m, &d); /* before the name takes an index */
+	return why ? why : name_for(n, m->name, s, &d, ret);
+}
+
+int pin_start(struct netd *n, uint64_t part, uint32_t sequence, const struct msg_pin *m)
+{
+	struct name *nm = NULL;
 	struct pin *p;
 	enum reason why;
 
 	if (!well_formed(m))
 		return -EPROTO;
-	why = asker(n, m, &s);
-	if (!why)
-		why = decide(n, m, &d); /* before the name takes an index */
-	if (!why)
-		why = name_for(n, m->name, s, &d, &nm);
+	why = name_of_pin(n, m, &nm);
 	p = why ? NULL : calloc(1, sizeof(*p));
 	if (!why && !p)
 		why = REASON_INTERNAL_ERROR;

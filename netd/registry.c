@@ -420,6 +420,19 @@ bool sandbox_wild_room(const struct sandbox *s, uint32_t limit, uint64_t now_ms)
 	return false;
 }
 
+void registry_forget_wild(struct registry *r, bool (*gone)(const void *owner, uint32_t index),
+			  const void *owner)
+{
+	REGISTRY_EACH (r, s) {
+		size_t kept = 0;
+
+		for (size_t i = 0; i < s->n_wild; i++)
+			if (!gone(owner, s->wild[i].index))
+				s->wild[kept++] = s->wild[i];
+		s->n_wild = kept;
+	}
+}
+
 void sandbox_message(const struct sandbox *s, struct msg_sandbox *ret)
 {
 	memset(ret, 0, sizeof(*ret));

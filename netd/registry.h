@@ -105,6 +105,9 @@ void registry_set_link(struct registry *r, struct sandbox *s, int link, int stra
 bool sandbox_uses_wild(struct sandbox *s, uint32_t index, uint32_t limit, uint64_t now_ms);
 /* Whether another one could be counted. */
 bool sandbox_wild_room(const struct sandbox *s, uint32_t limit, uint64_t now_ms);
+/* Wildcard names that are gone (`gone` says so of an index) count no more. */
+void registry_forget_wild(struct registry *r, bool (*gone)(const void *owner, uint32_t index),
+			  const void *owner);
 void sandbox_message(const struct sandbox *s, struct msg_sandbox *ret);
 
 #endif

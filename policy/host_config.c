@@ -391,6 +391,7 @@ static void load_dns(struct load *l)
 
 	load_upstream(l);
 	c->dns_timeout_ms = (uint32_t)load_number(l, "dns.timeout");
+	c->dns_forget_ms = load_number(l, "dns.forget");
 	c->zones = calloc(nz + 1, sizeof(*c->zones));
 	c->hosts = calloc(nh + 1, sizeof(*c->hosts));
 	l->no_memory |= !c->zones || !c->hosts;

@@ -35,6 +35,7 @@ struct host_config {
 	struct addr *dns_upstream; size_t n_dns_upstream;	/* empty: system */
 	uint16_t dns_upstream_port;				/* 53 */
 	uint32_t dns_timeout_ms;
+	uint64_t dns_forget_ms;					/* names without use */
 	struct host_zone *zones; size_t n_zones;
 	struct host_static *hosts; size_t n_hosts;
 	char *run_dir, *state_dir, *log_dir;

@@ -128,6 +128,9 @@ const struct schema_row schema_rows[] = {
 	{ H, "dns.upstream[]", SCHEMA_SERVER, "system",
 	  MEANS("resolvers: addresses (all with one port), or system for the host's own") },
 	{ H, "dns.timeout", SCHEMA_TIME, "800ms", RANGE(50, 30000), MEANS("of one try") },
+	{ H, "dns.forget", SCHEMA_TIME, "25h", RANGE(1000, HOURS(24 * 30)),
+	  MEANS("a name that no sandbox asked for or used for so long gives its address back; longer than "
+		"clients keep an address") },
 	{ H, "dns.zones", SCHEMA_MAP, MEANS("resolvers of single zones: name: [addresses]") },
 	{ H, "dns.zones.*[]", SCHEMA_ADDR, MEANS("resolvers of the zone") },
 	{ H, "hosts", SCHEMA_MAP, MEANS("real addresses of names, before DNS: name: address") },

@@ -371,6 +371,140 @@ TEST(one_that_fails_takes_no_other_along)
 	CHECK_EQ("granted", count(MAP_GRANTS, 4, MARK(PLAIN)), 1);
 }
 
+/* ---- moving ---- */
+
+TEST(a_silent_address_is_left_for_the_next)
+{
+	AUTO(names) struct names *t = fresh();
+	struct name *nm = named(t, "web.example");
+	struct addr offered[] = { addr("93.184.216.34"), addr("127.0.0.1"), addr("93.184.216.35"),
+				  addr("93.184.216.34"), addr("93.184.216.36") };
+	struct name_ask o = {
+		.nm = nm, .profile = PLAIN, .a = { offered, NULL }, .n = { ARRAY_SIZE(offered), 0 }
+	};
+	static const char *const way[] = { "93.184.216.35", "93.184.216.36", "93.184.216.34",
+					   "93.184.216.35" };
+	bool has[2];
+
+	names_grant(t, &profiles, &o, 1);
+	CHECK_EQ("usable ones besides the first, once each", nm->others[0].n, 2);
+	for (size_t i = 0; i < ARRAY_SIZE(way); i++) {
+		commits = 0;
+		CHECK_EQ(way[i], names_move(t, &profiles, nm, 0), 0);
+		CHECK_STR("round and round", real(4), way[i]);
+		CHECK_EQ("one transaction", commits, 1);
+		CHECK_EQ("the grant stays", count(MAP_GRANTS, 4, MARK(PLAIN)), 1);
+	}
+	CHECK_EQ("no IPv6 to move to", names_move(t, &profiles, nm, 1), -EACCES);
+	fail_commit = -EIO;
+	CHECK_EQ("fails", names_move(t, &profiles, nm, 0), -EIO);
+	CHECK_STR("then nothing changed", real(4), "93.184.216.35");
+	fail_commit = 0;
+	pin(t, nm, PLAIN, "93.184.216.35", NULL, has);
+	CHECK_EQ("a newer answer counts", nm->others[0].n, 0);
+	CHECK_EQ("alone", names_move(t, &profiles, nm, 0), -EACCES);
+}
+
+TEST(a_move_takes_no_grant_away)
+{
+	AUTO(names) struct names *t = fresh();
+	struct name *nm = named(t, "db.example");
+	bool has[2];
+
+	pin(t, nm, PLAIN, "93.184.216.34", NULL, has);
+	pin(t, nm, PRIVATE, "93.184.216.34", "10.0.0.5", has);
+	CHECK_EQ("known", nm->others[0].n, 1);
+	CHECK_EQ("but not for everybody", names_move(t, &profiles, nm, 0), -EACCES);
+	CHECK_STR("stays", real(4), "93.184.216.34");
+}
+
+/* ---- forgetting ---- */
+
+TEST(a_forgotten_name_leaves_nothing_but_its_index)
+{
+	AUTO(names) struct names *t = fresh();
+	struct name *nm = named(t, "db.example"), *other = named(t, "web.example"), *again;
+	uint32_t index = nm->index;
+	bool has[2];
+
+	pin(t, nm, PLAIN, "93.184.216.34", "2600::1", has);
+	pin(t, other, PLAIN, "93.184.216.35", NULL, has);
+	fail_commit = -EIO;
+	CHECK_EQ("fails", names_forget(t, &nm, 1), -EIO);
+	CHECK("then it is there", names_find(t, "db.example") == nm);
+	fail_commit = 0;
+	commits = 0;
+	CHECK_EQ("gone", names_forget(t, &nm, 1), 0);
+	CHECK_EQ("in one transaction", commits, 1);
+	CHECK_EQ("two names, real and grant of the other", n_elems, 4);
+	CHECK("by text", !names_find(t, "db.example"));
+	CHECK("by index", !names_at(t, index));
+	CHECK_EQ("count", names_count(t), 1);
+	again = named(t, "db.example");
+	CHECK("another index", again->index != index);
+	names_release(t, nm, 1000);
+	CHECK_EQ("while the parts are told, too", names_count(t), 2);
+}
+
+TEST(indexes_rest)
+{
+	AUTO(names) struct names *t = NULL;
+	struct name *nm = NULL, *first = NULL;
+	char text[64];
+	int r = 0;
+
+	names_free(fresh());
+	if (!prefix_parse("198.18.0.0/23", &config.pool.v4) || names_new(&config, NULL, &t) < 0)
+		abort();
+	for (int i = 0; r >= 0; i++) {
+		snprintf(text, sizeof(text), "n%d.example", i);
+		r = names_add(t, text, &nm);
+		first = first ? first : nm;
+	}
+	CHECK_EQ("full", r, -ENOSPC);
+	for (uint32_t i = 0; i < 100; i++) {
+		nm = names_at(t, POOL_FIRST_NAME + i);
+		CHECK_EQ("forget", names_forget(t, &nm, 1), 0);
+		CHECK_EQ("not while the parts know it", names_add(t, "x.example", &first), -ENOSPC);
+		names_release(t, nm, 1000 + i);
+	}
+	names_rested(t, 999 + NAMES_REST_MS);
+	CHECK_EQ("all rest", names_add(t, "x.example", &nm), -ENOSPC);
+	names_rested(t, 1001 + NAMES_REST_MS);
+	CHECK_EQ("two have rested", names_add(t, "x.example", &nm), 0);
+	CHECK_EQ("the first", nm->index, POOL_FIRST_NAME);
+	CHECK_EQ("and the second", names_add(t, "y.example", &nm), 0);
+	CHECK_EQ("no more", names_add(t, "z.example", &nm), -ENOSPC);
+	names_rested(t, UINT64_MAX);
+	for (int i = 0; i < 98; i++) {
+		snprintf(text, sizeof(text), "m%d.example", i);
+		CHECK_EQ(text, names_add(t, text, &nm), 0);
+	}
+	CHECK_EQ("full again", names_add(t, "z.example", &nm), -ENOSPC);
+}
+
+TEST(the_longest_name_is_read_back)
+{
+	struct names *t = fresh();
+	char text[POLICY_NAME_MAX + 1] = "";
+	struct name *nm;
+
+	for (int i = 0; i < 4; i++)
+		snprintf(text + 62 * i, sizeof(text) - 62u * i, "%061d.", i);
+	strcpy(text + 248, "e.org");
+	CHECK_EQ("as long as can be", strlen(text), POLICY_NAME_MAX);
+	nm = named(t, text);
+	elems[n_elems] = (struct ruleset_elem){ .map = MAP_NAMES,
+						.addr = names_synthetic(t, nm, 4) };
+	strcpy(elems[n_elems++].note, text);
+	names_free(t);
+	if (names_new(&config, NULL, &t) < 0)
+		abort();
+	CHECK_EQ("read", names_read_back(t, &profiles), 0);
+	CHECK("there", names_find(t, text) != NULL);
+	names_free(t);
+}
+
 static size_t n_lost;
 static void lost(void *owner, const struct addr *synthetic, const struct name_grant *g)
 {
