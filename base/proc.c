@@ -502,20 +502,31 @@ void proc_ready(int fd)
 	close(fd);
 }
 
+/* What others could write into they may have; what they can write above they can replace. */
+static int others_cannot_write(int dir, uid_t uid)
+{
+	struct stat st, above;
+
+	if (fstat(dir, &st) < 0 || fstatat(dir, "..", &above, 0) < 0)
+		return -errno;
+	if ((st.st_uid != geteuid() && st.st_uid != uid) || st.st_mode & (S_IWGRP | S_IWOTH))
+		return -EPERM;
+	return above.st_mode & S_IWOTH && !(above.st_mode & S_ISVTX) ? -EPERM : 0;
+}
+
 int proc_mkdir(const char *path, mode_t mode, uid_t uid, gid_t gid)
 {
 	AUTO(fd) int fd = -1;
-	struct stat st;
+	int r;
 
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
 		return -errno;
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (st.st_uid != geteuid() && st.st_uid != uid)
-		return -EPERM;
+	r = others_cannot_write(fd, uid);
+	if (r < 0)
+		return r;
 	if (fchown(fd, uid, gid) < 0 || fchmod(fd, mode) < 0)
 		return -errno;
 	return 0;

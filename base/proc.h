@@ -74,7 +74,10 @@ int proc_spawn(const struct proc_spec *spec, pid_t *ret_pid, int *ret_pidfd);
 int proc_program(const char *name, char *ret_path, size_t cap);
 /* Tell whoever started us (--ready-fd N, NOTIFY_SOCKET) that we serve. fd -1: only the latter. */
 void proc_ready(int fd);
-/* Create a directory and set owner and mode, refusing symlinks and other people's. 0 or -errno. */
+/*
+ * Create a directory and set owner and mode. Refused: a symlink, somebody else's, one that others
+ * could write into, or that lies where everybody can replace it. 0 or -errno (-EPERM, -ENOTDIR).
+ */
 int proc_mkdir(const char *path, mode_t mode, uid_t uid, gid_t gid);
 
 #endif

@@ -81,7 +81,8 @@ static int make_directories(const struct host_config *c)
 
 		if (r < 0)
 			return cli_fail(
-				"directory %s: %s: its parent must exist and it must be root's",
+				"directory %s: %s: it must be root's, no symlink, and nobody "
+				"else may write into it; its parent must exist and be closed too",
 				dirs[i].path, strerror(-r));
 	}
 	return EXIT_DONE;

@@ -132,26 +132,44 @@ static int say(const char *what, int r)
 	return r;
 }
 
+/* What is in the way is not removed: whoever put it there is to be found. */
+static int say_path(const char *path, int r, const char *what)
+{
+	if (r == -EPERM || r == -EEXIST || r == -ENOTDIR || r == -ELOOP)
+		fprintf(stderr, "cordon-netd: %s: %s: %s\n", path, strerror(-r), what);
+	else
+		say(path, r);
+	return r;
+}
+
 static int listen_at(const struct host_config *c, const char *name, mode_t mode, gid_t gid)
 {
 	char path[PATH_SIZE];
 
 	if (snprintf(path, sizeof(path), "%s/%s", c->run_dir, name) >= (int)sizeof(path))
 		return -ENAMETOOLONG;
-	return say(path, ipc_listen(path, mode, gid));
+	return say_path(path, ipc_listen(path, mode, gid),
+			"something that is no socket lies there; remove it");
+}
+
+static int directory(const char *path, mode_t mode, gid_t gid)
+{
+	return say_path(path, proc_mkdir(path, mode, 0, gid),
+			"it must be a directory of root's, no symlink, that nobody else can write "
+			"into or replace; remove it, and it is made");
 }
 
 static int directories(const struct host_config *c)
 {
 	char parts[PATH_SIZE];
-	int r = say(c->run_dir, proc_mkdir(c->run_dir, 0711, 0, 0));
+	int r = directory(c->run_dir, 0711, 0);
 
 	if (snprintf(parts, sizeof(parts), "%s/parts", c->run_dir) >= (int)sizeof(parts))
 		return -ENAMETOOLONG;
 	if (r >= 0)
-		r = say(parts, proc_mkdir(parts, 0750, 0, proc_group()));
+		r = directory(parts, 0750, proc_group());
 	if (r >= 0)
-		r = say(c->log_dir, proc_mkdir(c->log_dir, 0750, 0, proc_group()));
+		r = directory(c->log_dir, 0750, proc_group());
 	return r;
 }
 
