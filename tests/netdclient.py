@@ -42,14 +42,15 @@ def group():
         return UID_BASE
 
 
-def connect_as(path, uid):
-    """A connection whose SO_PEERCRED is that user."""
+def connect_as(path, uid, gid=None):
+    """A connection whose SO_PEERCRED is that user. OSError when that user cannot connect."""
+    gid = group() if gid is None else gid
     ours, theirs = socket.socketpair()
     pid = os.fork()
     if not pid:
         try:
-            os.setgroups([group()])
-            os.setresgid(group(), group(), group())
+            os.setgroups([gid])
+            os.setresgid(gid, gid, gid)
             os.setresuid(uid, uid, uid)
             s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             s.connect(path)
@@ -60,6 +61,8 @@ def connect_as(path, uid):
     _, fds, _, _ = socket.recv_fds(ours, 1, 1)
     os.waitpid(pid, 0)
     ours.close()
+    if not fds:
+        raise PermissionError(path)
     return socket.socket(fileno=fds[0])
 
 

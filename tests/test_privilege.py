@@ -17,7 +17,7 @@ import pytest
 
 from lab import BUILD, row
 from labnet import wait_for
-from netdclient import NAMES, TYPES, Part, connect_as, descriptor_of, group, hello, is_pair, pin, role_uid
+from netdclient import NAMES, TYPES, Part, connect_as, descriptor_of, group, hello, is_pair, pack_addr, pin, role_uid
 from test_netd_parts import REASONS, Alone
 
 NET_ADMIN = 1 << 12
@@ -362,3 +362,269 @@ def test_flood_of_pins_is_bounded(taken):
         for number in range(sent):		# taken at last: every answer is there, once, in order
             kind, sequence, answer = dns.receive()
             assert (kind, sequence, answer[0]) == ("PINNED", number, 0)
+
+
+# -- a proxy that was taken over, at the keeper
+
+INFO_REFS, RPC = 1, 2
+UPLOAD, RECEIVE = 1, 2		# enum git_service
+EACCES = 13
+
+
+def keeper_open(host="github.com", repo="acme/widgets", kind=INFO_REFS, service=UPLOAD, protocol=2, length=0):
+    return (struct.pack("<BBB5xQ", kind, service, protocol, length) + host.encode().ljust(256, b"\0")
+            + repo.encode().ljust(256, b"\0") + b"git/2".ljust(128, b"\0"))
+
+
+class Front:
+    """What runs in the front: its end of the pair to the keeper, and a connection of the sandbox."""
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.keeper = the_pid(lab, "cordon-keeper")
+        self.pair = descriptor_of(the_pid(lab, "cordon-gitproxy"), is_pair)
+        self.guest = lab.sandbox.socket()
+        self.guest.connect((lab.sandbox.resolve("github.com"), 443))
+        self.client = wait_for("the sandbox's connection at the front", lambda: descriptor_of(
+            the_pid(lab, "cordon-gitproxy"), lambda s: s.family == socket.AF_INET
+            and s.getpeername()[0] == lab.sandbox.address[0]))
+
+    def ask(self, kind, body, *fds):
+        """The keeper's answer, or b"" when it hangs up without one."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours, theirs:
+            ours.settimeout(10)
+            order = [theirs.fileno()] if kind == "SIGN" else [*fds[:1], theirs.fileno(), *fds[1:]]
+            socket.send_fds(self.pair, [struct.pack("<HHI", TYPES[kind], len(body), 1) + body], order)
+            theirs.close()
+            data, given, _, _ = socket.recv_fds(ours, 65536, 4)
+            for fd in given:
+                os.close(fd)
+            return data
+
+    def open(self, *fds, **fields):
+        """The reason of the keeper's STATUS."""
+        answer = self.ask("OPEN", keeper_open(**fields), *(fds or [self.client.fileno()]))
+        kind, reason = struct.unpack_from("<II", answer)
+        assert kind == 1
+        return REASONS[reason]
+
+    def sign(self, name):
+        """Whether there is a certificate."""
+        answer = self.ask("SIGN", name.encode().ljust(256, b"\0"))
+        result, length = struct.unpack_from("<iI", answer, 8)
+        assert (result == 0) == (length > 0) and result in (0, -EACCES)
+        return result == 0
+
+    def close(self):
+        for s in (self.pair, self.client, self.guest):
+            s.close()
+
+
+@pytest.fixture
+def front(lab, audit):
+    front = Front(lab)
+    yield front
+    front.close()
+    assert lab.pids("cordon-keeper") == [front.keeper], "the keeper is the one that was there before"
+
+
+def test_the_keeper_serves_what_the_policy_allows(front):
+    """Else the refusals below would prove nothing."""
+    assert front.open() == "" and front.sign("github.com")
+
+
+@pytest.mark.parametrize("fields, reason", [
+    ({"host": "evil.example"}, "host_not_allowed"),
+    ({"host": "pypi.example"}, "host_not_allowed"),
+    ({"host": "gitlab.com"}, "host_not_allowed"),
+    ({"host": "localhost"}, "host_not_allowed"),
+    ({"repo": "acme/payroll"}, "repository_not_allowed"),
+    ({"repo": "acme/widgets.wiki"}, "repository_not_allowed"),
+    ({"service": RECEIVE}, "push_not_allowed"),
+    ({"kind": RPC, "length": 4}, "internal_error"),
+], ids=lambda v: str(v))
+def test_the_keeper_decides_again(lab, front, capture, fields, reason):
+    """Host, repository and service are the policy's to allow, whatever the front says."""
+    asked = len(lab.web.requests())
+    assert front.open(**fields) == reason
+    lab.audit.wait(src="keeper", reason=reason)
+    assert len(lab.web.requests()) == asked
+    if "host" in fields:
+        capture.empty(contains=fields["host"].encode())
+
+
+def test_the_keeper_asks_the_kernel_who_the_client_is(lab, front, capture):
+    """Not a sandbox's connection: not served, whoever's it is."""
+    listener = lab.gateway.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    local = lab.gateway.socket()
+    local.connect(listener.getsockname())
+    ours, theirs = socket.socketpair()
+    with listener, local, ours, theirs, open("/dev/null") as null:
+        asked = len(lab.web.requests())
+        for fd in (local.fileno(), listener.fileno(), ours.fileno(), null.fileno()):
+            assert front.open(fd) == "internal_error"
+        assert len(lab.web.requests()) == asked
+
+
+@pytest.mark.parametrize("body", ["pipe", "directory", "device", "short", "long"])
+def test_the_keeper_reads_files_of_the_told_length_only(lab, front, body, tmp_path):
+    """Anything else could hold a thread for ever."""
+    (tmp_path / "four").write_bytes(b"0000")
+    rd, wr = os.pipe()
+    fd, length = {"pipe": (rd, 4), "directory": (os.open(tmp_path, os.O_RDONLY), 4),
+                  "device": (os.open("/dev/zero", os.O_RDONLY), 4),
+                  "short": (os.open(tmp_path / "four", os.O_RDONLY), 5),
+                  "long": (os.open(tmp_path / "four", os.O_RDONLY), 3)}[body]
+    assert front.open(front.client.fileno(), fd, kind=RPC, length=length) == "internal_error"
+    for number in {fd, rd, wr}:
+        os.close(number)
+
+
+@pytest.mark.parametrize("name", ["evil.example", "github.com.evil.example", "notgithub.com", "com", "pypi.example",
+                                  "localhost"])
+def test_the_keeper_signs_nothing_outside_the_ca_names(front, name):
+    assert not front.sign(name)
+    assert front.sign("github.com"), "and goes on"
+
+
+MALFORMED = {
+    "a literal": ("OPEN", keeper_open(host="127.0.0.1")),
+    "upper case": ("OPEN", keeper_open(host="GITHUB.com")),
+    "a line's end": ("OPEN", keeper_open(host="github.com\r\n")),
+    "up and out": ("OPEN", keeper_open(repo="../widgets")),
+    "a query": ("OPEN", keeper_open(repo="acme/widgets?x")),
+    "no such service": ("OPEN", keeper_open(service=9)),
+    "no such kind": ("OPEN", keeper_open(kind=7)),
+    "one byte less": ("OPEN", keeper_open()[:-1]),
+    "a wildcard": ("SIGN", b"*.github.com".ljust(256, b"\0")),
+    "no end": ("SIGN", b"a" * 256),
+    "another message": ("PIN", bytes(816)),
+}
+
+
+def test_what_no_front_says_ends_front_and_keeper(own_lab):
+    """Both die, nothing was dialled or signed for it, and both come back."""
+    for what, (kind, body) in MALFORMED.items():
+        asked = len(own_lab.web.requests())
+        front = Front(own_lab)
+        old = front.keeper, the_pid(own_lab, "cordon-gitproxy")
+        own_lab.signalled = True
+        assert front.ask(kind, body, front.client.fileno()) == b"", what
+        front.close()
+        wait_for("a new keeper", lambda: set(own_lab.pids("cordon-keeper")) - {old[0]}, 20)
+        wait_for("a new front", lambda: set(own_lab.pids("cordon-gitproxy")) - {old[1]}, 20)
+        assert len(own_lab.web.requests()) == asked, what
+        wait_for("service", lambda: own_lab.sandbox.fetches(
+            "https://github.com/acme/widgets/info/refs?service=git-upload-pack"), 20)
+
+
+# -- an inspector that was taken over, at netd
+
+def verdict(mark=0, reason=0, sni=b"x", length=None, port=443, address="198.18.1.0", lost=0):
+    return (struct.pack("<II", mark, reason) + pack_addr("10.1.0.2") + pack_addr(address)
+            + struct.pack("<HHHH2xI", 1, port, len(sni) if length is None else length, 0, lost)
+            + sni.ljust(256, b"\0"))
+
+
+def test_an_inspector_can_report_and_nothing_else(own_lab):
+    """What it reports is written; what it is not to say costs it its life; neither changes a map."""
+    lab = own_lab
+    before = kernel(lab)
+    netd = the_pid(lab, "cordon-netd")
+    number = struct.calcsize("<II") + 2 * 17
+    bad = {
+        "reason": ("VERDICT", verdict(reason=9999)), "length of the name": ("VERDICT", verdict(length=257)),
+        "short": ("VERDICT", verdict()[:number]), "pin": ("PIN", bytes(816)), "hello": ("HELLO", hello("inspect")),
+        "ready": ("READY", struct.pack("<IiI", 1, 0, 1)), "spawn": ("SPAWN", b""), "audit": ("AUDIT", b""),
+    }
+    for what, (kind, body) in bad.items():
+        pid = wait_for("an inspector that serves", lambda: (lambda i: i["serving"] and i["pid"])(
+            json.loads(lab.cordon("status", "--json").stdout)["netd"]["inspect"]), 20)
+        with descriptor_of(pid, is_pair) as pair:
+            for mark in (0, 1, 0xffffffff, 0x0fff0001):		# nonsense that has the right form
+                pair.send(struct.pack("<HHI", TYPES["VERDICT"], len(verdict()), 0)
+                          + verdict(mark=mark, reason=1, sni=b"\x1b[2J\n", address="8.8.8.8"))
+            pair.send(struct.pack("<HHI", TYPES[kind], len(body), 7) + body)
+        wait_for("its end", lambda: not os.path.exists(f"/proc/{pid}"), 20)
+    assert lab.pids("cordon-netd") == [netd] and kernel(lab) == before
+    lab.audit.wait(event="part", part="inspect", what="sent what does not belong here")
+    assert all(e["sni"] == "\\x1b[2J\\x0a" for e in lab.audit.events(event="flow", daddr="8.8.8.8"))
+
+
+# -- sockets and directories
+
+def netd_says(lab):
+    """What netd prints that does not start."""
+    done = lab.gateway.run([f"{BUILD}/cordon-netd", "--config", lab.config_file], timeout=20)
+    assert done.returncode == 1, done
+    return done.stderr
+
+
+def test_sockets_have_the_rights_they_need(lab):
+    def rights(path):
+        st = os.lstat(f"{lab.dir}/run{path}")
+        return stat.filemode(st.st_mode), st.st_uid, st.st_gid
+    assert rights("") == ("drwx--x--x", 0, 0)
+    assert rights("/control.sock") == ("srw-------", 0, 0)
+    assert rights("/parts") == ("drwxr-x---", 0, group())
+    assert rights("/parts/netd.sock") == ("srw-rw----", 0, group())
+
+
+@pytest.mark.parametrize("role", ["netd", "inspect", "dns", "gitproxy", "keeper"])
+def test_control_is_for_root_alone(own_lab, role):
+    """Twice: the file's mode, and if that were lost, the kernel's word on who connects."""
+    path = f"{own_lab.dir}/run/control.sock"
+    with pytest.raises(OSError):
+        connect_as(path, role_uid(role))
+    os.chmod(path, 0o666)
+    with connect_as(path, role_uid(role)) as s:
+        s.settimeout(10)
+        with contextlib.suppress(ConnectionError):
+            s.send(struct.pack("<HHI", TYPES["STATUS"], 0, 1))
+            assert s.recv(10000) == b""
+    assert f"event=control_refused uid={role_uid(role)}" in wait_for(
+        "a word", lambda: (lambda t: t if "control_refused" in t else None)(own_lab.logs()))
+
+
+def test_parts_socket_is_for_the_group_alone(lab):
+    with pytest.raises(OSError):
+        connect_as(f"{lab.dir}/run/parts/netd.sock", 65534, 65534)
+
+
+@pytest.mark.parametrize("kind", ["symlink", "file", "directory"])
+@pytest.mark.parametrize("name", ["control.sock", "parts/netd.sock"])
+def test_no_socket_in_the_place_of_something_else(labs, kind, name, tmp_path):
+    lab = labs(up=False)
+    lab.cordon("firewall", "start", check=True)
+    os.makedirs(f"{lab.dir}/run/parts", mode=0o755)
+    path, target = f"{lab.dir}/run/{name}", tmp_path / "target"
+    {"symlink": lambda: os.symlink(target, path), "file": lambda: open(path, "w").close(),
+     "directory": lambda: os.mkdir(path)}[kind]()
+    said = netd_says(lab)
+    assert f"{path}: File exists: something that is no socket lies there; remove it" in said
+    assert not target.exists() and os.path.lexists(path)
+
+
+@pytest.mark.parametrize("what", ["others can write", "a group can write", "somebody else's", "a symlink",
+                                  "where all can write"])
+def test_no_socket_where_others_can_write(labs, what):
+    lab = labs(up=False)
+    lab.cordon("firewall", "start", check=True)
+    run = f"{lab.dir}/run"
+    if what == "a symlink":
+        os.mkdir(f"{lab.dir}/elsewhere", 0o755)
+        os.symlink("elsewhere", run)
+    elif what == "where all can write":
+        os.chmod(lab.dir, 0o777)
+    else:
+        os.mkdir(run)
+        os.chmod(run, {"others can write": 0o757, "a group can write": 0o775}.get(what, 0o755))
+        os.chown(run, role_uid("dns") if what == "somebody else's" else 0, 0)
+    said = netd_says(lab)
+    assert f"cordon-netd: {run}: " in said and "that nobody else can write into or replace" in said
+    assert not os.path.exists(f"{run}/control.sock")
+    done = lab.cordon("up")
+    assert done.returncode == 1 and run in done.stderr
