@@ -21,9 +21,11 @@
 #include "netd/names.h"
 #include "netd/parts.h"
 #include "netd/profiles.h"
+#include "netd/refusals.h"
 #include "netd/registry.h"
 #include "netd/reload.h"
 #include "netd/sandboxes.h"
+#include "policy/mark.h"
 
 enum { CONNECTIONS_MAX = 4096, EXIT_REFUSED = 1, EXIT_POLICY = 2 };
 
@@ -124,8 +126,45 @@ static void print_addr(FILE *f, const char *key, const struct addr *a)
 	fprintf(f, "\"%s\":\"%s\",", key, text);
 }
 
+/* Packets that the kernel refused, exactly: by sandbox, then by reason. NULL: none of that sandbox. */
+struct refused {
+	uint64_t *of[MARK_SANDBOX_MAX + 1];
+};
+
+static void refused_free(struct refused *r)
+{
+	for (size_t id = 0; r && id < ARRAY_SIZE(r->of); id++)
+		free(r->of[id]);
+	free(r);
+}
+DEFINE_AUTO(refused, struct refused *, refused_free)
+
+static void add_refused(void *owner, uint16_t sandbox, enum reason reason, uint64_t packets)
+{
+	struct refused *r = owner;
+
+	if (!r->of[sandbox])
+		r->of[sandbox] = calloc(REASON_COUNT, sizeof(uint64_t));
+	if (r->of[sandbox])
+		r->of[sandbox][reason] += packets;
+}
+
+static void print_refused(FILE *f, const uint64_t *count)
+{
+	const char *between = "";
+
+	fputs(",\"refused\":{", f);
+	for (size_t i = 0; count && i < REASON_COUNT; i++)
+		if (count[i]) {
+			fprintf(f, "%s\"%s\":%llu", between, reason_text((enum reason)i),
+				(unsigned long long)count[i]);
+			between = ",";
+		}
+	fputc('}', f);
+}
+
 /* Nothing in it needs quoting: registry_label_ok() let these names in, and the schema the profiles'. */
-static void print_sandbox(FILE *f, const struct netd *n, const struct sandbox *s)
+static void print_sandbox(FILE *f, const struct netd *n, const struct sandbox *s, const struct refused *refused)
 {
 	fprintf(f, "{\"name\":\"%s\",\"id\":%u,\"profile\":\"%s\",\"interface\":\"%s\",", s->name, s->id,
 		profiles_name(n->profiles, s->profile), s->interface);
@@ -133,29 +172,40 @@ static void print_sandbox(FILE *f, const struct netd *n, const struct sandbox *s
 		s->mac[3], s->mac[4], s->mac[5]);
 	print_addr(f, "ipv4", &s->addr[0]);
 	print_addr(f, "ipv6", &s->addr[1]);
-	fprintf(f, "\"up\":%s,\"run\":%s}", s->link && s->link_up ? "true" : "false",
+	fprintf(f, "\"up\":%s,\"run\":%s", s->link && s->link_up ? "true" : "false",
 		s->run ? "true" : "false");
+	print_refused(f, refused->of[s->id]);
+	fputc('}', f);
 }
 
 /* Printed as it goes: ten thousand of them as objects would be more than all else that netd holds. */
-static int on_ls(struct netd *n, struct client *cl, const struct ipc_in *in)
+static void print_sandboxes(FILE *f, const struct netd *n, const struct refused *refused)
 {
 	const char *between = "";
+
+	fputc('[', f);
+	REGISTRY_EACH (n->registry, s) {
+		if (s->state != SANDBOX_OPEN)
+			continue;
+		fputs(between, f);
+		print_sandbox(f, n, s, refused);
+		between = ",\n";
+	}
+	fputc(']', f);
+}
+
+static int on_ls(struct netd *n, struct client *cl, const struct ipc_in *in)
+{
+	AUTO(refused) struct refused *refused = calloc(1, sizeof(*refused));
 	char *text = NULL;
 	size_t size;
-	FILE *f = open_memstream(&text, &size);
+	FILE *f = refused ? open_memstream(&text, &size) : NULL;
 
 	(void)in;
 	if (f) {
-		fputc('[', f);
-		REGISTRY_EACH (n->registry, s) {
-			if (s->state != SANDBOX_OPEN)
-				continue;
-			fputs(between, f);
-			print_sandbox(f, n, s);
-			between = ",\n";
-		}
-		fputc(']', f);
+		refusals_collect(n->refusals);
+		refusals_each(n->refusals, add_refused, refused);
+		print_sandboxes(f, n, refused);
 	}
 	if (f && fclose(f) == 0) {
 		reply_json(n, cl->serial, 0, 0, "", text);

@@ -27,6 +27,7 @@ struct inspector;
 struct guard;
 struct nflog;
 struct liveness;
+struct refusals;
 
 struct netd {
 	struct loop *loop;
@@ -47,6 +48,7 @@ struct netd {
 	struct liveness *liveness;
 	int spawner; /* see spawner.h; -1 */
 	bool failed; /* the loop was stopped because of an error */
+	struct refusals *refusals;
 	const char *config_file;
 	const char *pinned_sha256; /* --policy-sha256: no other policy is accepted; or NULL */
 	uint64_t started_ms;	   /* wall clock */

@@ -7,7 +7,7 @@
  * not accepted has mark 0, and then the interface tells whose link it came from (an address would
  * be the liar's choice). A spoofed source on a link that nobody registered is
  * `interface_unregistered`. Repeats are aggregated by audit_aggregate(); the kernel limits how many
- * reach us. Spec: linux/netfilter/nfnetlink_log.h.
+ * reach us, and refusals.c accounts for the rest. Spec: linux/netfilter/nfnetlink_log.h.
  */
 #include "netd/nflog.h"
 
@@ -24,11 +24,14 @@
 #include "base/log.h"
 #include "netd/packet.h"
 #include "netd/profiles.h"
+#include "netd/refusals.h"
 #include "netd/registry.h"
+#include "policy/interface.h"
 #include "policy/mark.h"
 
 enum {
 	READS_PER_WAKE = 32,
+	DRAIN_MAX = 65536,
 	COPY_BYTES = 128,
 	FLUSH_CENTISECONDS = 5,
 	QUEUE_THRESHOLD = 1,
@@ -39,7 +42,6 @@ struct nflog {
 	struct netd *n;
 	struct mnl_socket *nl;
 	struct watch watch;
-	uint64_t lost; /* times the kernel's buffer was full */
 };
 
 struct refusal {
@@ -109,6 +111,20 @@ static bool seen_of(struct nlattr *const attrs[NFULA_MAX + 1], struct seen *ret)
 	return ret->reason != REASON_NONE;
 }
 
+/* The side of the sandbox: packets on their way to one come in by an uplink. */
+static void interface_of(const struct netd *n, const struct seen *seen, char out[IF_NAMESIZE])
+{
+	char in[IF_NAMESIZE] = "";
+
+	out[0] = '\0';
+	if (seen->in)
+		if_indextoname(seen->in, in);
+	if (seen->out && !interface_is_policed(n->config, in))
+		if_indextoname(seen->out, out);
+	if (!out[0])
+		memcpy(out, in, sizeof(in));
+}
+
 static int on_message(const struct nlmsghdr *h, void *owner)
 {
 	struct nlattr *attrs[NFULA_MAX + 1] = { NULL };
@@ -121,8 +137,8 @@ static int on_message(const struct nlmsghdr *h, void *owner)
 		return MNL_CB_OK;
 	packet_parse(seen.payload, &f.packet); /* what cannot be read stays empty */
 	f.reason = seen.reason;
-	if (seen.in || seen.out)
-		if_indextoname(seen.in ? seen.in : seen.out, f.interface);
+	interface_of(g->n, &seen, f.interface);
+	refusals_logged(g->n->refusals, f.reason, mark_sandbox(seen.mark), f.interface);
 	f.sandbox = mark_sandbox(seen.mark) ? registry_by_id(registry, mark_sandbox(seen.mark))
 					    : registry_by_interface(registry, f.interface);
 	if (f.reason == REASON_SOURCE_SPOOFED && !f.sandbox)
@@ -131,31 +147,31 @@ static int on_message(const struct nlmsghdr *h, void *owner)
 	return MNL_CB_OK;
 }
 
+/* A full buffer (ENOBUFS) loses events, not counts: refusals.c will find them. False: nothing left. */
+static bool read_one(struct nflog *g)
+{
+	char buf[1 << 16] __attribute__((aligned(8)));
+	ssize_t r = recv(g->watch.fd, buf, sizeof(buf), MSG_DONTWAIT);
+
+	if (r > 0)
+		mnl_cb_run(buf, (size_t)r, 0, 0, on_message, g);
+	return r > 0 || (r < 0 && errno == ENOBUFS);
+}
+
+void nflog_drain(struct nflog *g)
+{
+	for (int i = 0; i < DRAIN_MAX && read_one(g); i++)
+		;
+}
+
 static void on_readable(struct loop *l, struct watch *w, uint32_t events)
 {
 	struct nflog *g = container_of(w, struct nflog, watch);
-	char buf[1 << 16] __attribute__((aligned(8)));
 
 	(void)l;
 	(void)events;
-	for (int i = 0; i < READS_PER_WAKE; i++) {
-		ssize_t r = recv(w->fd, buf, sizeof(buf), MSG_DONTWAIT);
-
-		if (r < 0 && errno == ENOBUFS) {
-			struct audit_head h = { .event = "lost", .decision = "" };
-			struct audit_line line;
-
-			audit_begin(&line, &h);
-			audit_str(&line, "what",
-				  "refused packets; the kernel's counters are exact");
-			audit_aggregate(g->n->audit, "lost packets", &line);
-			g->lost++;
-			continue;
-		}
-		if (r <= 0)
-			return;
-		mnl_cb_run(buf, (size_t)r, 0, 0, on_message, g);
-	}
+	for (int i = 0; i < READS_PER_WAKE && read_one(g); i++)
+		;
 }
 
 /* Each configuration message is acknowledged. */
@@ -204,6 +220,9 @@ int nflog_new(struct netd *n, struct nflog **ret)
 		return -ENOMEM;
 	g->n = n;
 	g->watch.fd = -1;
+	r = refusals_new(n, &n->refusals);
+	if (r < 0)
+		return r;
 	g->nl = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
 	if (!g->nl || mnl_socket_bind(g->nl, 0, MNL_SOCKET_AUTOPID) < 0)
 		return -errno;
@@ -226,6 +245,8 @@ void nflog_free(struct nflog *g)
 	if (!g)
 		return;
 	loop_del(g->n->loop, &g->watch);
+	refusals_free(g->n->refusals);
+	g->n->refusals = NULL;
 	if (g->nl)
 		mnl_socket_close(g->nl);
 	free(g);

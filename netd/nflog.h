@@ -11,6 +11,8 @@
  * after. */
 int nflog_new(struct netd *n, struct nflog **ret);
 void nflog_free(struct nflog *g);
+/* Read what has been logged up to now. */
+void nflog_drain(struct nflog *g);
 DEFINE_AUTO(nflog, struct nflog *, nflog_free)
 
 #endif

@@ -17,6 +17,7 @@ import labworld
 LEAK = "leak.evil.example"
 TCP_PORT, UDP_PORT = 443, 4242
 PAUSE = 0.002
+ROUNDS_MIN = 10
 DNS_EVERY = 20		# rounds; the sandbox has a budget of questions, which the test itself needs too
 
 
@@ -41,6 +42,8 @@ class Probe:
         return self
 
     def __exit__(self, kind, *_):
+        if kind is None:
+            until_works("the probe", lambda: self.rounds > ROUNDS_MIN)
         self._stop.set()
         self._thread.join(10)
         if kind is None:
@@ -48,7 +51,7 @@ class Probe:
 
     def check(self):
         """Nothing of ours arrived, and we did try."""
-        assert self.rounds > 10, "the probe hardly ran"
+        assert self.rounds > ROUNDS_MIN, "the probe hardly ran"
         assert not self.connected, f"{self.connected} connections were accepted"
         self._capture.empty(dst=set(labworld.SERVICES) | set(labworld.RESOLVERS))
         leaked = self._sandbox.lab.dns.queries(LEAK)
