@@ -48,6 +48,8 @@ static const struct {
 	{ CAP_SETPCAP, "dropping capabilities" },
 	{ CAP_NET_BIND_SERVICE, "port 53" },
 	{ CAP_NET_ADMIN, "netd; transparent sockets" },
+	{ CAP_BPF, "netd loads the program that looks at checksum offload" },
+	{ CAP_PERFMON, "which reads the kernel's view of a packet" },
 	{ CAP_IPC_LOCK, "the CA's key is not swapped out" },
 	{ CAP_SYS_RESOURCE, "as many descriptors as there are connections" },
 };

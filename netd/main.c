@@ -39,6 +39,7 @@
 #include "netd/sandboxes.h"
 #include "netd/spawner.h"
 #include "nft/firewall.h"
+#include "nft/offload.h"
 
 enum {
 	TICK_MS = 1000,
@@ -199,6 +200,8 @@ static int open_ruleset(struct netd *n)
 			"cordon-netd: the ruleset cannot be loaded: %s; try `cordon firewall "
 			"start`\n",
 			*said ? said : strerror(-r));
+	else if (offload_missing())
+		log_line(LOG_WARN, "event=offload_unchecked why=\"%s\"", offload_missing());
 	return r;
 }
 

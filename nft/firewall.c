@@ -17,6 +17,7 @@
 #include <nftables/libnftables.h>
 
 #include "base/mem.h"
+#include "nft/offload.h"
 #include "nft/rtnl.h"
 #include "nft/sysctl.h"
 #include "nft/uplinks.h"
@@ -230,13 +231,20 @@ static int run_nft(const char *text, bool dry, char *err, size_t cap)
 int firewall_load(const struct host_config *c, char *err, size_t cap)
 {
 	AUTO(mem) char *text = render_all(c);
+	int r;
 
 	if (!text) {
 		if (err && cap)
 			snprintf(err, cap, "the ruleset cannot be rendered: bad interface name or no memory");
 		return -errno;
 	}
-	return run_nft(text, false, err, cap);
+	r = run_nft(text, false, err, cap);
+	if (r < 0)
+		return r;
+	r = offload_rules();
+	if (r < 0 && err && cap)
+		snprintf(err, cap, "chain check_offload: %s", strerror(-r));
+	return r;
 }
 
 /* ---- routing ---- */
@@ -329,6 +337,13 @@ static void warn_no_uplink(const struct host_config *c, FILE *to)
 			"in %s, or `cordon reload` once there is one\n", c->file);
 }
 
+static void warn_offload(FILE *to)
+{
+	if (offload_missing())
+		fprintf(to, "cordon: warning: a guest's checksum offload cannot be checked: %s; a dishonest driver can "
+			"change two bytes of a granted packet\n", offload_missing());
+}
+
 int firewall_start(const struct host_config *c, FILE *to)
 {
 	char err[512];
@@ -345,6 +360,7 @@ int firewall_start(const struct host_config *c, FILE *to)
 	if (r < 0)
 		return failed(to, r, "sysctls", "run as root with /proc/sys writable");
 	warn_no_uplink(c, to);
+	warn_offload(to);
 	return 0;
 }
 
