@@ -18,6 +18,7 @@
 #include "netd/host_addresses.h"
 #include "netd/parts.h"
 #include "netd/profiles.h"
+#include "netd/refusals.h"
 #include "netd/sandbox_elements.h"
 #include "netd/sandbox_links.h"
 #include "nft/rtnl.h"
@@ -353,6 +354,7 @@ static void rm_published(struct netd *n, struct publish *publish)
 	sandbox_audit(n, s, "removed");
 	snprintf(why, sizeof(why), "%s is removed", s->name);
 	sandbox_link_unfit(n, s);
+	refusals_forget(n->refusals, s);
 	forget(n, s);
 	end(n, a->fn, a->who, 0, why, NULL);
 	free(a);

@@ -49,6 +49,7 @@ static const struct uplink_setting {
 
 static const struct setting interface_settings[] = {
 	{ "net/ipv4/conf/%s/rp_filter", "1", "backstop: a spoofed source has no route back" },
+	{ "net/ipv4/conf/%s/arp_ignore", "1", "the host's other addresses are not the sandbox's to know" },
 	{ "net/ipv4/conf/%s/accept_redirects", "0", "the sandbox must not change the host's routes" },
 	{ "net/ipv4/conf/%s/send_redirects", "0", "sandboxes have one way out" },
 	{ "net/ipv4/conf/%s/accept_source_route", "0", "options are dropped, this is the second lock" },
