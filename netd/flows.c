@@ -5,7 +5,7 @@
  * belong to an established flow and would go on. A whole profile's flows could be closed by mark in
  * one message, but that would end flows that are still granted; so the conntrack table is read
  * once, and each entry whose original destination (the synthetic address) and profile are among the
- * lost ones is deleted.
+ * lost ones is deleted. What a sandbox left that was removed while nobody looked is found likewise.
  */
 #include "netd/flows.h"
 
@@ -16,6 +16,8 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "netd/registry.h"
+#include "nft/ruleset.h"
 #include "policy/mark.h"
 
 struct walk {
@@ -130,5 +132,41 @@ int flows_close(const struct flow_list *lost)
 
 	if (r < 0)
 		log_line(LOG_ERR, "event=flows_not_closed errno=%d", -r);
+	return r;
+}
+
+/* ---- orphans ---- */
+
+struct orphans {
+	const struct registry *registry;
+	uint8_t seen[(MARK_SANDBOX_MAX + 1) / 8];
+};
+
+static int on_marked(enum nf_conntrack_msg_type type, struct nf_conntrack *ct, void *owner)
+{
+	uint16_t id = mark_sandbox(nfct_get_attr_u32(ct, ATTR_MARK));
+	struct orphans *o = owner;
+
+	(void)type;
+	if (id && !registry_by_id(o->registry, id))
+		o->seen[id / 8] |= (uint8_t)(1u << id % 8);
+	return NFCT_CB_CONTINUE;
+}
+
+int flows_close_orphans(struct ruleset *rules, const struct registry *registry)
+{
+	AUTO(nfct) struct nfct_handle *h = nfct_open(CONNTRACK, 0);
+	struct orphans o = { .registry = registry };
+	uint32_t family = AF_UNSPEC;
+	int r = 0;
+
+	if (!h)
+		return -errno;
+	nfct_callback_register(h, NFCT_T_ALL, on_marked, &o);
+	if (nfct_query(h, NFCT_Q_DUMP, &family) < 0)
+		return -errno;
+	for (uint32_t id = 1; r >= 0 && id <= MARK_SANDBOX_MAX; id++)
+		if (o.seen[id / 8] & 1u << id % 8)
+			r = ruleset_flows_close(rules, mark_of(0, (uint16_t)id), MARK_SANDBOX_MASK);
 	return r;
 }

@@ -25,5 +25,12 @@ struct flow_list {
 void flows_add(void *owner, const struct addr *synthetic, const struct name_grant *g);
 /* Delete the conntrack entries of these, in one pass over the table. 0 or -errno, which is logged. */
 int flows_close(const struct flow_list *lost);
+/*
+ * Delete the conntrack entries of sandboxes that nobody knows (`known` says so of an id), so that no id
+ * is given out that a flow still bears. Reads the whole table: at a start. 0 or -errno.
+ */
+struct ruleset;
+struct registry;
+int flows_close_orphans(struct ruleset *rules, const struct registry *registry);
 
 #endif

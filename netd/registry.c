@@ -259,10 +259,6 @@ static bool check_form(const struct host_config *c, const struct msg_add *m, cha
 			      "%s: give the guest's own MAC address with --mac (not a group "
 			      "address, not zero)",
 			      m->name);
-	if (m->dhcp)
-		return refuse(why, cap,
-			      "%s: --dhcp is not supported yet; give the guest a static address",
-			      m->name);
 	return true;
 }
 
@@ -355,6 +351,7 @@ int registry_insert(struct registry *r, const struct msg_add *m, uint16_t profil
 	memcpy(s->interface, m->interface, sizeof(s->interface));
 	memcpy(s->mac, m->mac, sizeof(s->mac));
 	memcpy(s->addr, m->addr, sizeof(s->addr));
+	s->dhcp = m->dhcp;
 	for (int kind = 0; kind < SANDBOX_KEYS; kind++)
 		place(r, s, (enum sandbox_key)kind);
 	r->by_id[id] = s;

@@ -44,6 +44,7 @@ struct sandbox {
 	uint16_t id, profile;
 	enum sandbox_state state;
 	bool run;	/* of `cordon run`: ends with its connection, or its interface */
+	bool dhcp;	/* may ask a DHCP server of this host */
 	bool fixed;	/* of the configuration: stays when its interface goes */
 	uint64_t owner; /* run: the control connection it ends with; 0: none since a restart */
 	char name[MSG_LABEL], interface[16];

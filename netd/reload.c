@@ -25,6 +25,7 @@
 #include "netd/parts.h"
 #include "netd/profiles.h"
 #include "netd/registry.h"
+#include "netd/sandbox_elements.h"
 #include "netd/sandbox_links.h"
 #include "netd/sandboxes.h"
 
@@ -140,6 +141,21 @@ static void abandon(struct netd *n, struct reload *r, int code, const char *why)
 	finish(r, n, code, why);
 }
 
+/* Limits can be put back when the grants are refused; grants are one transaction. */
+static int in_kernel(struct netd *n, struct reload *r)
+{
+	int e = sandbox_limits_replace(n, n->profiles, r->next);
+
+	if (e < 0)
+		return e;
+	names_set_config(n->names, r->config);
+	e = names_rebase(n->names, r->next, flows_add, &r->lost);
+	names_set_config(n->names, n->config);
+	if (e < 0)
+		sandbox_limits_replace(n, r->next, n->profiles);
+	return e;
+}
+
 static void prepared(struct netd *n, struct publish *publish)
 {
 	struct reload *r = container_of(publish, struct reload, publish);
@@ -152,9 +168,7 @@ static void prepared(struct netd *n, struct publish *publish)
 				: "a part refuses the new policy; the old one stays in force");
 		return;
 	}
-	names_set_config(n->names, r->config);
-	e = names_rebase(n->names, r->next, flows_add, &r->lost);
-	names_set_config(n->names, n->config);
+	e = in_kernel(n, r);
 	if (e < 0)
 		abandon(n, r, e,
 			"the kernel refuses the new grants; the old policy stays in force");

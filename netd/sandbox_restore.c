@@ -2,17 +2,20 @@
  * sandbox_restore.c - what the kernel's identity maps still hold after a restart
  *
  * Theory of operation: the kernel is the database. Each identity element's note is "NAME PROFILE",
- * with "run" behind it for those of `cordon run`; its mark is profile and sandbox. First the
+ * with "run" and "dhcp" behind it where they apply; its mark is profile and sandbox. First the
  * profiles' ids are reserved as the elements have them, then every element whose profile is still
  * written down becomes (half of) a sandbox again. What no policy stands behind, or what the
- * configuration would refuse today, is deleted together with its flows.
+ * configuration would refuse today, is deleted together with its flows. The other elements of a
+ * sandbox are brought into line with what is known then, and flows whose sandbox is gone are ended.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "netd/flows.h"
 #include "netd/profiles.h"
+#include "netd/sandbox_elements.h"
 #include "netd/sandboxes.h"
 #include "policy/mark.h"
 
@@ -37,13 +40,17 @@ static int collect(void *owner, const struct ruleset_elem *e)
 	return 0;
 }
 
-/* "NAME PROFILE" or "NAME PROFILE run". */
+/* "NAME PROFILE", then words. */
 static bool note_parse(const char *note, struct msg_add *m, bool *ret_run)
 {
-	char tail[8] = "";
-	int n = sscanf(note, "%63s %63s %7s", m->name, m->profile, tail);
+	char word[2][8] = { "", "" };
+	int n = sscanf(note, "%63s %63s %7s %7s", m->name, m->profile, word[0], word[1]);
 
-	*ret_run = n == 3 && !strcmp(tail, "run");
+	*ret_run = false;
+	for (int i = 0; i < n - 2; i++) {
+		*ret_run |= !strcmp(word[i], SANDBOX_NOTE_RUN);
+		m->dhcp |= !strcmp(word[i], SANDBOX_NOTE_DHCP);
+	}
 	return n >= 2 && registry_label_ok(m->name) && registry_label_ok(m->profile);
 }
 
@@ -129,5 +136,7 @@ int sandboxes_read_back(struct netd *n)
 		if (!restore(n, &f.e[i]))
 			r = expel(n, &f.e[i]);
 	free(f.e);
-	return r;
+	if (r >= 0)
+		r = sandbox_elements_reconcile(n);
+	return r < 0 ? r : flows_close_orphans(n->rules, n->registry);
 }

@@ -312,6 +312,7 @@ static bool as_configured(const struct netd *n, const struct sandbox *s, const s
 {
 	return !strcmp(s->interface, h->interface) && !memcmp(s->mac, h->mac, sizeof(s->mac)) &&
 	       addr_eq(&s->addr[0], &h->addr[0]) && addr_eq(&s->addr[1], &h->addr[1]) &&
+	       s->dhcp == h->dhcp &&
 	       !strcmp(profiles_name(n->profiles, s->profile), h->profile);
 }
 
@@ -351,6 +352,7 @@ static void rm_published(struct netd *n, struct publish *publish)
 	struct sandbox *s = registry_by_id(n->registry, a->id);
 	char why[SANDBOX_WHY_MAX];
 
+	refusals_forget(n->refusals, s); /* told first: by now nothing of it passes */
 	sandbox_audit(n, s, "removed");
 	snprintf(why, sizeof(why), "%s is removed", s->name);
 	sandbox_link_unfit(n, s);

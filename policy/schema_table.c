@@ -184,7 +184,7 @@ const struct schema_row schema_rows[] = {
 	{ H, "sandboxes[].mac", SCHEMA_MAC, R, MEANS("the guest's") },
 	{ H, "sandboxes[].ipv4", SCHEMA_ADDR4, MEANS("the guest's; inside sandbox_networks") },
 	{ H, "sandboxes[].ipv6", SCHEMA_ADDR6, MEANS("the guest's; inside sandbox_networks") },
-	{ H, "sandboxes[].dhcp", SCHEMA_BOOL, "false", O("false"),
+	{ H, "sandboxes[].dhcp", SCHEMA_BOOL, "false",
 	  MEANS("the host runs a DHCP server for it") },
 	{ H, "sandboxes[].profile", SCHEMA_LABEL, R, MEANS("a file of profiles/ without .yaml") },
 };

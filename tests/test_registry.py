@@ -364,3 +364,70 @@ def test_name_whose_server_becomes_the_host_loses_it(own_lab, family):
     with pytest.raises(OSError):
         sandbox.connect(address, 7000, timeout=1).close()
     assert lab.audit.wait(reason="port_not_granted", daddr=address)
+
+
+def opens(sandbox, address, within=1.0):
+    """Another flow to the echo service, or None."""
+    try:
+        return sandbox.connect(address, 7000, timeout=within)
+    except OSError:
+        return None
+
+
+@row("B16", families=(4,))
+def test_limits_follow_the_policy(own_lab):
+    """A reload replaces them, and so does a restart with another policy; flows that are there stay, uncounted."""
+    lab, sandbox, flows = own_lab, own_lab.sandbox, []
+    lab.internet.echo(7000)
+
+    def limit(connections):
+        lab.profile("agent", {**AGENT, "limits": {"connections": connections}})
+
+    def fill(room):
+        flows.extend(opens(sandbox, address) for _ in range(room))
+        assert all(flows) and not opens(sandbox, address)
+
+    limit(2)
+    lab.cordon("reload", check=True)
+    address = sandbox.resolve("tcp.example")
+    try:
+        fill(2)
+        assert lab.audit.wait(reason="too_many_connections", daddr=address, port=7000)
+        lab.cordon("reload", check=True)
+        fill(0)
+        limit(1)
+        lab.cordon("reload", check=True)
+        fill(1)
+        limit(3)
+        old = set(lab.signal("cordon-netd", signal.SIGKILL))
+        wait_for("a new netd", lambda: set(lab.pids("cordon-netd")) - old, 20)
+        wait_for("its answer", lambda: lab.cordon("ls").returncode == 0)
+        fill(3)
+        assert all(works(flow) for flow in flows)
+    finally:
+        for flow in flows:
+            if flow:
+                flow.close()
+
+
+def conntrack(lab):
+    return lab.gateway.run(["cat", "/proc/net/nf_conntrack"], check=True).stdout
+
+
+@row("B1", families=(4,))
+def test_restart_ends_what_a_former_sandbox_left(own_lab):
+    """Elements and flows of an id that nobody has any more: somebody removed it while netd was down."""
+    lab, sandbox = own_lab, own_lab.sandbox
+    lab.internet.echo(7000)
+    address = sandbox.resolve("tcp.example")
+    with sandbox.connect(address, 7000) as flow:
+        assert works(flow) and f"dst={address}" in conntrack(lab)
+        lab.cordon("down", check=True)
+        lab.gateway.run(["nft", "flush", "map", "inet", "cordon", "identity4"], check=True)
+        lab.gateway.run(["nft", "flush", "map", "inet", "cordon", "identity6"], check=True)
+        lab.cordon("up", check=True)
+        assert listed(lab) == {}
+        assert f"dst={address}" not in conntrack(lab)
+    for kind in ("new_flows", "flows", "dns_queries"):
+        done = lab.gateway.run(["nft", "-j", "list", "set", "inet", "cordon", kind], check=True)
+        assert not any(o["set"].get("elem") for o in json.loads(done.stdout)["nftables"] if "set" in o), kind

@@ -132,7 +132,6 @@ TEST(not_supported_yet)
 		{ "mirror", W(GIT(", source: host_mirror")), { E("3:83") "sandbox.git.source: \"host_mirror\" is not supported yet" } },
 		{ "stale", W(GIT(", stale: allow")), { E("3:82") "sandbox.git.stale: \"allow\" is not supported yet" } },
 		{ "lfs", W(GIT(", lfs: true")), { E("3:80") "sandbox.git.lfs: \"true\" is not supported yet" } },
-		{ "rate of flows", W(HEAD "  limits: {new_connections_per_second: 50}\n"), { E("3:12") "sandbox.limits.new_connections_per_second is not" } },
 		{ "push", W(GIT(", push: {}")), { E("3:75") "sandbox.git.push is not supported yet" } },
 	};
 

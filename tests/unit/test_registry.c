@@ -109,8 +109,6 @@ TEST(mac)
 	CHECK("zero", !registry_check(r, &config, &m, why, sizeof(why)));
 	m.mac[5] = 1;
 	CHECK("good", registry_check(r, &config, &m, why, sizeof(why)));
-	m.dhcp = 1;
-	CHECK("dhcp", !registry_check(r, &config, &m, why, sizeof(why)));
 }
 
 TEST(ids_rest)
