@@ -50,7 +50,7 @@ static int read_name(void *owner, const struct ruleset_elem *e)
 	struct name *nm;
 	uint32_t index;
 
-	if (!name_canonical(rd_str(e->note), text) || strcmp(text, e->note) ||
+	if (!names_of_note(e->note, text) ||
 	    !pool_index(&rd->t->config->pool, &e->addr, &index) ||
 	    names_insert(rd->t, text, index, &nm) < 0)
 		return stray(rd, e);

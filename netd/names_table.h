@@ -40,6 +40,10 @@ int names_write_grant(struct names *t, const struct name *nm, const struct name_
 /* In the place of nm->real[f], unless it is that. */
 int names_write_real(struct names *t, const struct name *nm, int f, const struct addr *to);
 
+/* A name as an element's comment, and back: only what such a comment can be. */
+void names_note(const char *text, char note[RULESET_NOTE_MAX + 1]);
+bool names_of_note(const char *note, char text[POLICY_NAME_MAX + 1]);
+
 /* The order of struct name.grants, for qsort(). */
 int names_grant_compare(const void *a, const void *b);
 

@@ -1,10 +1,13 @@
 /*
  * names_write.c - the elements of a name: written, taken away, written again
  *
- * Theory of operation: an element's comment is the name, whole: 253 bytes and a NUL are just what
- * fits into the kernel's user data, so that every name is read back after a restart. What is put or
- * deleted here joins the transaction that the caller began, but for the refill and the farewell,
- * which are transactions of their own.
+ * Theory of operation: an element's comment is the name, whole, so that every name is read back after
+ * a restart. The kernel's user data hold 251 bytes of text and a name can have 253, so the longest
+ * names are folded: a dot and the byte behind it become one byte that no name has. A name of 252 bytes
+ * has three dots at least, since a label has 63 bytes at most.
+ *
+ * What is put or deleted here joins the transaction that the caller began, but for the refill and the
+ * farewell, which are transactions of their own.
  */
 #include "netd/names_table.h"
 
@@ -13,14 +16,50 @@
 
 #include "policy/mark.h"
 
-_Static_assert((int)RULESET_NOTE_MAX >= (int)POLICY_NAME_MAX, "a comment that is cut is no name");
+_Static_assert(RULESET_NOTE_MAX + 3 >= (int)POLICY_NAME_MAX, "three dots are folded at least");
+
+/* What may stand behind a dot, and what stands for both. */
+static const char behind[] = "abcdefghijklmnopqrstuvwxyz0123456789_-";
+static const char folded[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ!#$%&()*+,/:";
+_Static_assert(sizeof(behind) == sizeof(folded), "one for each");
+
+void names_note(const char *text, char note[RULESET_NOTE_MAX + 1])
+{
+	bool fold = strlen(text) > RULESET_NOTE_MAX;
+	size_t n = 0;
+
+	for (; *text && n < RULESET_NOTE_MAX; text++) {
+		const char *at = fold && *text == '.' && text[1] ? strchr(behind, text[1]) : NULL;
+
+		note[n++] = at ? folded[at - behind] : *text;
+		text += at != NULL;
+	}
+	note[n] = '\0';
+}
+
+bool names_of_note(const char *note, char text[POLICY_NAME_MAX + 1])
+{
+	char plain[POLICY_NAME_MAX + 1];
+	struct wr w = wr_of((uint8_t *)plain, POLICY_NAME_MAX);
+
+	for (; *note; note++) {
+		const char *at = strchr(folded, *note);
+		const char both[] = { '.', at ? behind[at - folded] : 0 };
+
+		wr_put(&w, at ? both : note, at ? 2 : 1);
+	}
+	if (!wr_ok(&w))
+		return false;
+	plain[w.n] = '\0';
+	return name_canonical(rd_str(plain), text) && !strcmp(plain, text);
+}
 
 static struct ruleset_elem elem_of(const struct names *t, const struct name *nm, uint8_t family,
 				   enum ruleset_map map)
 {
 	struct ruleset_elem e = { .map = map, .addr = names_synthetic(t, nm, family) };
 
-	memcpy(e.note, nm->text, strlen(nm->text) + 1);
+	names_note(nm->text, e.note);
 	return e;
 }
 

@@ -18,7 +18,7 @@
 #include "policy/policy.h"
 #include "policy/reason.h"
 
-enum { RULESET_NOTE_MAX = 253 };	/* bytes of an element's comment: any DNS name, and all the kernel holds */
+enum { RULESET_NOTE_MAX = 251 };	/* bytes of an element's comment; the kernel takes no more */
 enum { RULESET_NFLOG_GROUP = 17220, RULESET_QUEUE = 17220 };	/* as in cordon.nft */
 #define RULESET_TABLE "cordon"		/* families inet and arp */
 #define RULESET_LOG_PREFIX "cordon:"	/* then the reason's text */

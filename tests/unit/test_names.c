@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 
-#include "netd/names.h"
+#include "netd/names_table.h"
 
 /* ---- the kernel: elements, and transactions that happen whole or not at all ---- */
 
@@ -483,26 +483,48 @@ TEST(indexes_rest)
 	CHECK_EQ("full again", names_add(t, "z.example", &nm), -ENOSPC);
 }
 
-TEST(the_longest_name_is_read_back)
+/* A name of n bytes in labels of 63 bytes, whose first bytes are these in turn. */
+static const char *long_name(size_t n, const char *first)
 {
-	struct names *t = fresh();
-	char text[POLICY_NAME_MAX + 1] = "";
-	struct name *nm;
+	static char text[POLICY_NAME_MAX + 1];
 
-	for (int i = 0; i < 4; i++)
-		snprintf(text + 62 * i, sizeof(text) - 62u * i, "%061d.", i);
-	strcpy(text + 248, "e.org");
-	CHECK_EQ("as long as can be", strlen(text), POLICY_NAME_MAX);
-	nm = named(t, text);
-	elems[n_elems] = (struct ruleset_elem){ .map = MAP_NAMES,
-						.addr = names_synthetic(t, nm, 4) };
-	strcpy(elems[n_elems++].note, text);
-	names_free(t);
-	if (names_new(&config, NULL, &t) < 0)
-		abort();
-	CHECK_EQ("read", names_read_back(t, &profiles), 0);
-	CHECK("there", names_find(t, text) != NULL);
-	names_free(t);
+	for (size_t i = 0; i < n; i++)
+		text[i] = i % 64 == 63 ? '.' : i % 64 || i == 0 ? 'a' : first[i / 64 - 1];
+	text[n] = '\0';
+	return text;
+}
+
+TEST(every_name_is_read_back)
+{
+	static const struct {
+		size_t n;
+		const char *first;
+	} cases[] = { { 1, "" }, { 199, "abc" }, { 250, "a0_" }, { 251, "a0_" }, { 252, "xyz" },
+		      { 253, "abc" }, { 253, "019" }, { 253, "_-z" } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const char *text = long_name(cases[i].n, cases[i].first);
+		char note[RULESET_NOTE_MAX + 1], back[POLICY_NAME_MAX + 1] = "";
+
+		names_note(text, note);
+		CHECK("read", names_of_note(note, back));
+		CHECK_STR("the same", back, text);
+		CHECK("told apart from a comment that was cut",
+		      strlen(text) <= RULESET_NOTE_MAX || strlen(note) < RULESET_NOTE_MAX);
+	}
+}
+
+TEST(comments_that_are_no_names)
+{
+	static const char *const bad[] = { "", "NOT A NAME", "A", "a..b", "a.B", "a\x80", "a!!b.",
+					   "-.-;" };
+	char text[POLICY_NAME_MAX + 1], longer[RULESET_NOTE_MAX + 1];
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		CHECK(bad[i], !names_of_note(bad[i], text));
+	memset(longer, 'A', RULESET_NOTE_MAX);
+	longer[RULESET_NOTE_MAX] = '\0';
+	CHECK("unfolds to more than a name", !names_of_note(longer, text));
 }
 
 static size_t n_lost;
