@@ -2,20 +2,18 @@
 
 import contextlib
 import ipaddress
-import json
 import math
-import os
 import socket
+import struct
 import threading
 import time
 
-import pytest
-
 import labworld
 from lab import AGENT, row, spelled
-from labclient import refused, serves, tls, works
+from labclient import refused, works
 from labnet import wait_for
-from netdclient import Part
+from netdclient import Part, pin
+from probe import until_works
 from test_netd_parts import REASONS, Alone, elements
 
 SITE = "pypi.example"
@@ -37,12 +35,11 @@ def real_of(lab, name, family):
 
 def silence(lab, *addresses, port):
     """From now on nothing out there answers a TCP packet to these."""
-    with_family = {4: "ip", 6: "ip6"}
     lab.internet.run(["nft", "add table inet silent; add chain inet silent input "
                              "{ type filter hook input priority 0; policy accept; }"], check=True)
     for a in addresses:
-        lab.internet.run(["nft", f"add rule inet silent input {with_family[ipaddress.ip_address(a).version]} "
-                                 f"daddr {a} tcp dport {port} drop"], check=True)
+        lab.internet.run(["nft", f"add rule inet silent input {'ip6' if ':' in a else 'ip'} daddr {a} "
+                                 f"tcp dport {port} drop"], check=True)
 
 
 def second_addresses(lab):
@@ -62,6 +59,13 @@ def parrot(lab, *addresses, port=7000):
         s = lab.internet.listen(a, port)
         s.settimeout(None)
         threading.Thread(target=serve, args=(s,), daemon=True).start()
+
+
+def echo(lab, address, port):
+    """Echoes for as long as a connection lasts."""
+    s = lab.internet.listen(address, port)
+    s.settimeout(None)
+    threading.Thread(target=labworld._echo_streams, args=(s,), daemon=True).start()
 
 
 def moved_once(lab, name, family, dead, alive):
@@ -104,3 +108,263 @@ def test_silent_address_of_a_site(own_lab, family):
     moved_once(lab, SITE, family, dead, alive)
     assert lab.sandbox.fetches(f"https://{SITE}/", family=family)
     lab.audit.no_refusals()
+
+
+@row("A11")
+def test_all_addresses_silent(own_lab, family):
+    """No storm: each move waits twice as long as the last."""
+    lab, six = own_lab, family == 6
+    second_addresses(lab)
+    lab.dns.set(STREAM, *labworld.SERVICES, *SECOND)
+    synthetic = lab.sandbox.resolve(STREAM, family)
+    silence(lab, labworld.SERVICES[six], SECOND[six], port=7000)
+    begin = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        def try_again():
+            s = stack.enter_context(lab.sandbox.socket(socket.AF_INET6 if six else socket.AF_INET))
+            s.setblocking(False)
+            s.connect_ex((synthetic, 7000))
+            return len(lab.audit.events(event="moved")) > 2
+        wait_for("three moves", try_again, 30, step=0.1)
+    most = 1 + math.log2((time.monotonic() - begin) / 2 + 1)		# at 0, 2, 6, 14 s
+    assert len(lab.audit.events(event="moved")) <= most + 1
+    lab.audit.no_refusals()
+
+
+@row("A11")
+def test_one_sandbox_does_not_move_a_name_that_works_for_another(own_lab, family):
+    """A port that nobody answers on, while another flow to the same address is answered."""
+    lab, six = own_lab, family == 6
+    other = lab.add_sandbox("vm1")
+    second_addresses(lab)
+    lab.dns.set(STREAM, *labworld.SERVICES, *SECOND)
+    for a in (labworld.SERVICES[six], SECOND[six]):
+        echo(lab, a, 5432)
+    real = real_of(lab, STREAM, family)
+    synthetic = other.resolve(STREAM, family)
+    silence(lab, labworld.SERVICES[six], SECOND[six], port=7000)
+    with lab.capture() as capture, other.connect(synthetic, 5432) as flow, \
+            lab.sandbox.socket(socket.AF_INET6 if six else socket.AF_INET) as s:
+        s.setblocking(False)
+        s.connect_ex((synthetic, 7000))
+        wait_for("five SYNs", lambda: works(flow) and len(capture.packets(dst=real, dport=7000)) >= 5, 40, step=0.2)
+    assert not lab.audit.events(event="moved")
+    assert real_of(lab, STREAM, family) == real
+
+
+# ---- names in use follow their addresses ----
+
+def forgetting(labs, after, up=True, **options):
+    """A lab whose names are forgotten so soon. Names in use are looked at and told each quarter of it."""
+    lab = labs(up=False, **options)
+    text = open(lab.config_file).read()
+    with open(lab.config_file, "w") as f:
+        f.write(text.rstrip()[:-1] + f', "dns": {{"forget": {after}}}}}\n')		# a time is not quoted
+    if up:
+        lab.up()
+        lab.add_sandbox()
+    return lab
+
+
+@row("A11")
+def test_name_is_followed_though_the_client_never_asks_again(labs, family):
+    """The client keeps a synthetic address; its live flow stays, a new one goes where the name is now."""
+    lab, six = forgetting(labs, "24s"), family == 6
+    second_addresses(lab)
+    parrot(lab, SECOND[six])
+    echo(lab, labworld.SERVICES[six], 7000)
+    synthetic = lab.sandbox.resolve(STREAM, family)
+    with lab.sandbox.connect(synthetic, 7000) as flow:
+        assert works(flow)
+        lab.dns.set(STREAM, *SECOND)
+        wait_for("the real address to follow",
+                 lambda: reals(lab, family)[spelled(synthetic)] == spelled(SECOND[six]), 60, step=0.1)
+        assert works(flow), "the live flow stays with its server"
+        with lab.capture() as capture:
+            with lab.sandbox.connect(synthetic, 7000) as again:
+                assert works(again)
+            assert capture.packets(dst=spelled(SECOND[six]), dport=7000)
+            capture.empty(dst=spelled(labworld.SERVICES[six]), flags=2)
+    lab.audit.no_refusals()
+
+
+PROFILE = {"network": {"default": "deny", "allow": [
+    {"host": STREAM, "ports": [7000], "protocol": "tcp"}, {"host": "*.wild.example"},
+    {"host": "**.long.example", "ports": [7000], "protocol": "tcp"}]},
+    "limits": {"names": 3}}
+
+
+class Resolver(Part):
+    """netd's only part: answers what netd wants acknowledged, in a thread of its own, but for `kept`."""
+
+    def __init__(self, lab):
+        super().__init__(lab, "dns")
+        self.read_snapshot()
+        self.kept, self.pinned, self._lock = [], [], threading.Condition()
+        self.keep = False
+        self.socket.settimeout(None)
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                kind, sequence, body = self.receive()
+                with self._lock:
+                    if kind == "PINNED":
+                        self.pinned.append(body)
+                    elif kind != "IN_USE":
+                        self.kept.append((kind, sequence, body))
+                    self._lock.notify_all()
+                if kind != "PINNED" and sequence and not self.keep:
+                    self.done(sequence)
+
+    def pin(self, *args, **kw):
+        """(reason's text, index)"""
+        with self._lock:
+            self.pinned.clear()
+            self.send("PIN", pin(*args, **kw), 7)
+            assert self._lock.wait_for(lambda: self.pinned, 5)
+            reason, index, _, _ = struct.unpack_from("<IIBB", self.pinned[0])
+        return REASONS[reason], index
+
+    def gone(self):
+        """Names that netd told to be gone, with the sequences to acknowledge."""
+        with self._lock:
+            return {body[4:].split(b"\0")[0].decode(): sequence
+                    for kind, sequence, body in self.kept if kind == "NAME_GONE"}
+
+
+@contextlib.contextmanager
+def netd_alone(labs, forget="25h"):
+    lab = forgetting(labs, forget, up=False, profiles={"agent": PROFILE})
+    lab.cordon("firewall", "start", check=True)
+    netd = Alone(lab)
+    lab.add_sandbox()
+    try:
+        yield lab, netd
+    finally:
+        netd.process.terminate()
+    assert netd.process.wait(5) == 0, open(f"{lab.dir}/netd.log").read()
+
+
+@row("A11")
+def test_rotation_through_300_addresses(labs, family):
+    """Each answer brings another address: the first flow lives, each new one goes to the newest."""
+    six = family == 6
+    with netd_alone(labs) as (lab, netd), Resolver(lab) as dns:
+        ids = netd.ids()
+        addresses = [f"2606:2800:220:1::1:{i:x}" if six else f"93.184.{217 + i // 250}.{i % 250 + 1}"
+                     for i in range(300)]
+        lab.gateway.ip("route add 93.184.217.0/24 dev up0", "route add 93.184.218.0/24 dev up0")
+        lab.internet.ip(*(f"addr add {a} dev in0 {'nodad' if six else ''}" for a in addresses))
+        echo(lab, "::" if six else "0.0.0.0", 7000)
+        _, index = dns.pin(*ids, STREAM, addresses[0], ttl=1)
+        synthetic = str(ipaddress.ip_address("fd63:6f72:646f::" if six else "198.18.0.0") + index)
+        with lab.sandbox.connect(synthetic, 7000) as flow, lab.capture() as capture:
+            assert works(flow)
+            for i, a in enumerate(addresses[1:]):
+                assert dns.pin(*ids, STREAM, a, ttl=1) == ("", index), "a name keeps its address"
+                if i % 50 == 0:
+                    with lab.sandbox.connect(synthetic, 7000) as fresh:
+                        assert works(fresh)
+                    assert capture.packets(dst=spelled(a), dport=7000)
+                    assert works(flow), "the first flow lives"
+            assert reals(lab, family) == {spelled(synthetic): spelled(addresses[-1])}
+
+
+# ---- names without use are forgotten ----
+
+def test_unused_name_is_forgotten(labs):
+    """Kernel, resolver, index: and one with a live flow stays."""
+    lab = forgetting(labs, "2s")
+    lab.internet.echo(7000)
+    synthetic = lab.sandbox.resolve("ssh.example")
+    with lab.sandbox.connect(lab.sandbox.resolve(STREAM), 7000) as flow:
+        assert works(flow)
+        lab.audit.wait(15, event="forgotten", name="ssh.example")
+        assert spelled(synthetic) not in reals(lab, 4)
+        assert refused(lab.sandbox.connect, synthetic, 22)
+        lab.audit.only("address_not_granted", daddr=synthetic, port=22)
+        assert lab.sandbox.resolve("ssh.example") != synthetic, "another index"
+        lab.audit.mark()
+        lab.audit.wait(15, event="forgotten", name="ssh.example")
+        assert not lab.audit.events(event="forgotten", name=STREAM)
+        assert works(flow)
+        flow.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))	# a reset ends it at once
+    lab.audit.wait(40, event="forgotten", name=STREAM)
+
+
+def test_forgetting_waits_for_the_resolver(labs):
+    """While the resolver may still tell the address, it is granted; a pin meanwhile keeps the name."""
+    with netd_alone(labs, "2s") as (lab, netd), Resolver(lab) as dns:
+        ids = netd.ids()
+        dns.keep = True
+        _, index = dns.pin(*ids, STREAM, labworld.SERVICES[0])
+        wait_for("NAME_GONE", lambda: STREAM in dns.gone(), 15)
+        assert len(reals(lab, 4)) == 1
+        assert dns.pin(*ids, STREAM, labworld.SERVICES[0]) == ("", index)
+        sequence = dns.gone()[STREAM]
+        dns.kept.clear()
+        dns.done(sequence)
+        wait_for("NAME_GONE again", lambda: STREAM in dns.gone(), 15)
+        assert not lab.audit.events(event="forgotten")
+        dns.done(dns.gone()[STREAM])
+        lab.audit.wait(event="forgotten", name=STREAM)
+        assert not reals(lab, 4) and not elements(lab, "map", "grants4") and not elements(lab, "set", "names6")
+        assert dns.pin(*ids, STREAM, labworld.SERVICES[0])[1] != index
+
+
+def test_wildcard_names_count_until_they_are_forgotten(labs):
+    with netd_alone(labs, "2s") as (lab, netd), Resolver(lab) as dns:
+        ids = netd.ids()
+        for i in range(3):
+            assert dns.pin(*ids, f"n{i}.wild.example", labworld.WEB[0])[0] == ""
+        assert dns.pin(*ids, "n3.wild.example", labworld.WEB[0])[0] == "wildcard_budget_exceeded"
+        wait_for("room", lambda: dns.pin(*ids, "n3.wild.example", labworld.WEB[0])[0] == "", 15, step=0.2)
+        assert lab.audit.events(event="forgotten")
+
+
+def test_refresh_gives_nothing_new(labs):
+    """As sandbox 0 a resolver can neither make a name nor reach another profile."""
+    with netd_alone(labs) as (lab, netd), Resolver(lab) as dns:
+        profile, sandbox = netd.ids()
+        other = next(p["id"] for p in netd.netd()["profiles"] if p["name"] == "default")
+        assert dns.pin(profile, 0, STREAM, labworld.SERVICES[0])[0] == "name_not_allowed"
+        assert dns.pin(profile, sandbox, STREAM, labworld.SERVICES[0])[0] == ""
+        assert dns.pin(other, 0, STREAM, labworld.SERVICES[0])[0] == "name_not_allowed"
+        assert dns.pin(profile, 0, STREAM, "127.0.0.1")[0] == "rebinding_blocked"
+        assert dns.pin(profile, 0, STREAM, SECOND[0])[0] == ""
+        assert list(reals(lab, 4).values()) == [SECOND[0]]
+
+
+# ---- the kernel is the database ----
+
+def test_longest_name_outlives_netd(own_lab, family):
+    """253 bytes are what a comment holds: read back after a restart, its flow runs on."""
+    lab = own_lab
+    name = ".".join(["x" * 61] * 3 + ["y" * 53, "files", "example"])
+    assert len(name) == 253
+    rule = {"host": "**.files.example", "ports": [443, 7000], "protocol": "tcp"}
+    lab.profile("agent", {"network": {"default": "deny", "allow": [rule]}})
+    lab.cordon("reload", check=True)
+    lab.dns.set(name, *labworld.SERVICES)
+    echo(lab, labworld.SERVICES[family == 6], 7000)
+    address = lab.sandbox.resolve(name, family)
+    with lab.sandbox.connect(address, 7000) as flow:
+        assert works(flow)
+        old = set(lab.signal("cordon-netd"))
+        wait_for("a new netd", lambda: set(lab.pids("cordon-netd")) - old, 20)
+        start = lab.audit.until(lambda found: len(found) == 2, 20, event="daemon", src="netd", what="start")[-1]
+        assert start["names"] == 1
+        assert works(flow), "the flow died with netd"
+        with lab.sandbox.connect(address, 7000) as again:
+            assert works(again), "the name was not read back"
+    until_works("the resolver", lambda: name_is(lab, name, family) == spelled(address))
+
+
+def name_is(lab, name, family):
+    """Its address as the resolver tells it, or None."""
+    try:
+        return spelled(lab.sandbox.resolve(name, family))
+    except (AssertionError, ValueError):
+        return None
