@@ -42,9 +42,10 @@ static const struct setting {
  */
 static const struct uplink_setting {
 	const char *path, *when, *value;	/* when NULL: always */
+	const char *why;
 } uplink_settings[] = {
-	{ "net/ipv6/conf/%s/accept_ra", "1", "2" },
-	{ "net/ipv4/conf/%s/src_valid_mark", NULL, "1" },
+	{ "net/ipv6/conf/%s/accept_ra", "1", "2", "a forwarding host loses the route that it learnt" },
+	{ "net/ipv4/conf/%s/src_valid_mark", NULL, "1", "rp_filter drops replies" },
 };
 
 static const struct setting interface_settings[] = {
@@ -222,4 +223,38 @@ int firewall_interface_sysctls(const char *interface)
 			return r;
 	}
 	return 0;
+}
+
+static void tell_wrong(const char *path, const char *when, const struct setting *s,
+		       void (*fn)(void *owner, const struct sysctl_state *s), void *owner)
+{
+	struct sysctl_state st = { .path = path, .wanted = s->value, .why = s->why };
+	char now[VALUE_LEN];
+
+	if (sysctl_read(path, now) < 0 || !strcmp(now, s->value) || (when && strcmp(now, when)))
+		return;
+	st.now = now;
+	fn(owner, &st);
+}
+
+void sysctl_each_wrong(const struct host_config *c, const char *interface,
+		       void (*fn)(void *owner, const struct sysctl_state *s), void *owner)
+{
+	char names[UPLINKS_MAX][16], path[PATH_LEN];
+	int n = interface ? 0 : uplinks_of(c, names, UPLINKS_MAX);
+
+	for (size_t i = 0; interface && i < ARRAY_SIZE(interface_settings); i++) {
+		path_of(path, interface_settings[i].path, interface);
+		tell_wrong(path, NULL, &interface_settings[i], fn, owner);
+	}
+	for (size_t i = 0; !interface && i < ARRAY_SIZE(host_settings); i++)
+		tell_wrong(host_settings[i].path, NULL, &host_settings[i], fn, owner);
+	for (int i = 0; i < n; i++)
+		for (size_t k = 0; k < ARRAY_SIZE(uplink_settings); k++) {
+			const struct uplink_setting *u = &uplink_settings[k];
+			const struct setting s = { u->path, u->value, u->why };
+
+			path_of(path, u->path, names[i]);
+			tell_wrong(path, u->when, &s, fn, owner);
+		}
 }
