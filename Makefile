@@ -65,7 +65,8 @@ BUILD_PKGS := gcc libc6-dev make libnftnl-dev libmnl-dev libnftables-dev libnetf
 	      libnetfilter-log-dev libnetfilter-conntrack-dev libc-ares-dev libssl-dev libyaml-dev libidn2-dev \
 	      libcurl4-openssl-dev libbpf-dev libseccomp-dev libjansson-dev zlib1g-dev
 RUN_PKGS   := bubblewrap ca-certificates git iproute2 nftables procps
-TEST_PKGS  := python3 python3-pytest apache2-bin dnsmasq-base bind9-dnsutils curl openssl iputils-ping systemd
+TEST_PKGS  := python3 python3-pytest apache2-bin dnsmasq-base bind9-dnsutils curl openssl iputils-ping systemd \
+	      iptables conntrack
 FUZZ_PKGS  := clang libclang-rt-dev
 BENCH_PKGS := haproxy
 
