@@ -144,6 +144,7 @@ static const struct {
 	{ { { "", "daddr" }, { ":", "port" }, { "/", "proto" } } },
 	{ { { "", "daddr" }, { "/", "proto" } } },
 	{ { { "", "host" } } },
+	{ { { "", "name" }, { " from ", "from" }, { " to ", "to" } } },
 	{ { { "", "name" } } },
 	{ { { "", "daddr" } } },
 	{ { { "", "saddr" } } },

@@ -11,7 +11,7 @@ from lab import ROOT, row
 RULESET = os.path.join(ROOT, "nft", "cordon.nft")
 SERVER = labworld.WEB
 TERMINAL = re.compile(r"(drop|accept|goto \w+|meta mark set [^;]* accept)")
-RETURNING = {"guard_sandbox", "remember_sandbox", "remember_none", "answered", "open_call", "open_flow",
+RETURNING = {"guard_sandbox", "remember_sandbox", "remember_none", "answered", "open_call", "open_name", "open_flow",
              "count_flow", "plain_syn", "plain_syn4", "plain_syn6"}	# they only mark, or sort out what is worse
 SYSCTLS = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.netfilter.nf_conntrack_tcp_loose",
            "net.ipv4.tcp_fwmark_accept")

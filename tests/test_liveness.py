@@ -294,6 +294,15 @@ def test_unused_name_is_forgotten(labs):
     lab.audit.wait(40, event="forgotten", name=STREAM)
 
 
+def test_use_of_a_proxied_name_counts(own_lab, family):
+    """Its flows end at the proxy, but they are flows to the name."""
+    address = own_lab.sandbox.resolve("github.com", family)
+    assert own_lab.sandbox.git("ls-remote", "https://github.com/acme/widgets").returncode == 0
+    with own_lab.sandbox.connect(address, 443):
+        used = [e["elem"]["val"] for e in elements(own_lab, "set", f"used{family}")]
+    assert spelled(address) in map(spelled, used)
+
+
 def test_forgetting_waits_for_the_resolver(labs):
     """While the resolver may still tell the address, it is granted; a pin meanwhile keeps the name."""
     with netd_alone(labs, "2s") as (lab, netd), Resolver(lab) as dns:
