@@ -44,6 +44,7 @@ $(eval $(call unit-test,keeper_ipc,gitproxy/keeper_ipc.c gitproxy/git_path.c bas
 DNS_NAMES := policy/name.c policy/known.c base/addr.c base/bytes.c
 $(eval $(call unit-test,dns_answer,dns/answer.c dns/message.c $(POLICY_TESTED),$(POLICY_LIB)))
 $(eval $(call unit-test,dns_resolver,dns/resolver.c dns/answer.c dns/message.c dns/table.c policy/address.c policy/reason.c base/loop.c base/msg.c base/ipc.c $(DNS_NAMES),-lidn2))
+$(eval $(call unit-test,dns_refresh,dns/refresh.c dns/table.c base/loop.c base/msg.c base/ipc.c,))
 $(eval $(call unit-test,dns_wildcard,dns/wildcard.c dns/table.c,))
 $(eval $(call unit-test,ca,gitproxy/keeper/ca.c base/bytes.c,-lcrypto -lpthread))
 $(eval $(call unit-test,confine,gitproxy/confine.c gitproxy/keeper/confine.c base/proc.c base/landlock.c base/log.c base/audit.c base/bytes.c,-lseccomp -lcrypto -lpthread))

@@ -473,6 +473,67 @@ TEST(pins_past_their_deadline_are_still_on_their_way)
 	end(&f);
 }
 
+static int name_gone(struct fixture *f, const char *name)
+{
+	struct msg_name m = { .index = 300 };
+	struct ipc_in in = { .head = { MSG_NAME_GONE, sizeof(m), 9 } };
+
+	msg_text_set(m.name, sizeof(m.name), name);
+	memcpy(in.body, &m, sizeof(m));
+	return resolver_name_gone(f->resolver, &in);
+}
+
+TEST(a_name_that_is_gone_is_pinned_anew)
+{
+	struct waiter w = waiter(), again = waiter();
+	struct fixture f;
+	uint64_t until;
+
+	start(&f);
+	resolver_wait(f.resolver, &f.sandbox, "a.example", &f.proxied, &w.wait);
+	CHECK_EQ("while its pin is on its way that is netd's to judge", name_gone(&f, "a.example"), 0);
+	pinned(&f, sent_sequence[0], REASON_NONE, 300, true, true);
+	CHECK("hit", hit(&f, "a.example"));
+	CHECK("fresh", resolver_fresh(f.resolver, &f.sandbox, "a.example", &until));
+	CHECK_EQ("another name", name_gone(&f, "b.example"), 0);
+	CHECK("does not matter", hit(&f, "a.example"));
+	CHECK_EQ("gone", name_gone(&f, "a.example"), 0);
+	CHECK("its address is told to nobody", !hit(&f, "a.example"));
+	CHECK("nor is it fresh", !resolver_fresh(f.resolver, &f.sandbox, "a.example", &until));
+	CHECK("nor its reverse name", !resolver_name_of(f.resolver, &f.sandbox,
+							&w.answer[0].reply.addr));
+	resolver_wait(f.resolver, &f.sandbox, "a.example", &f.proxied, &again.wait);
+	CHECK_EQ("pinned anew", n_sent, 2);
+	pinned(&f, sent_sequence[1], REASON_NONE, 301, true, true);
+	CHECK("hit again", hit(&f, "a.example"));
+	end(&f);
+}
+
+TEST(a_refused_refresh_says_nothing_of_sandboxes)
+{
+	struct waiter refresh = waiter(), client = waiter();
+	struct view_sandbox nobody;
+	struct fixture f;
+
+	start(&f);
+	nobody = f.sandbox;
+	nobody.id = 0;
+	resolver_wait(f.resolver, &nobody, "a.example", &f.forward, &refresh.wait);
+	answered("93.184.216.34", NULL);
+	CHECK_EQ("for no sandbox", sent[0].sandbox, 0);
+	resolver_wait(f.resolver, &f.sandbox, "a.example", &f.forward, &client.wait);
+	pinned(&f, sent_sequence[0], REASON_NAME_NOT_ALLOWED, 0, false, false);
+	CHECK("the client asks again", client.called == 1 && client.anothers);
+	CHECK("a look-up does not find it", !hit(&f, "a.example"));
+	client = waiter();
+	resolver_wait(f.resolver, &f.sandbox, "a.example", &f.forward, &client.wait);
+	answered("93.184.216.34", NULL);
+	CHECK_EQ("for the sandbox", sent[1].sandbox, 7);
+	pinned(&f, sent_sequence[1], REASON_NONE, 300, true, false);
+	CHECK("hit", hit(&f, "a.example"));
+	end(&f);
+}
+
 TEST(a_waiter_that_leaves)
 {
 	struct waiter w = waiter();
