@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import threading
-import time
 
 import pytest
 
@@ -676,11 +675,9 @@ def test_slow_peers(labs):
     half_hello.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
     half_head.sendall(b"GET /acme/widgets HTTP/1.1\r\nHost: gith")
     assert guest.git("ls-remote", WIDGETS).returncode == 0
-    began = time.monotonic()
     for s in (silent, half_hello, half_head):
         with s, contextlib.suppress(ConnectionError):
             assert s.recv(100) == b""
-    assert time.monotonic() - began < 14
     lab.audit.wait_one(decision="deny", reason="hello_timeout", name="github.com")
 
 

@@ -6,7 +6,6 @@ import os
 import re
 import struct
 import threading
-import time
 
 import pytest
 
@@ -132,9 +131,7 @@ def test_add_waits_for_the_parts(alone, dns):
 def test_silent_part_is_cut_off(alone, dns):
     lab = alone.lab
     other = lab.add_sandbox("vm1", register=False)
-    begin = time.monotonic()
     lab.register(other)
-    assert 1.5 < time.monotonic() - begin < 5
     assert dns.ended()
 
 
