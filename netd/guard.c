@@ -18,6 +18,7 @@
 #include <errno.h>
 
 #include "base/log.h"
+#include "netd/backstops.h"
 #include "netd/flows.h"
 #include "netd/host_addresses.h"
 #include "netd/inspector.h"
@@ -173,6 +174,7 @@ static void anything_happened(struct netd *n)
 
 	log_line(LOG_WARN, "event=link_events_lost errno=%d", -r);
 	rebase_names(n);
+	backstops_check_all(n);
 	sandbox_links_check_all(n);
 }
 
@@ -188,6 +190,7 @@ static void on_change(void *owner, const struct watch_event *e)
 	case WATCH_RULES_CHANGED:
 		break;
 	case WATCH_LINK:
+		backstop_link(g->n, e->name, e->gone);
 		sandbox_links_changed(g->n, e->index, e->name, e->gone);
 		break;
 	case WATCH_ADDRESS:

@@ -21,6 +21,7 @@
 
 #include "base/log.h"
 #include "base/proc.h"
+#include "netd/backstops.h"
 #include "netd/confine.h"
 #include "netd/control.h"
 #include "netd/flows.h"
@@ -320,6 +321,7 @@ static int serve_all(struct daemon *d)
 		r = liveness_start(n);
 	if (r < 0)
 		return say("starting", r);
+	backstops_check_all(n);
 	sandbox_links_check_all(n);
 	sandboxes_of_config(n);
 	n->tick.fn = on_tick;
@@ -342,6 +344,8 @@ static int prepare(struct netd *n)
 		r = registry_new(&n->registry);
 	if (r >= 0)
 		r = links_new(n, &n->links);
+	if (r >= 0)
+		r = backstops_new(n, &n->backstops);
 	if (r >= 0)
 		r = host_addresses_new(&n->addresses);
 	if (r >= 0)
@@ -389,6 +393,7 @@ static void done(struct daemon *d)
 	pins_free(n->pins);
 	names_free(n->names);
 	links_free(n->links);
+	backstops_free(n->backstops);
 	host_addresses_free(n->addresses);
 	registry_free(n->registry);
 	audit_close(n->audit);

@@ -17,6 +17,7 @@
 
 struct registry;
 struct links;
+struct backstops;
 struct host_addresses;
 struct profiles;
 struct names;
@@ -36,6 +37,7 @@ struct netd {
 	struct audit *audit;
 	struct registry *registry;
 	struct links *links;
+	struct backstops *backstops;
 	struct host_addresses *addresses;
 	struct profiles *profiles; /* in force; replaced whole by a reload */
 	struct names *names;

@@ -2,8 +2,8 @@
  * sandbox_links.c - the interfaces of sandboxes
  *
  * Theory of operation: a sandbox's identity element names its interface, but links come and go
- * under that name. One that appears, is made anew or comes up gets its sysctls, its backstop, host
- * routes and permanent neighbours. One that joined a bridge, where packets pass by the policy, is
+ * under that name. One that appears, is made anew or comes up gets its settings, host routes and
+ * permanent neighbours (the backstop that it has from its beginning is netd/backstops.c's). One that joined a bridge, where packets pass by the policy, is
  * taken down; so is one that was renamed: under a name outside the patterns the ruleset does not
  * even see it. An event only says whose link to look at: those sandboxes go into a queue, each once
  * however much happens to it, and some are looked at in every turn of the loop, so that ten thousand
@@ -20,8 +20,8 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "netd/backstops.h"
 #include "netd/sandboxes.h"
-#include "nft/firewall.h"
 #include "policy/mark.h"
 
 enum { CHECKS_PER_TURN = 32 };
@@ -36,10 +36,8 @@ struct links {
 /* Routes and neighbours want a link that is up; the link's event brings us back when it is. */
 int sandbox_link_fit(struct netd *n, struct sandbox *s, const struct rtnl_link *link)
 {
-	int r = firewall_interface_sysctls(s->interface);
+	int r = backstop_ensure(n, s->interface);
 
-	if (r >= 0 && s->addr[1].family)
-		r = rtnl_backstop_add(s->interface);
 	registry_set_link(n->registry, s, link->index, s->stray);
 	memcpy(s->link_mac, link->mac, sizeof(s->link_mac));
 	s->link_up = link->up;
@@ -53,12 +51,8 @@ int sandbox_link_fit(struct netd *n, struct sandbox *s, const struct rtnl_link *
 	return r;
 }
 
-void sandbox_link_unfit(const struct netd *n, const struct sandbox *s)
+void sandbox_link_unfit(const struct sandbox *s)
 {
-	const struct sandbox *first = registry_by_interface(n->registry, s->interface);
-
-	if (first == s && !registry_next_on(s)) /* nobody shares it */
-		rtnl_backstop_del(s->interface);
 	for (int i = 0; s->link && i < 2; i++) {
 		if (!s->addr[i].family)
 			continue;

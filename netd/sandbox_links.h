@@ -16,9 +16,9 @@ int links_new(struct netd *n, struct links **ret); /* 0 or -errno */
 void links_free(struct links *l);
 DEFINE_AUTO(links, struct links *, links_free)
 
-/* Sysctls, backstop, and when the link is up routes and neighbours. 0 or -errno. */
+/* Settings, and when the link is up routes and neighbours. 0 or -errno. */
 int sandbox_link_fit(struct netd *n, struct sandbox *s, const struct rtnl_link *link);
-void sandbox_link_unfit(const struct netd *n, const struct sandbox *s);
+void sandbox_link_unfit(const struct sandbox *s);
 
 /*
  * A link changed, or is gone. The sandboxes that it concerns are looked at in a later turn: one that

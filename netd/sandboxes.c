@@ -139,7 +139,7 @@ static void add_published(struct netd *n, struct publish *publish)
 	int r = open_now(n, s, why, sizeof(why));
 
 	if (r < 0) {
-		sandbox_link_unfit(n, s);
+		sandbox_link_unfit(s);
 		publish_tell(n, TO_VIEWS, MSG_GONE, &gone, NULL);
 		forget(n, s);
 		s = NULL;
@@ -355,7 +355,7 @@ static void rm_published(struct netd *n, struct publish *publish)
 	refusals_forget(n->refusals, s); /* told first: by now nothing of it passes */
 	sandbox_audit(n, s, "removed");
 	snprintf(why, sizeof(why), "%s is removed", s->name);
-	sandbox_link_unfit(n, s);
+	sandbox_link_unfit(s);
 	refusals_forget(n->refusals, s);
 	forget(n, s);
 	end(n, a->fn, a->who, 0, why, NULL);

@@ -440,6 +440,40 @@ int rtnl_backstop_del(const char *interface)
 	return backstop(interface, false);
 }
 
+struct each_backstop {
+	rtnl_backstop_fn *fn;
+	void *owner;
+};
+
+static int backstop_each(const struct nlmsghdr *h, void *owner)
+{
+	const struct each_backstop *e = owner;
+	const char *interface = NULL;
+	const struct nlattr *a;
+	uint32_t pref = 0;
+
+	mnl_attr_for_each(a, h, sizeof(struct fib_rule_hdr)) {
+		if (mnl_attr_get_type(a) == FRA_PRIORITY)
+			pref = mnl_attr_get_u32(a);
+		if (mnl_attr_get_type(a) == FRA_IIFNAME && mnl_attr_validate(a, MNL_TYPE_NUL_STRING) >= 0)
+			interface = mnl_attr_get_str(a);
+	}
+	if (pref != RTNL_PREF_INTERFACE || !interface)
+		return MNL_CB_OK;
+	return e->fn(e->owner, interface) ? MNL_CB_ERROR : MNL_CB_OK;
+}
+
+int rtnl_backstops_each(rtnl_backstop_fn *fn, void *owner)
+{
+	char buf[MESSAGE_MAX] __attribute__((aligned(8)));
+	struct nlmsghdr *h = message(buf, RTM_GETRULE, NLM_F_DUMP);
+	struct fib_rule_hdr *f = mnl_nlmsg_put_extra_header(h, sizeof(*f));
+	struct each_backstop e = { fn, owner };
+
+	f->family = AF_INET6;
+	return request(h, backstop_each, &e);
+}
+
 /* A deletion without an interface takes the first rule of that preference, whatever its interface. */
 int rtnl_rules_clear(const struct rtnl_rule *like)
 {

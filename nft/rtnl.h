@@ -69,6 +69,8 @@ int rtnl_rules_clear(const struct rtnl_rule *like);
 /* Backstop of one IPv6 sandbox interface: in by it without a state bit: unreachable. */
 int rtnl_backstop_add(const char *interface);
 int rtnl_backstop_del(const char *interface);
+typedef int rtnl_backstop_fn(void *owner, const char *interface);	/* 0: go on */
+int rtnl_backstops_each(rtnl_backstop_fn *fn, void *owner);
 int rtnl_backstop_clear(void);			/* of every interface */
 
 #endif

@@ -431,3 +431,28 @@ def test_restart_ends_what_a_former_sandbox_left(own_lab):
     for kind in ("new_flows", "flows", "dns_queries"):
         done = lab.gateway.run(["nft", "-j", "list", "set", "inet", "cordon", kind], check=True)
         assert not any(o["set"].get("elem") for o in json.loads(done.stdout)["nftables"] if "set" in o), kind
+
+
+def backstops(lab):
+    """The interfaces that have a routing rule of their own."""
+    out = lab.gateway.run(["ip", "-6", "rule"], check=True).stdout
+    return {line.split(" iif ")[1].split()[0] for line in out.splitlines() if "unreachable" in line and " iif " in line}
+
+
+@row("B18", families=(6,))
+def test_every_policed_interface_has_its_backstop(own_lab):
+    """From its beginning, registered or not, until it is gone; a restarted netd finds out what is missing."""
+    lab = own_lab
+    assert backstops(lab) == {"tap0"}
+    lab.gateway.ip("link add tap50 type veth peer name lan50")
+    wait_for("its backstop", lambda: backstops(lab) == {"tap0", "tap50"})
+    wait_for("its settings", lambda: lab.gateway.run(
+        ["cat", "/proc/sys/net/ipv4/conf/tap50/rp_filter"]).stdout == "1\n")
+    lab.cordon("down", check=True)
+    lab.gateway.ip("link del tap50", "link add tap51 type veth peer name lan51")
+    lab.cordon("up", check=True)
+    wait_for("the difference", lambda: backstops(lab) == {"tap0", "tap51"})
+    lab.cordon("rm", "vm0", check=True)
+    assert "tap0" in backstops(lab), "the interface is still there"
+    lab.gateway.ip("link del tap51")
+    wait_for("the end of it", lambda: backstops(lab) == {"tap0"})
