@@ -25,6 +25,8 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "base/audit_last.h"
+
 enum { AUDIT_BUCKETS = 4096, AUDIT_HEAD_MAX = 256, AUDIT_TAIL_MAX = 64,
        AUDIT_WHOLE_MAX = AUDIT_LINE_MAX + AUDIT_HEAD_MAX + AUDIT_TAIL_MAX,
        AUDIT_RETIRE_PUT = 16, AUDIT_RETIRE_TICK = 1024,
@@ -447,8 +449,8 @@ static bool continue_after(struct audit *a, struct rd tail)
 	return torn;
 }
 
-/* Read the last lines of an existing file, and mend its end. */
-static int continue_file(struct audit *a, off_t size)
+/* Read the last lines of a file. 1: the last one is torn, or not ours. */
+static int continue_file(struct audit *a, int fd, off_t size)
 {
 	const size_t most = 4 * AUDIT_WHOLE_MAX;
 	size_t want = size < (off_t)most ? (size_t)size : most, n = 0;
@@ -459,7 +461,7 @@ static int continue_file(struct audit *a, off_t size)
 	if (!buf)
 		return -ENOMEM;
 	for (; n < want; n += (size_t)r) {
-		r = pread(a->fd, buf + n, want - n, size - (off_t)want + (off_t)n);
+		r = pread(fd, buf + n, want - n, size - (off_t)want + (off_t)n);
 		if (r <= 0)
 			return r < 0 ? -errno : -EIO;
 	}
@@ -470,7 +472,30 @@ static int continue_file(struct audit *a, off_t size)
 		return 0;
 	a->seq++;		/* the torn line may have had this number */
 	a->lost++;
-	return mend(a);
+	return 1;
+}
+
+/* A file that has nothing yet goes on where the one before it ended; that one is left as it is. */
+static int continue_chain(struct audit *a, const char *dir)
+{
+	AUTO(fd) int before = -1;
+	struct stat st;
+	int r;
+
+	if (fstat(a->fd, &st) < 0)
+		return -errno;
+	if (st.st_size) {
+		r = continue_file(a, a->fd, st.st_size);
+		return r > 0 ? mend(a) : r;
+	}
+	before = audit_last_open(dir, a->src);
+	if (before == -ENOENT)
+		return 0;
+	if (before < 0 || fstat(before, &st) < 0)
+		return before < 0 ? before : -errno;
+	r = continue_file(a, before, st.st_size);
+	a->torn = false;
+	return r < 0 ? r : 0;
 }
 
 static int file_open(const char *dir, const char *src, uid_t uid, gid_t gid)
@@ -495,19 +520,15 @@ static int file_open(const char *dir, const char *src, uid_t uid, gid_t gid)
 	return STEAL_FD(fd);
 }
 
-static int audit_start(struct audit *a)
+static int audit_start(struct audit *a, const char *dir)
 {
-	struct stat st;
-
 	a->md = EVP_MD_fetch(NULL, "SHA256", NULL);
 	a->ctx = EVP_MD_CTX_new();
 	if (!a->md || !a->ctx)
 		return -ENOMEM;
 	if (getrandom(a->seed, sizeof(a->seed), 0) != (ssize_t)sizeof(a->seed))
 		return -EIO;
-	if (fstat(a->fd, &st) < 0)
-		return -errno;
-	return st.st_size ? continue_file(a, st.st_size) : 0;
+	return continue_chain(a, dir);
 }
 
 int audit_open(const char *dir, const char *src, uid_t uid, gid_t gid, struct audit **ret)
@@ -525,7 +546,7 @@ int audit_open(const char *dir, const char *src, uid_t uid, gid_t gid, struct au
 		return -ENAMETOOLONG;
 	a->fd = r = file_open(dir, src, uid, gid);
 	if (r >= 0)
-		r = audit_start(a);
+		r = audit_start(a, dir);
 	if (r < 0)
 		return r;
 	*ret = STEAL(a);

@@ -12,7 +12,10 @@
  * Values decode from JSON to printable text: \xNN is a byte that was escaped, \\ a backslash. On
  * open, an existing file is continued: a torn last line (no newline, or not one of ours) is ended
  * with a newline, stays in the chain as it is, is counted as lost, and its number is not used
- * again.
+ * again. An empty file continues the rotated one that was written last.
+ * Rotation: whoever may, renames the file, makes a new one and hands it over (audit_reopen); what
+ * was written before is in the old one, all of it, and the new one begins with an event "rotate"
+ * whose prev is the old one's last line.
  */
 #ifndef BASE_AUDIT_H
 #define BASE_AUDIT_H
@@ -63,7 +66,8 @@ int audit_put(struct audit *a, struct audit_line *l);
 int audit_aggregate(struct audit *a, const char *key, struct audit_line *l);
 /* Write counts whose window has passed; call about once a second. Flush all with `all`. */
 void audit_tick(struct audit *a, bool all);
-int audit_reopen(struct audit *a, int new_fd /* takes */);	/* rotation */
+/* Go on in this file (O_APPEND). 0, or -errno when its first line could not be written. */
+int audit_reopen(struct audit *a, int new_fd /* takes */);
 bool audit_healthy(struct audit *a);				/* the last write succeeded */
 
 #endif

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "base/audit.h"
+#include "base/audit_last.h"
 
 static char dir[64], file[96];
 
@@ -159,6 +160,83 @@ TEST(a_line)
 	CHECK_EQ("chain", verify(&torn), 1);
 	CHECK("mode", !stat(file, &st) && (st.st_mode & 07777) == 0640);
 	teardown();
+}
+
+static const struct {
+	const char *name, *src;
+	bool want;
+} rotated[] = {
+	{ "dns.jsonl", "dns", false },
+	{ "dns.jsonl.1", "dns", true },
+	{ "dns.jsonl-20261122", "dns", true },
+	{ "dns-20261122T092351.123Z.jsonl", "dns", true },
+	{ "dns.jsonl.1.gz", "dns", false },
+	{ "dns.jsonl.", "dns", false },
+	{ "dns.jsonl.new", "dns", false },
+	{ "dns-.jsonl", "dns", false },
+	{ "dns-new.jsonl", "dns", false },
+	{ "dns2.jsonl", "dns", false },
+	{ "dnsx-1.jsonl", "dns", false },
+	{ "dns.log", "dns", false },
+	{ "dns", "dns", false },
+	{ "netd.jsonl.1", "dns", false },
+	{ "", "dns", false },
+};
+
+TEST(names_of_rotated_files)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rotated); i++)
+		CHECK_EQ(rotated[i].name, audit_is_rotated(rotated[i].name, rotated[i].src),
+			 rotated[i].want);
+}
+
+/* An empty file continues what was written last, torn or not, and leaves that alone. */
+TEST(the_chain_goes_on_after_a_rotation_and_a_restart)
+{
+	static const char *const ends[] = { "", "{\"ts\":\"half" };
+	static const struct timespec long_ago[2] = { { .tv_sec = 1 }, { .tv_sec = 1 } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+		char old[96], older[96], want[65], prev[80] = "";
+		AUTO(mem) char *before = NULL;
+		AUTO(mem) char *after = NULL;
+		const char *line;
+		unsigned long long seq = 0;
+		struct audit *a;
+		size_t n, m;
+
+		setup();
+		snprintf(old, sizeof(old), "%s/t-20261122T092351.123Z.jsonl", dir);
+		snprintf(older, sizeof(older), "%s/t.jsonl.7", dir);
+		append("old news\n");
+		CHECK_EQ("older", rename(file, older), 0);
+		CHECK_EQ("long ago", utimensat(AT_FDCWD, older, long_ago, 0), 0);
+		a = reopen();
+		put(a, "a.example");
+		put(a, "b.example");
+		audit_close(a);
+		append(ends[i]);
+		before = slurp(&n);
+		CHECK_EQ("rotated", rename(file, old), 0);
+		a = reopen();
+		put(a, "c.example");
+		audit_close(a);
+		after = slurp(&m);
+		n -= before[n - 1] == '\n';
+		line = (char *)memrchr(before, '\n', n) + 1;
+		hex_of(line, n - (size_t)(line - before), want);
+		CHECK_EQ("a line",
+			 sscanf(after,
+				"{\"ts\":\"%*[^\"]\",\"seq\":%llu,\"src\":\"t\",\"prev\":\"%64[0-9a-f]",
+				&seq, prev),
+			 2);
+		CHECK_STR("chained", prev, want);
+		CHECK("numbered on", seq >= 3);
+		CHECK_EQ("the torn one is told of", count_of("\"event\":\"lost\""), i);
+		unlink(old);
+		unlink(older);
+		teardown();
+	}
 }
 
 TEST(the_chain_goes_on_after_a_restart)
