@@ -36,6 +36,7 @@
 #include "dns/upstream.h"
 #include "policy/host_config.h"
 #include "policy/view.h"
+#include "policy/view_audit.h"
 
 enum { RECONNECT_MIN_MS = 10, RECONNECT_MAX_MS = 500, AUDIT_TICK_MS = 1000, FILES_MAX = 4096 };
 
@@ -115,6 +116,8 @@ static int on_extra(void *owner, const struct ipc_in *in)
 		return resolver_pinned(d->resolver, in);
 	if (in->head.type == MSG_NAME_GONE)
 		return resolver_name_gone(d->resolver, in);
+	if (in->head.type == MSG_AUDIT)
+		return view_audit(d->view, in, d->audit);
 	return in->head.type == MSG_IN_USE ? refresh_in_use(d->refresh, in) : -EPROTO;
 }
 
@@ -330,6 +333,7 @@ int main(int argc, char **argv)
 	int c, r;
 
 	log_init("dns");
+	signal(SIGHUP, SIG_IGN);	/* whatever sends it: see netd/rotate.h */
 	signal(SIGPIPE, SIG_IGN);	/* c-ares' writes to a resolver that has hung up */
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (c == 'c')

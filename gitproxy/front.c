@@ -22,6 +22,7 @@
 #include "gitproxy/confine.h"
 #include "gitproxy/deadline.h"
 #include "gitproxy/session.h"
+#include "policy/view_audit.h"
 
 enum {
 	TICK_MS = 1000,
@@ -140,6 +141,8 @@ static int on_extra(void *owner, const struct ipc_in *in)
 	const struct msg_close *c = msg_body(in, MSG_CLOSE);
 	struct msg_done done = { 0 };
 
+	if (in->head.type == MSG_AUDIT)
+		return view_audit(f->view, in, f->env.audit);
 	if (in->head.type != MSG_CLOSE || !c)
 		return -EPROTO;
 	conns_close(f->env.conns, c->sandbox);

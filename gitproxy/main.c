@@ -185,6 +185,7 @@ int main(int argc, char **argv)
 		fputs(usage, stderr);
 		return 2;
 	}
+	signal(SIGHUP, SIG_IGN);		/* the audit changes files at netd's word */
 	signal(SIGPIPE, SIG_IGN);
 	raise_limits();
 	if (host_config_open(o.config, &c) < 0)

@@ -24,6 +24,7 @@
 #include "netd/refusals.h"
 #include "netd/registry.h"
 #include "netd/reload.h"
+#include "netd/rotate.h"
 #include "netd/sandboxes.h"
 #include "policy/mark.h"
 
@@ -313,12 +314,24 @@ static int on_reload(struct netd *n, struct client *cl, const struct ipc_in *in)
 	return 0;
 }
 
+static void rotated(struct netd *n, uint64_t who, int code, const char *why)
+{
+	reply(n, who, code, code < 0 ? EXIT_REFUSED : 0, why, NULL);
+}
+
+static int on_rotate(struct netd *n, struct client *cl, const struct ipc_in *in)
+{
+	rotate_start(n, in, cl->serial, rotated);
+	return 0;
+}
+
 static const struct {
 	enum msg_type type;
 	int (*fn)(struct netd *n, struct client *cl, const struct ipc_in *in);
 } handlers[] = {
 	{ MSG_LS, on_ls },   { MSG_STATUS, on_status }, { MSG_ADD, on_add },
 	{ MSG_RUN, on_run }, { MSG_RM, on_rm },		{ MSG_RELOAD, on_reload },
+	{ MSG_ROTATE, on_rotate },
 };
 
 /* The handler may end the connection by replying, so the client is not touched after it. */

@@ -419,6 +419,7 @@ int main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	log_init("netd");
+	signal(SIGHUP, SIG_IGN); /* nothing to open again: see reload.h and rotate.h */
 	signal(SIGPIPE, SIG_IGN); /* whoever waited for us to be ready may have gone */
 	d.n.config_file = d.o.config;
 	d.n.pinned_sha256 = d.o.policy_sha256;

@@ -55,6 +55,8 @@ void part_cut(struct part *p, const char *why);
  */
 void part_queue(struct part *p, enum msg_type t, uint32_t sequence, const void *body,
 		const struct policy *policy);
+/* The same for a message without a body and with a descriptor. */
+void part_queue_fd(struct part *p, enum msg_type t, uint32_t sequence, int fd /* takes */);
 /* Write what fits. May cut the part off. */
 void part_flush(struct part *p);
 

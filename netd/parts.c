@@ -39,6 +39,7 @@ struct out {
 	uint16_t type;
 	uint32_t sequence;
 	struct policy *policy; /* its text as a descriptor, made when sent; or NULL */
+	int fd;		       /* or this one; -1 */
 	size_t n;
 	uint8_t body[];
 };
@@ -48,6 +49,8 @@ struct out {
 static void out_free(struct out *o)
 {
 	policy_unref(o->policy);
+	if (o->fd >= 0)
+		close(o->fd);
 	free(o);
 }
 
@@ -147,6 +150,8 @@ static int out_send(struct part *p, const struct out *o)
 {
 	AUTO(fd) int fd = -1;
 
+	if (o->fd >= 0)
+		return msg_send_fd(p->watch.fd, o->type, o->sequence, NULL, o->fd);
 	if (o->policy) {
 		size_t n;
 		const char *text = policy_canonical(o->policy, &n);
@@ -193,22 +198,21 @@ void part_flush(struct part *p)
 		loop_mod(p->ps->n->loop, &p->watch, part_events(p));
 }
 
-void part_queue(struct part *p, enum msg_type t, uint32_t sequence, const void *body,
-		const struct policy *policy)
+static struct out *queue(struct part *p, enum msg_type t, uint32_t sequence, const void *body)
 {
 	size_t n = (size_t)msg_size(t);
 	struct out *o;
 
 	if (p->state == PART_DEAD)
-		return;
+		return NULL;
 	o = p->queued < PARTS_QUEUE_MAX ? calloc(1, sizeof(*o) + n) : NULL;
 	if (!o) {
 		part_cut(p, "does not read what it is sent");
-		return;
+		return NULL;
 	}
 	o->type = (uint16_t)t;
 	o->sequence = sequence;
-	o->policy = policy ? policy_ref(policy) : NULL;
+	o->fd = -1;
 	o->n = n;
 	if (n)
 		memcpy(o->body, body, n);
@@ -216,6 +220,25 @@ void part_queue(struct part *p, enum msg_type t, uint32_t sequence, const void *
 	p->tail = &o->next;
 	p->queued++;
 	p->answers += t == MSG_PINNED;
+	return o;
+}
+
+void part_queue(struct part *p, enum msg_type t, uint32_t sequence, const void *body,
+		const struct policy *policy)
+{
+	struct out *o = queue(p, t, sequence, body);
+
+	if (o && policy)
+		o->policy = policy_ref(policy);
+}
+
+void part_queue_fd(struct part *p, enum msg_type t, uint32_t sequence, int taken)
+{
+	AUTO(fd) int fd = taken;
+	struct out *o = queue(p, t, sequence, NULL);
+
+	if (o)
+		o->fd = STEAL_FD(fd);
 }
 
 static struct part *part_of_serial(const struct parts *ps, uint64_t serial)

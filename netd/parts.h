@@ -70,6 +70,8 @@ void publish_begin(struct netd *n, struct publish *p, publish_fn *fn);
 /* Sent and owed. The policy's text goes along as a memfd (NULL: none). */
 void publish_send(struct publish *p, unsigned roles, enum msg_type t, const void *body,
 		  const struct policy *policy);
+/* The same for a message without a body and with a descriptor (borrowed). */
+void publish_send_fd(struct publish *p, unsigned roles, enum msg_type t, int fd);
 /* Sent, nothing owed. */
 void publish_tell(struct netd *n, unsigned roles, enum msg_type t, const void *body,
 		  const struct policy *policy);

@@ -8,6 +8,7 @@
  * hangs does not hang the others.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include "netd/part.h"
@@ -97,26 +98,56 @@ static bool addressed(const struct part *p, unsigned roles, enum msg_type t)
 	       (p->state == PART_SERVING || (p->state == PART_SNAPSHOT && in_snapshot(t)));
 }
 
+/* Remember that this part owes an answer; false: it was cut off instead. */
+static bool owe(struct publish *pub, struct part *p, uint32_t sequence)
+{
+	struct ack *a = calloc(1, sizeof(*a));
+
+	if (!a) {
+		part_cut(p, "out of memory");
+		return false;
+	}
+	*a = (struct ack){ NULL, sequence, pub };
+	*p->acks_tail = a;
+	p->acks_tail = &a->next;
+	pub->owed++;
+	return true;
+}
+
+/* 0 is for what nothing is owed for. */
+static uint32_t next_sequence(struct parts *ps)
+{
+	return ++ps->sequence ? ps->sequence : ++ps->sequence;
+}
+
+void publish_send_fd(struct publish *pub, unsigned roles, enum msg_type t, int fd)
+{
+	struct parts *ps = pub->n->parts;
+	uint32_t sequence = next_sequence(ps);
+
+	for (struct part *p = ps->list; p; p = p->next) {
+		int own = addressed(p, roles, t) ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+
+		if (own < 0)
+			continue;
+		if (!owe(pub, p, sequence)) {
+			close(own);
+			continue;
+		}
+		part_queue_fd(p, t, sequence, own);
+		part_flush(p);
+	}
+}
+
 void publish_send(struct publish *pub, unsigned roles, enum msg_type t, const void *body,
 		  const struct policy *policy)
 {
 	struct parts *ps = pub->n->parts;
-	uint32_t sequence = ++ps->sequence ? ps->sequence : ++ps->sequence; /* 0: nothing owed */
+	uint32_t sequence = next_sequence(ps);
 
 	for (struct part *p = ps->list; p; p = p->next) {
-		struct ack *a;
-
-		if (!addressed(p, roles, t))
+		if (!addressed(p, roles, t) || !owe(pub, p, sequence))
 			continue;
-		a = calloc(1, sizeof(*a));
-		if (!a) {
-			part_cut(p, "out of memory");
-			continue;
-		}
-		*a = (struct ack){ NULL, sequence, pub };
-		*p->acks_tail = a;
-		p->acks_tail = &a->next;
-		pub->owed++;
 		part_queue(p, t, sequence, body, policy);
 		part_flush(p);
 	}

@@ -4,4 +4,4 @@ POLICY_SRC := policy/reason.c policy/address.c policy/diag.c policy/doc.c policy
 	      policy/profile_git.c policy/profile_checks.c \
 	      policy/canonical.c policy/policy.c policy/file.c policy/interface.c policy/host_config.c policy/profile_set.c
 POLICY_LIB := -lyaml -lidn2 -lcrypto
-VIEW_SRC   := policy/picture.c policy/view.c
+VIEW_SRC   := policy/picture.c policy/view.c policy/view_audit.c

@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "gitproxy/keeper/confine.h"
 #include "gitproxy/keeper/serve.h"
+#include "policy/view_audit.h"
 
 enum {
 	SECURE_HEAP = 1 << 20,
@@ -79,9 +80,16 @@ static int open_all(struct keeper *k)
 	return r;
 }
 
+static int on_extra(void *owner, const struct ipc_in *in)
+{
+	struct keeper *k = owner;
+
+	return in->head.type == MSG_AUDIT ? view_audit(k->view, in, k->audit) : -EPROTO;
+}
+
 static int serve_open(struct keeper *k)
 {
-	int r = view_new(k->config, ROLE_KEEPER, NULL, NULL, &k->view);
+	int r = view_new(k->config, ROLE_KEEPER, on_extra, k, &k->view);
 
 	if (!r)
 		r = serve_new(k->ca, k->upstream, k->view, k->audit, &k->serve);
@@ -105,6 +113,16 @@ static int keeper_loop(struct keeper *k)
 	}
 }
 
+static void audit_daemon(const struct keeper *k, const char *what)
+{
+	struct audit_head h = { .event = "daemon" };
+	struct audit_line l;
+
+	audit_begin(&l, &h);
+	audit_str(&l, "what", what);
+	audit_put(k->audit, &l);
+}
+
 static int keeper_run(struct keeper *k)
 {
 	struct msg_done done = { 0 };
@@ -120,9 +138,11 @@ static int keeper_run(struct keeper *k)
 		return r;
 	if (view_wait_ready(k->view, VIEW_WAIT_MS) < 0)
 		log_line(LOG_WARN, "event=waiting_for_netd");
+	audit_daemon(k, "start");
 	r = ipc_send(KEEPER_FD, MSG_DONE, 0, &done, sizeof(done), NULL, 0);
 	if (!r)
 		r = keeper_loop(k);
+	audit_daemon(k, r == -ECONNRESET ? "stop" : "failed");
 	audit_tick(k->audit, true);
 	return r;
 }
@@ -148,6 +168,7 @@ int main(int argc, char **argv)
 			"usage: cordon-keeper --config FILE (started by cordon-gitproxy)\n");
 		return 2;
 	}
+	signal(SIGHUP, SIG_IGN);		/* the audit changes files at netd's word */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGINT, SIG_IGN);		/* ends with the front, after its last lines */
 	signal(SIGTERM, SIG_IGN);

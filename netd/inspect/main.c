@@ -30,6 +30,7 @@
 #include <linux/capability.h>
 #include <linux/netfilter.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -386,6 +387,7 @@ int main(int argc, char **argv)
 	prctl(PR_SET_NAME, "cordon-inspect");	/* started by descriptor: the kernel took its number for the name */
 	if (!options_parse(argc, argv, &o))
 		return usage();
+	signal(SIGHUP, SIG_IGN);
 	r = inspect_open(&in, &o);
 	if (r < 0)
 		log_line(LOG_ERR, "event=not_started queue=%u errno=%d error=\"%s\"", o.queue, -r, strerror(-r));
