@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "policy/host_config.h"
 
-enum { EVENT_LINE_MAX = 64 << 10, EVENT_TEXT_MAX = 1024, EVENT_FILES_MAX = 16, EVENT_TS_MAX = 40 };
+enum { EVENT_LINE_MAX = 64 << 10, EVENT_TEXT_MAX = 1024, EVENT_FILES_MAX = 512, EVENT_TS_MAX = 40 };
 
 /* One line. `at` is the time as sorted: ISO text. */
 struct event {
@@ -54,5 +54,6 @@ DEFINE_AUTO(event_files, struct event_files *, event_files_close)
  * counted. */
 bool event_next(struct event_files *f, struct event *ret);
 size_t event_broken(const struct event_files *f);
+size_t event_left_out(const struct event_files *f); /* files beyond EVENT_FILES_MAX */
 
 #endif

@@ -5,7 +5,9 @@
  * by itself. Every file has one line read ahead; the earliest of them is the next event. A file
  * that has no whole line is asked again at the next call: that is all following needs. A file whose
  * name leads to another inode was rotated: it is read to its end, then the new one from its
- * beginning.
+ * beginning. The old one is still in the directory under another name: which inodes were opened is
+ * remembered, so that it is not read twice. Rotated files are read like the others; the present
+ * ones come first when there are too many.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -13,10 +15,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/audit_last.h"
 #include "cli/event.h"
 
 struct file {
 	char *path;
+	bool old; /* by its name: nothing is written to it any more */
 	FILE *f;
 	ino_t inode;
 	char *line; /* getline's */
@@ -24,11 +28,40 @@ struct file {
 	struct event ahead; /* json NULL: none */
 };
 
+struct inode {
+	dev_t device;
+	ino_t number;
+};
+
 struct event_files {
 	char *dir;
 	struct file file[EVENT_FILES_MAX];
-	size_t n, broken;
+	size_t n, broken, left_out;
+	struct inode *seen;
+	size_t n_seen;
 };
+
+static bool seen(const struct event_files *fs, const struct stat *st)
+{
+	for (size_t i = 0; i < fs->n_seen; i++)
+		if (fs->seen[i].number == st->st_ino && fs->seen[i].device == st->st_dev)
+			return true;
+	return false;
+}
+
+/* Without memory it may be shown twice: better than not at all. */
+static void see(struct event_files *fs, const struct stat *st)
+{
+	struct inode *more;
+
+	if (seen(fs, st))
+		return;
+	more = reallocarray(fs->seen, fs->n_seen + 1, sizeof(*more));
+	if (!more)
+		return;
+	fs->seen = more;
+	more[fs->n_seen++] = (struct inode){ st->st_dev, st->st_ino };
+}
 
 static void file_close(struct file *f)
 {
@@ -37,7 +70,7 @@ static void file_close(struct file *f)
 	f->f = NULL;
 }
 
-static void file_reopen(struct file *f, bool at_end)
+static void file_reopen(struct event_files *fs, struct file *f, bool at_end)
 {
 	struct stat st;
 
@@ -46,6 +79,7 @@ static void file_reopen(struct file *f, bool at_end)
 	if (!f->f || fstat(fileno(f->f), &st) < 0)
 		return;
 	f->inode = st.st_ino;
+	see(fs, &st);
 	if (at_end)
 		fseek(f->f, 0, SEEK_END);
 }
@@ -58,24 +92,37 @@ static bool file_known(const struct event_files *fs, const char *path)
 	return false;
 }
 
-static void scan_entry(struct event_files *fs, const char *name, bool at_end)
+/* PART.jsonl, or what it became by rotation. */
+static bool is_wanted(const char *name, bool old)
 {
-	static const char end[] = ".jsonl";
-	size_t n = strlen(name);
+	size_t letters = strspn(name, "abcdefghijklmnopqrstuvwxyz");
+	char src[32];
+
+	if (!letters || letters >= sizeof(src))
+		return false;
+	memcpy(src, name, letters);
+	src[letters] = '\0';
+	return old ? audit_is_rotated(name, src) : !strcmp(name + letters, ".jsonl");
+}
+
+static void scan_entry(struct event_files *fs, const char *name, bool old, bool at_end)
+{
 	char path[1024];
+	struct stat st;
 	struct file *f;
 
-	if (n < sizeof(end) || strcmp(name + n - (sizeof(end) - 1), end) ||
-	    fs->n == EVENT_FILES_MAX)
-		return;
 	if (snprintf(path, sizeof(path), "%s/%s", fs->dir, name) >= (int)sizeof(path) ||
-	    file_known(fs, path))
+	    file_known(fs, path) || stat(path, &st) < 0 || seen(fs, &st))
 		return;
+	if (fs->n == EVENT_FILES_MAX) {
+		fs->left_out++;
+		return;
+	}
 	f = &fs->file[fs->n];
-	*f = (struct file){ .path = strdup(path) };
+	*f = (struct file){ .path = strdup(path), .old = old };
 	if (!f->path)
 		return;
-	file_reopen(f, at_end);
+	file_reopen(fs, f, at_end);
 	fs->n++;
 }
 
@@ -87,8 +134,11 @@ static int scan(struct event_files *fs, bool at_end)
 
 	if (!d)
 		return -errno;
-	while ((e = readdir(d)))
-		scan_entry(fs, e->d_name, at_end);
+	fs->left_out = 0;
+	for (int old = 0; old < 2; old++, rewinddir(d))
+		while ((e = readdir(d)))
+			if (is_wanted(e->d_name, old))
+				scan_entry(fs, e->d_name, old, at_end);
 	closedir(d);
 	return 0;
 }
@@ -120,6 +170,7 @@ void event_files_close(struct event_files *fs)
 		free(fs->file[i].path);
 		free(fs->file[i].line);
 	}
+	free(fs->seen);
 	free(fs->dir);
 	free(fs);
 }
@@ -127,6 +178,11 @@ void event_files_close(struct event_files *fs)
 size_t event_broken(const struct event_files *fs)
 {
 	return fs->broken;
+}
+
+size_t event_left_out(const struct event_files *fs)
+{
+	return fs->left_out;
 }
 
 /* A line without its end is put back: its writer is not done. */
@@ -144,11 +200,13 @@ static ssize_t read_line(struct file *f)
 	return -1;
 }
 
-static bool rotated(const struct file *f)
+/* logrotate shifts names: what is called .1 now was read under another name. */
+static bool rotated(const struct event_files *fs, const struct file *f)
 {
 	struct stat st;
 
-	return !stat(f->path, &st) && (!f->f || st.st_ino != f->inode);
+	return !stat(f->path, &st) && (!f->f || st.st_ino != f->inode) &&
+	       !(f->old && seen(fs, &st));
 }
 
 static void look_ahead(struct event_files *fs, struct file *f)
@@ -157,8 +215,8 @@ static void look_ahead(struct event_files *fs, struct file *f)
 
 	while (!f->ahead.json) {
 		n = f->f ? read_line(f) : -1;
-		if (n < 0 && rotated(f)) {
-			file_reopen(f, false);
+		if (n < 0 && rotated(fs, f)) {
+			file_reopen(fs, f, false);
 			n = f->f ? read_line(f) : -1;
 		}
 		if (n < 0)

@@ -3,7 +3,8 @@
  *
  * Theory of operation: one pass over the merged files; every event that passes the filter is
  * printed as it is (--json) or as one line. -f waits for changes of the directory by inotify and
- * goes on. --verify reads every file's hash chain instead (verify.c).
+ * goes on. --verify reads every source's hash chain instead (verify.c), --rotate and --reopen are
+ * rotate.c's.
  */
 #include "cli/log.h"
 
@@ -16,13 +17,14 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/rotate.h"
 #include "cli/verify.h"
 
 enum { SUMMARY_KEYS_MAX = 256, SUMMARY_KEY_MAX = 512, FOLLOW_MS = 1000 };
 
 struct log_values {
-	const char *sandbox, *since;
-	bool deny, follow, verify;
+	const char *sandbox, *since, *larger;
+	bool deny, follow, verify, rotate, reopen;
 };
 
 static const struct option_row log_options[] = {
@@ -34,7 +36,13 @@ static const struct option_row log_options[] = {
 	{ "follow", 'f', OPTION_FLAG, offsetof(struct log_values, follow), NULL,
 	  "go on with new events" },
 	{ "verify", 0, OPTION_FLAG, offsetof(struct log_values, verify), NULL,
-	  "check the hash chain of every file" },
+	  "check the hash chain of every source, over all its files" },
+	{ "rotate", 0, OPTION_FLAG, offsetof(struct log_values, rotate), NULL,
+	  "rename the files to SOURCE-TIME.jsonl and go on in new ones" },
+	{ "larger", 0, OPTION_TEXT, offsetof(struct log_values, larger), "64MiB",
+	  "with --rotate: only files of at least this size" },
+	{ "reopen", 0, OPTION_FLAG, offsetof(struct log_values, reopen), NULL,
+	  "go on in new files, after logrotate has renamed them" },
 };
 
 static long long wall_ms(void)
@@ -98,7 +106,25 @@ static int show(const struct cli *c, const struct host_config *cfg, const struct
 	if (event_broken(files))
 		cli_warn("log: %zu lines are not events: see cordon log --verify",
 			 event_broken(files));
+	if (event_left_out(files))
+		cli_warn("log: %zu rotated files are not shown: more than %d files",
+			 event_left_out(files), EVENT_FILES_MAX);
 	return EXIT_DONE;
+}
+
+static int rotate(const struct host_config *cfg, const struct log_values *v)
+{
+	long long larger = 0;
+
+	if (v->rotate == v->reopen)
+		return cli_misuse("log: --rotate or --reopen; not both, and --larger is for --rotate");
+	if (cli_need_root("log --rotate"))
+		return EXIT_REFUSED;
+	if (v->reopen)
+		return rotate_reopen(cfg);
+	if (v->larger && !rotate_size(v->larger, &larger))
+		return cli_misuse("log: --larger %s: give bytes, 512KiB, 64MiB or 1GiB", v->larger);
+	return rotate_files(cfg, larger, true);
 }
 
 static int log_command(const struct cli *c, const void *values, const struct args *a)
@@ -110,6 +136,8 @@ static int log_command(const struct cli *c, const void *values, const struct arg
 	(void)a;
 	if (r)
 		return r;
+	if (v->rotate || v->reopen || v->larger)
+		return rotate(cfg, v);
 	if (access(cfg->log_dir, R_OK | X_OK) < 0)
 		return cli_fail("log: %s: %s: %s", cfg->log_dir, strerror(errno),
 				errno == ENOENT ? "the first sudo cordon up makes it" : "use sudo");
@@ -177,10 +205,11 @@ void log_summary(struct event_files *files, const char *sandbox, const char *sin
 
 const struct command command_log = {
 	.name = "log",
-	.usage = "[-f] [--sandbox S] [--deny] [--since 10m] [--verify]",
+	.usage = "[-f] [--sandbox S] [--deny] [--since 10m] [--verify | --rotate | --reopen]",
 	.line = "Show the audit: who wanted what, the decision, the reason, the rule",
 	.examples = "  sudo cordon log --deny --since 10m\n  sudo cordon log -f --sandbox vm0\n"
-		    "  sudo cordon log --json | jq .reason\n  sudo cordon log --verify\n",
+		    "  sudo cordon log --json | jq .reason\n  sudo cordon log --verify\n"
+		    "  sudo cordon log --rotate --larger 64MiB\n",
 	.options = log_options,
 	.n_options = ARRAY_SIZE(log_options),
 	.run = log_command,

@@ -5,6 +5,7 @@
  * of its own. It keeps root, therefore it does as little as can be done: it starts three programs,
  * waits for their pidfds, starts again what ended (after 50 ms, doubling to 1 s, reset when it
  * lived 10 s), and at SIGTERM ends them all. It reads nothing but one byte of readiness per start.
+ * The audit log's files are rotated by it as well, at SIGHUP and by size, for the daemons cannot.
  * The daemons die with it (parent death signal), and the ruleset is closed without them, so its own
  * end is safe as well. Filters of its own (seccomp, Landlock) would be handed down to daemons that
  * are still root and open what they need, so it has none; what it can do without, it gives up: all
@@ -30,8 +31,10 @@
 
 #include "base/log.h"
 #include "base/proc.h"
+#include "cli/rotate.h"
 
-enum { BACKOFF_MIN_MS = 50, BACKOFF_MAX_MS = 1000, LIVED_MS = 10000, STOP_MS = 5000, ENV_MAX = 8 };
+enum { BACKOFF_MIN_MS = 50, BACKOFF_MAX_MS = 1000, LIVED_MS = 10000, STOP_MS = 5000, ENV_MAX = 8,
+       ROTATE_EVERY_MS = 60000, ROTATING_MS = 100 };
 
 const char *const supervise_parts[SUPERVISE_PARTS] = { "netd", "dns", "gitproxy" };
 
@@ -67,6 +70,9 @@ struct supervisor {
 	const char *config_file;
 	int status, signals, lock;
 	struct part part[SUPERVISE_PARTS];
+	pid_t rotating;	    /* 0: nobody rotates */
+	uint64_t rotate_ms; /* when sizes are looked at next */
+	bool rotate_now;    /* SIGHUP */
 	bool stopping;
 };
 
@@ -269,6 +275,36 @@ static int next_due(struct supervisor *s)
 	return wait == UINT64_MAX ? -1 : (int)wait;
 }
 
+/* It waits for netd, so it is a child's work; one at a time. */
+static void rotate(struct supervisor *s, uint64_t now)
+{
+	long long larger = s->rotate_now ? 0 : (long long)ROTATE_DEFAULT_MIB << 20;
+
+	if (s->rotating && waitpid(s->rotating, NULL, WNOHANG) == s->rotating)
+		s->rotating = 0;
+	if (s->rotating || s->stopping || (!s->rotate_now && now < s->rotate_ms))
+		return;
+	s->rotate_now = false;
+	s->rotate_ms = now + ROTATE_EVERY_MS;
+	s->rotating = fork();
+	if (!s->rotating)
+		_exit(rotate_files(s->cfg, larger, false));
+	if (s->rotating < 0)
+		s->rotating = 0;
+}
+
+/* Milliseconds until there is something to do without an event. */
+static int next_turn(struct supervisor *s)
+{
+	uint64_t now = now_ms();
+	int due, wait;
+
+	rotate(s, now);
+	wait = s->rotating || s->rotate_now ? ROTATING_MS : (int)(s->rotate_ms - now);
+	due = next_due(s);
+	return due >= 0 && due < wait ? due : wait;
+}
+
 static bool any_runs(const struct supervisor *s)
 {
 	for (size_t i = 0; i < SUPERVISE_PARTS; i++)
@@ -296,8 +332,10 @@ static bool turn(struct supervisor *s, int timeout_ms)
 	}
 	if (poll(p, ARRAY_SIZE(p), timeout_ms) <= 0)
 		return false;
-	if (p[0].revents && read(s->signals, &si, sizeof(si)) == sizeof(si))
-		s->stopping = true;
+	if (p[0].revents && read(s->signals, &si, sizeof(si)) == sizeof(si)) {
+		s->stopping |= si.ssi_signo != SIGHUP;
+		s->rotate_now |= si.ssi_signo == SIGHUP;
+	}
 	for (size_t i = 0; i < SUPERVISE_PARTS; i++) {
 		if (p[2 + 2 * i].revents)
 			part_ready(s, i);
@@ -339,7 +377,7 @@ static int supervisor_signals(void)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
-	signal(SIGHUP, SIG_IGN);
+	sigaddset(&set, SIGHUP);
 	signal(SIGPIPE, SIG_IGN);
 	sigprocmask(SIG_SETMASK, &set, NULL);
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -372,7 +410,7 @@ static void supervisor_main(const struct host_config *c, const char *config_file
 	for (size_t i = 0; i < SUPERVISE_PARTS; i++)
 		part_start(&s, i);
 	while (!s.stopping)
-		turn(&s, next_due(&s));
+		turn(&s, next_turn(&s));
 	stop_all(&s);
 	_exit(0);
 }

@@ -4,8 +4,8 @@
 #ifndef CLI_VERIFY_H
 #define CLI_VERIFY_H
 
-/* Every *.jsonl of the directory; one line each on stdout. Exit status: EXIT_REFUSED when a chain
- * is broken. */
+/* Every source's files, rotated ones included; one line each on stdout. Exit status: EXIT_REFUSED
+ * when a chain is broken. */
 int verify_directory(const char *dir);
 
 #endif
