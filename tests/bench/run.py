@@ -215,6 +215,8 @@ def main(out, only):
 
 
 if __name__ == "__main__":
+    import sandboxes			# it imports this module
+    ROWS["sandboxes_10k"] = sandboxes.row_sandboxes_10k
     try:
         sys.exit(main(sys.argv[1], sys.argv[2:]))
     except LabError as e:
