@@ -309,7 +309,7 @@ TEST(canonical_text)
 		"    deny: []\n    quic: reject\n    ech: deny\n    icmp_echo: false\n  git:\n    enabled: true\n"
 		"    source: upstream\n    allowed_hosts: [\"github.com\"]\n    denied_repos: []\n    stale: deny\n"
 		"    lfs: false\n  limits:\n    connections: 256\n"
-		"    dns_queries_per_second: 200\n    names: 512\n    git_transfers: 8\n    request_bytes: 1MiB\n"
+		"    new_connections_per_second: 50\n    dns_queries_per_second: 200\n    names: 512\n    git_transfers: 8\n    request_bytes: 1MiB\n"
 		"    audit_lines_per_second: 100\n";
 	AUTO(policy) struct policy *p = fixture_policy(ports);
 	size_t n;
