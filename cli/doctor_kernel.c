@@ -19,6 +19,7 @@
 #include "cli/doctor.h"
 #include "nft/batch.h"
 #include "nft/firewall.h"
+#include "nft/offload.h"
 #include "nft/sysctl.h"
 
 enum { FLOWS_PER_SANDBOX = 256, TABLE_FULL_PERCENT = 80 };
@@ -46,6 +47,9 @@ static void run_kernel(struct doctor *d)
 		return;
 	firewall_check_kernel(d->cfg, f);
 	fclose(f);
+	if (offload_missing())
+		doctor_say(d, DOCTOR_WARNING,
+			   "a guest's checksum offload cannot be checked\tkernel\t%s", offload_missing());
 	rest = text;
 	while ((line = strsep(&rest, "\n")))
 		if (*line)

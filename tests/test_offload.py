@@ -12,7 +12,7 @@ import threading
 import pytest
 
 import labworld
-from lab import Lab, row
+from lab import BUILD, Lab, row
 from labclient import udp
 from labhello import hello, server_hello, sni
 from labtcp import ACK, Frames, RawFlow, checksum, ip_packet
@@ -223,3 +223,20 @@ def test_bulk_of_an_honest_guest(here, family):
         assert got == data
         assert capture.packets(dst=labworld.SERVICES[family == 6])
     here.audit.no_refusals()
+
+
+def test_host_that_cannot_look(labs):
+    """It is told so, and as safe as before; where it can, loading the ruleset again puts the rule there."""
+    lab = labs(up=False)
+    start = [f"{BUILD}/cordon", "firewall", "start", "--config", lab.config_file]
+
+    def chain():
+        return lab.gateway.run(["nft", "list", "chain", "inet", "cordon", "check_offload"], check=True).stdout
+
+    blind = lab.gateway.run(["setpriv", "--bounding-set=-sys_admin,-bpf,-perfmon", *start], check=True)
+    assert "checksum offload cannot be checked: a BPF program cannot be loaded" in blind.stderr
+    assert "return" in chain() and "bpf" not in chain()
+    for _ in range(2):
+        seeing = lab.gateway.run(start, check=True)
+        assert "offload" not in seeing.stderr
+        assert chain().count("bpf goto drop_invalid") == 1
