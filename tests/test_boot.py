@@ -20,6 +20,7 @@ from probe import Probe, until_works
 SITE = "pypi.example"
 PARTS = ("netd", "dns", "gitproxy")
 PROGRAMS = ("bin/cordon", *(f"libexec/cordon/cordon-{part}" for part in ("netd", "dns", "gitproxy")))
+CORDON = f"{BUILD}/cordon"
 HOOK = f"{ROOT}/deploy/examples/libvirt/qemu"
 DOMAIN = """<domain type="kvm"><name>vm0</name>
 <metadata><cordon:sandbox xmlns:cordon="urn:cordon" {sandbox}/></metadata>
@@ -118,30 +119,38 @@ def test_daemons_tell_a_service_manager(own_lab, part):
 
 @pytest.fixture
 def booted(tmp_path):
-    """booted(state, *argv): run cordon where systemd says that of cordon-netd.service, with a default
-    configuration, in namespaces of its own."""
-    def run(state, *argv):
+    """booted(state, program, *argv): run it where systemd says that of cordon-netd.service and where
+    /etc/cordon/cordon.yaml is there, in namespaces of its own."""
+    def run(state, *argv, text="version: 1\nuplink: [lo]\n"):
         fake = tmp_path / "systemctl"
         write(str(fake), f"#!/bin/sh\necho {state}\n", 0o755)
         config = tmp_path / "cordon.yaml"
-        write(str(config), "version: 1\nuplink: [lo]\n")
+        write(str(config), text)
         script = ("set -e; mount -t tmpfs none /run; mkdir -p /run/systemd/system; "
                   "mount -t tmpfs none /etc; mkdir -p /etc/cordon/profiles; "
                   f"cp {config} /etc/cordon/; mount --bind {fake} /usr/bin/systemctl; exec \"$@\"")
-        return subprocess.run(["unshare", "--mount", "--net", "sh", "-c", script, "sh", f"{BUILD}/cordon", *argv],
+        return subprocess.run(["unshare", "--mount", "--net", "sh", "-c", script, "sh", *argv],
                               capture_output=True, text=True, env=ENV)
     return run
 
 
+@pytest.mark.parametrize("unit", ["firewall", *PARTS])
+def test_units_call_programs_rightly(installed, booted, unit):
+    """Each finds /etc/cordon/cordon.yaml, here one that does not compile."""
+    program, *argv = values(units(installed)[f"cordon-{unit}.service"], "ExecStart")
+    done = booted("inactive", f"{BUILD}/{os.path.basename(program)}", *argv, text="version: 9\n")
+    assert done.returncode == 2 and "/etc/cordon/cordon.yaml:1:" in done.stderr, done
+
+
 @pytest.mark.parametrize("state", ["active", "activating", "reloading"])
 def test_up_and_down_leave_the_units_alone(booted, state):
-    up, down = booted(state, "up"), booted(state, "down", "--purge")
+    up, down = booted(state, CORDON, "up"), booted(state, CORDON, "down", "--purge")
     assert up.returncode == 1 and f"cordon-netd.service is {state}" in up.stderr, up
     assert down.returncode == 1 and "systemctl stop cordon.target" in down.stderr, down
 
 
 def test_down_where_no_unit_runs(booted):
-    down = booted("inactive", "down")
+    down = booted("inactive", CORDON, "down")
     assert down.returncode == 0 and "already down" in down.stdout, down
 
 
