@@ -66,25 +66,40 @@ static struct addr addr_masked(const struct addr *a, unsigned bits)
 	return m;
 }
 
-bool prefix_parse(const char *text, struct prefix *ret)
+/* The address and length as written. */
+static bool prefix_read(const char *text, struct prefix *ret)
 {
 	const char *slash = strchr(text, '/');
 	char addr[ADDR_TEXT_MAX];
-	struct prefix p = { 0 };
-	struct addr masked;
 
-	*ret = p;
+	*ret = (struct prefix){ 0 };
 	if (!slash || (size_t)(slash - text) >= sizeof(addr))
 		return false;
 	memcpy(addr, text, (size_t)(slash - text));
 	addr[slash - text] = 0;
-	if (!addr_parse(addr, &p.addr) || !bits_parse(slash + 1, addr_len(&p.addr) * 8, &p.bits))
-		return false;
-	masked = addr_masked(&p.addr, p.bits);
-	if (!addr_eq(&masked, &p.addr))
-		return false;
-	*ret = p;
-	return true;
+	return addr_parse(addr, &ret->addr) &&
+	       bits_parse(slash + 1, addr_len(&ret->addr) * 8, &ret->bits);
+}
+
+bool prefix_parse_any(const char *text, struct prefix *ret)
+{
+	struct prefix p;
+	bool ok = prefix_read(text, &p);
+
+	p.addr = addr_masked(&p.addr, p.bits);
+	*ret = ok ? p : (struct prefix){ 0 };
+	return ok;
+}
+
+bool prefix_parse(const char *text, struct prefix *ret)
+{
+	struct prefix p;
+	bool ok = prefix_parse_any(text, ret) && prefix_read(text, &p) &&
+		  addr_eq(&p.addr, &ret->addr);
+
+	if (!ok)
+		*ret = (struct prefix){ 0 };
+	return ok;
 }
 
 void addr_format(const struct addr *a, char out[ADDR_TEXT_MAX])

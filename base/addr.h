@@ -23,6 +23,8 @@ struct prefix {
 /* Strict: no octal, no short forms, no zone; a prefix's host bits must be zero. */
 bool addr_parse(const char *text, struct addr *ret);
 bool prefix_parse(const char *text, struct prefix *ret);
+/* The network of an address and a length, whatever the host bits: for messages. */
+bool prefix_parse_any(const char *text, struct prefix *ret);
 void addr_format(const struct addr *a, char out[ADDR_TEXT_MAX]);
 void prefix_format(const struct prefix *p, char out[ADDR_TEXT_MAX]);
 bool addr_eq(const struct addr *a, const struct addr *b);

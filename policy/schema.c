@@ -121,11 +121,31 @@ static void complain_unknown(const struct check *c, const char *parent, struct n
 	nd->bad = true;
 }
 
+/* A network whose host bits are not zero: most often an address with its interface's length. */
+static bool complain_host_bits(const struct check *c, const struct schema_row *row,
+			       const struct node *nd)
+{
+	char network[ADDR_TEXT_MAX];
+	struct prefix p;
+
+	if (!schema_type_network(row->type) || nd->kind != NODE_SCALAR ||
+	    !prefix_parse_any(nd->text, &p))
+		return false;
+	prefix_format(&p, network);
+	if (!schema_type_parse(row->type, network, &(uint64_t){ 0 }))
+		return false;
+	diag_error(c->d, c->file, nd->line, nd->column,
+		   "%s: \"%.64s\" has host bits; the network is %s", row->path, nd->text, network);
+	return true;
+}
+
 static void complain_type(const struct check *c, const struct schema_row *row, struct node *nd)
 {
 	const char *want = row_is_list(row) && nd->key ? "a list" : schema_type_name(row->type);
 
 	nd->bad = true;
+	if (complain_host_bits(c, row, nd))
+		return;
 	if (nd->kind == NODE_SCALAR && node_is_null(nd))
 		diag_error(c->d, c->file, nd->line, nd->column, "%s has no value; expected %s%s",
 			   row->path, want,

@@ -208,6 +208,11 @@ bool schema_type_plain(enum schema_type t)
 	return types[t].plain;
 }
 
+bool schema_type_network(enum schema_type t)
+{
+	return t == SCHEMA_PREFIX || t == SCHEMA_PREFIX4 || t == SCHEMA_PREFIX6;
+}
+
 bool schema_type_parse(enum schema_type t, const char *text, uint64_t *ret_value)
 {
 	*ret_value = 0;

@@ -10,6 +10,8 @@
 const char *schema_type_name(enum schema_type t);
 /* Must it be written without quotes? */
 bool schema_type_plain(enum schema_type t);
+/* Is it a network (an address and a length)? */
+bool schema_type_network(enum schema_type t);
 /* Is text of this type? Numbers, sizes, times and bools give their value, others 0. Ranges are not
  * checked. */
 bool schema_type_parse(enum schema_type t, const char *text, uint64_t *ret_value);

@@ -98,6 +98,24 @@ TEST(prefix_parse)
 	}
 }
 
+TEST(prefix_of_an_address)
+{
+	static const struct { const char *text, *want; } rows[] = {
+		{ "10.20.3.4/16", "10.20.0.0/16" }, { "10.20.0.0/16", "10.20.0.0/16" }, { "198.19.0.0/14", "198.16.0.0/14" },
+		{ "fd00:1::1/48", "fd00:1::/48" }, { "255.255.255.255/0", "0.0.0.0/0" }, { "10.0.0.1/32", "10.0.0.1/32" },
+		{ "10.0.0.1", "" }, { "10.0.0.1/33", "" }, { "/8", "" }, { "010.0.0.1/8", "" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char text[ADDR_TEXT_MAX];
+		struct prefix p;
+
+		CHECK_EQ(rows[i].text, prefix_parse_any(rows[i].text, &p), *rows[i].want != 0);
+		prefix_format(&p, text);
+		CHECK_STR(rows[i].text, text, rows[i].want);
+	}
+}
+
 TEST(prefix_has)
 {
 	static const struct { const char *prefix, *addr; bool want; } rows[] = {

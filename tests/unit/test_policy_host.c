@@ -186,7 +186,7 @@ TEST(errors)
 		{ "loopback", W("version: 1\nsandbox_interfaces: ['l*']\n"), ":2:21: error: \"l*\" matches the loopback" },
 		{ "one interface, no list", W("version: 1\nsandbox_interfaces: tap0\n"), ":2:21: error: sandbox_interfaces[]: \"tap0\" is not a list" },
 		{ "no interfaces", W("version: 1\nsandbox_interfaces: []\n"), ":2:21: error: sandbox_interfaces is empty" },
-		{ "host bits", W("version: 1\naddresses: {ipv4: 198.18.0.1/15}\n"), ":2:19: error: addresses.ipv4: \"198.18.0.1/15\" is not an IPv4 network" },
+		{ "host bits", W("version: 1\naddresses: {ipv4: 198.18.0.1/15}\n"), ":2:19: error: addresses.ipv4: \"198.18.0.1/15\" has host bits; the network is 198.18.0.0/15" },
 		{ "wrong family", W("version: 1\naddresses: {ipv4: 'fd00::/64'}\n"), ":2:19: error: addresses.ipv4: \"fd00::/64\" is not an IPv4 network" },
 		{ "pool too small", W("version: 1\naddresses: {ipv4: 198.18.0.0/24}\n"), ":2:19: error: addresses.ipv4: too small" },
 		{ "pool and sandboxes", W("version: 1\nsandbox_networks: [198.18.0.0/16]\n"), ":2:19: error: sandbox_networks: 198.18.0.0/16 overlaps 198.18.0.0/15 of addresses" },
