@@ -25,46 +25,47 @@ enum { POOL_SIZE_MAX = 1 << 24 };
 static const struct {
 	struct prefix prefix;
 	enum address_class class;
+	const char *what;	/* of forbidden ones */
 } classes[] = {
 	/* Metadata services of clouds; 169.254/16 and 192.0.0/24 cover those that are not here. */
-	{ { V4(100, 100, 100, 200), 32 }, ADDRESS_FORBIDDEN },	/* Alibaba */
-	{ { V4(168, 63, 129, 16), 32 }, ADDRESS_FORBIDDEN },	/* Azure, a public address */
-	{ { V6(0xfd, 0x00, 0x0e, 0xc2), 32 }, ADDRESS_FORBIDDEN }, /* fd00:ec2::254, AWS */
-	{ { V6(0xfd, 0x20, 0x00, 0xce), 32 }, ADDRESS_FORBIDDEN }, /* fd20:ce::254, Google */
-	{ { V6(0xfd, 0x00, 0x00, 0x42), 32 }, ADDRESS_FORBIDDEN }, /* fd00:42::42, Scaleway */
+	{ { V4(100, 100, 100, 200), 32 }, ADDRESS_FORBIDDEN, "the metadata service of Alibaba" },
+	{ { V4(168, 63, 129, 16), 32 }, ADDRESS_FORBIDDEN, "the metadata service of Azure" },	/* public */
+	{ { V6(0xfd, 0x00, 0x0e, 0xc2), 32 }, ADDRESS_FORBIDDEN, "the metadata service of AWS" }, /* fd00:ec2::254 */
+	{ { V6(0xfd, 0x20, 0x00, 0xce), 32 }, ADDRESS_FORBIDDEN, "the metadata service of Google" }, /* fd20:ce::254 */
+	{ { V6(0xfd, 0x00, 0x00, 0x42), 32 }, ADDRESS_FORBIDDEN, "the metadata service of Scaleway" }, /* fd00:42::42 */
 
-	{ { V4(0, 0, 0, 0), 8 }, ADDRESS_FORBIDDEN },		/* this network */
-	{ { V4(127, 0, 0, 0), 8 }, ADDRESS_FORBIDDEN },		/* loopback */
-	{ { V4(169, 254, 0, 0), 16 }, ADDRESS_FORBIDDEN },	/* link-local */
-	{ { V4(192, 0, 0, 0), 24 }, ADDRESS_FORBIDDEN },	/* protocol assignments */
-	{ { V4(192, 0, 2, 0), 24 }, ADDRESS_FORBIDDEN },	/* documentation, RFC 5737 */
-	{ { V4(198, 51, 100, 0), 24 }, ADDRESS_FORBIDDEN },
-	{ { V4(203, 0, 113, 0), 24 }, ADDRESS_FORBIDDEN },
-	{ { V4(192, 88, 99, 0), 24 }, ADDRESS_FORBIDDEN },	/* 6to4 relays, RFC 7526 */
-	{ { V4(198, 18, 0, 0), 15 }, ADDRESS_FORBIDDEN },	/* benchmarks: the usual pool */
-	{ { V4(224, 0, 0, 0), 4 }, ADDRESS_FORBIDDEN },		/* multicast */
-	{ { V4(240, 0, 0, 0), 4 }, ADDRESS_FORBIDDEN },		/* reserved, broadcast */
+	{ { V4(0, 0, 0, 0), 8 }, ADDRESS_FORBIDDEN, "this network" },
+	{ { V4(127, 0, 0, 0), 8 }, ADDRESS_FORBIDDEN, "loopback" },
+	{ { V4(169, 254, 0, 0), 16 }, ADDRESS_FORBIDDEN, "link-local" },
+	{ { V4(192, 0, 0, 0), 24 }, ADDRESS_FORBIDDEN, "protocol assignments" },
+	{ { V4(192, 0, 2, 0), 24 }, ADDRESS_FORBIDDEN, "documentation" },	/* RFC 5737 */
+	{ { V4(198, 51, 100, 0), 24 }, ADDRESS_FORBIDDEN, "documentation" },
+	{ { V4(203, 0, 113, 0), 24 }, ADDRESS_FORBIDDEN, "documentation" },
+	{ { V4(192, 88, 99, 0), 24 }, ADDRESS_FORBIDDEN, "6to4 relays" },	/* RFC 7526 */
+	{ { V4(198, 18, 0, 0), 15 }, ADDRESS_FORBIDDEN, "benchmarks" },		/* the usual pool */
+	{ { V4(224, 0, 0, 0), 4 }, ADDRESS_FORBIDDEN, "multicast" },
+	{ { V4(240, 0, 0, 0), 4 }, ADDRESS_FORBIDDEN, "reserved" },		/* and broadcast */
 	{ { V4(10, 0, 0, 0), 8 }, ADDRESS_PRIVATE },
 	{ { V4(172, 16, 0, 0), 12 }, ADDRESS_PRIVATE },
 	{ { V4(192, 168, 0, 0), 16 }, ADDRESS_PRIVATE },
-	{ { V4(100, 64, 0, 0), 10 }, ADDRESS_PRIVATE },		/* shared, RFC 6598 */
+	{ { V4(100, 64, 0, 0), 10 }, ADDRESS_PRIVATE },				/* shared, RFC 6598 */
 
-	{ { V6(0), 96 }, ADDRESS_FORBIDDEN },			/* ::, ::1, v4-compatible */
-	{ { V6(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff), 96 }, ADDRESS_FORBIDDEN }, /* v4-mapped */
-	{ { V6(0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff), 96 }, ADDRESS_FORBIDDEN }, /* v4-translated, SIIT */
-	{ { V6(0x00, 0x64, 0xff, 0x9b, 0, 1), 48 }, ADDRESS_FORBIDDEN }, /* local NAT64 */
-	{ { V6(0x01, 0x00), 64 }, ADDRESS_FORBIDDEN },		/* discard, RFC 6666 */
-	{ { V6(0x20, 0x01), 32 }, ADDRESS_FORBIDDEN },		/* Teredo */
-	{ { V6(0x20, 0x01, 0x00, 0x10), 28 }, ADDRESS_FORBIDDEN }, /* ORCHID */
-	{ { V6(0x20, 0x01, 0x00, 0x20), 28 }, ADDRESS_FORBIDDEN }, /* ORCHIDv2 */
-	{ { V6(0x20, 0x01, 0x0d, 0xb8), 32 }, ADDRESS_FORBIDDEN }, /* documentation */
-	{ { V6(0x3f, 0xff), 20 }, ADDRESS_FORBIDDEN },		/* documentation, RFC 9637 */
-	{ { V6(0x20, 0x02), 16 }, ADDRESS_FORBIDDEN },		/* 6to4 */
-	{ { V6(0x5f, 0x00), 16 }, ADDRESS_FORBIDDEN },		/* SRv6, RFC 9602 */
-	{ { V6(0xfe, 0x80), 10 }, ADDRESS_FORBIDDEN },		/* link-local */
-	{ { V6(0xfe, 0xc0), 10 }, ADDRESS_FORBIDDEN },		/* site-local, RFC 3879 */
-	{ { V6(0xff), 8 }, ADDRESS_FORBIDDEN },			/* multicast */
-	{ { V6(0xfc), 7 }, ADDRESS_PRIVATE },			/* ULA */
+	{ { V6(0), 96 }, ADDRESS_FORBIDDEN, "loopback and IPv4 inside" },	/* ::, ::1, v4-compatible */
+	{ { V6(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff), 96 }, ADDRESS_FORBIDDEN, "IPv4 inside" }, /* v4-mapped */
+	{ { V6(0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff), 96 }, ADDRESS_FORBIDDEN, "IPv4 inside" }, /* v4-translated, SIIT */
+	{ { V6(0x00, 0x64, 0xff, 0x9b, 0, 1), 48 }, ADDRESS_FORBIDDEN, "local NAT64" },
+	{ { V6(0x01, 0x00), 64 }, ADDRESS_FORBIDDEN, "discard" },		/* RFC 6666 */
+	{ { V6(0x20, 0x01), 32 }, ADDRESS_FORBIDDEN, "Teredo" },
+	{ { V6(0x20, 0x01, 0x00, 0x10), 28 }, ADDRESS_FORBIDDEN, "ORCHID" },
+	{ { V6(0x20, 0x01, 0x00, 0x20), 28 }, ADDRESS_FORBIDDEN, "ORCHIDv2" },
+	{ { V6(0x20, 0x01, 0x0d, 0xb8), 32 }, ADDRESS_FORBIDDEN, "documentation" },
+	{ { V6(0x3f, 0xff), 20 }, ADDRESS_FORBIDDEN, "documentation" },		/* RFC 9637 */
+	{ { V6(0x20, 0x02), 16 }, ADDRESS_FORBIDDEN, "6to4" },
+	{ { V6(0x5f, 0x00), 16 }, ADDRESS_FORBIDDEN, "SRv6" },			/* RFC 9602 */
+	{ { V6(0xfe, 0x80), 10 }, ADDRESS_FORBIDDEN, "link-local" },
+	{ { V6(0xfe, 0xc0), 10 }, ADDRESS_FORBIDDEN, "site-local" },		/* RFC 3879 */
+	{ { V6(0xff), 8 }, ADDRESS_FORBIDDEN, "multicast" },
+	{ { V6(0xfc), 7 }, ADDRESS_PRIVATE },					/* ULA */
 };
 /* clang-format on */
 
@@ -111,6 +112,25 @@ bool address_usable(const struct addr *a, const struct address_context *ctx, boo
 		break;
 	}
 	return false;
+}
+
+const char *address_forbids(const struct prefix *p, const struct address_context *ctx,
+			    struct prefix *ret_part)
+{
+	for (size_t i = 0; ctx && i < ctx->n; i++) {
+		*ret_part = ctx->forbidden[i];
+		if (prefix_overlap(p, ret_part))
+			return ret_part->bits == addr_len(&ret_part->addr) * 8
+				       ? "an address of this host"
+				       : "synthetic or sandboxes' addresses";
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(classes); i++) {
+		*ret_part = classes[i].prefix;
+		if (classes[i].class == ADDRESS_FORBIDDEN && prefix_overlap(p, ret_part))
+			return classes[i].what;
+	}
+	*ret_part = nat64;
+	return prefix_overlap(p, ret_part) ? "IPv4 addresses behind NAT64" : NULL;
 }
 
 struct addr pool_addr4(const struct pool *p, uint32_t index)

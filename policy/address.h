@@ -28,6 +28,8 @@ struct address_context {
 enum address_class address_classify(const struct addr *a, const struct address_context *ctx);
 /* Whether a real address may be used for a grant. */
 bool address_usable(const struct addr *a, const struct address_context *ctx, bool private_ok);
+/* Forbidden addresses that a prefix holds or lies in: what they are, and (ret_part) which. NULL: none. */
+const char *address_forbids(const struct prefix *p, const struct address_context *ctx, struct prefix *ret_part);
 
 /*
  * The synthetic pool: index i is base4 + i and base6 + i. The first POOL_FIRST_NAME are for services,

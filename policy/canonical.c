@@ -10,6 +10,7 @@
 #include "policy/compiled.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,9 +43,24 @@ static void print_rule(FILE *to, const struct rule *r)
 	}
 }
 
+/* Rows of ranges: one for each prefix and protocol. */
+static void print_ranges(FILE *to, const struct policy *p)
+{
+	for (size_t i = 0, j; i < p->n_ranges; i = j) {
+		const struct policy_range *r = &p->ranges[i];
+		char prefix[ADDR_TEXT_MAX];
+
+		prefix_format(&r->prefix, prefix);
+		fprintf(to, "      - {cidr: \"%s\", ports: [", prefix);
+		for (j = i; j < p->n_ranges && range_same_row(r, &p->ranges[j]); j++)
+			fprintf(to, "%s%u", j > i ? ", " : "", p->ranges[j].port);
+		fprintf(to, "], protocol: %s}\n", r->proto == IPPROTO_UDP ? "udp" : "tcp");
+	}
+}
+
 static void print_rules(FILE *to, const struct policy *p, enum verdict v)
 {
-	size_t n = 0;
+	size_t n = v == RULE_ALLOW ? p->n_ranges : 0;
 
 	for (size_t i = 0; i < p->n_rules; i++)
 		n += p->rules[i]->verdict == v && !p->rules[i]->git;
@@ -64,6 +80,7 @@ static void print_rules(FILE *to, const struct policy *p, enum verdict v)
 static void print_allow(FILE *to, const struct policy *p)
 {
 	print_rules(to, p, RULE_ALLOW);
+	print_ranges(to, p);
 }
 static void print_deny(FILE *to, const struct policy *p)
 {

@@ -26,6 +26,11 @@ struct compile {
 struct rule *compile_rule(struct compile *c, enum verdict v, const struct name_pattern *pattern,
 			  const char *key, const struct node *at);
 void compile_grant(struct compile *c, struct rule *r, enum protocol proto, struct grant g);
+/* Ports that no row can grant, and ports that deserve a word. */
+bool compile_port(struct compile *c, const struct node *at, uint8_t proto, uint64_t port);
+/* A row of network.allow with a cidr; and, after the last, ranges without overlaps, in order. */
+void compile_range(struct compile *c, const struct node *row, const struct node *cidr);
+void compile_ranges_settle(struct policy *p);
 /* fn for each item of a list. */
 void compile_each(struct compile *c, const char *path,
 		  void (*fn)(struct compile *, const struct node *));

@@ -62,6 +62,8 @@ struct policy {
 	struct rule **rules;
 	size_t n_rules;
 	struct rule_index index;
+	struct policy_range *ranges; /* by prefix, protocol and port */
+	size_t n_ranges;
 	bool git_enabled, all_repos;
 	struct repo_set allowed_repos, denied_repos;
 	char **git_hosts; /* as written in the policy, canonical, sorted */
@@ -84,6 +86,9 @@ const struct rule *rule_index_match(const struct rule_index *x, enum verdict v, 
 int rule_index_mark_ancestors(struct rule_index *x, struct rule *const *rules, size_t n);
 bool rule_index_is_ancestor(const struct rule_index *x, const char *name);
 void rule_index_done(struct rule_index *x);
+
+/* The same prefix and protocol. */
+bool range_same_row(const struct policy_range *a, const struct policy_range *b);
 
 /* The canonical text and its hash into p. 0 or -ENOMEM. `root` gives plain values. */
 struct node;

@@ -32,6 +32,7 @@ static void policy_free(struct policy *p)
 	repo_set_done(&p->denied_repos);
 	free(p->git_hosts);
 	free(p->rules);
+	free(p->ranges);
 	free(p->canonical);
 	free(p->name);
 	free(p);

@@ -19,7 +19,11 @@
 #include "policy/diag.h"
 #include "policy/reason.h"
 
-enum { POLICY_NAME_MAX = 253, POLICY_GRANTS_MAX = 64, POLICY_TEXT_MAX = 4 << 20 };
+enum {
+	POLICY_NAME_MAX = 253, POLICY_GRANTS_MAX = 64, POLICY_TEXT_MAX = 4 << 20,
+	POLICY_RANGES_MAX = 1024,	/* each port of a cidr; the kernel takes intervals slowly */
+	POLICY_RANGE_RULE = 80
+};
 
 struct policy;
 
@@ -84,6 +88,22 @@ void policy_decide_name(const struct policy *p, const char *name, struct name_de
 bool policy_allows_type(const struct policy *p, const char *name, uint16_t qtype);
 /* Is this (name, proto, port) granted, and how. GRANT_NONE: not. */
 enum grant_action policy_decide_port(const struct policy *p, const char *name, uint8_t proto, uint16_t port);
+
+/* Addresses that are granted without a name (`cidr:`), to be forwarded. Of one protocol and port no two overlap. */
+struct policy_range {
+	struct prefix prefix;
+	uint8_t proto;			/* IPPROTO_TCP or IPPROTO_UDP */
+	uint16_t port;
+	char rule[POLICY_RANGE_RULE];	/* "network.allow: 10.20.0.0/16" */
+};
+const struct policy_range *policy_ranges(const struct policy *p, size_t *ret_n);
+struct address_decision {
+	bool allowed;
+	enum reason reason;		/* when not allowed */
+	const char *rule;		/* lives as long as the policy; "default" */
+};
+void policy_decide_address(const struct policy *p, const struct addr *a, uint8_t proto, uint16_t port,
+			   struct address_decision *ret);
 
 enum git_service { GIT_SERVICE_NONE = 0, GIT_SERVICE_UPLOAD_PACK, GIT_SERVICE_RECEIVE_PACK };
 struct repo_decision {

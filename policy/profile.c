@@ -4,7 +4,7 @@
  *
  * Theory of operation: the tree has passed schema_check(), so what is not marked bad has its type.
  * Rows of one host pattern become one rule, whatever their order; rows that contradict each other
- * are errors, never "the last one wins". The git section (profile_git.c) comes after the rows, and
+ * are errors, never "the last one wins". Rows with a cidr are ranges.c's. The git section (profile_git.c) comes after the rows, and
  * what only the whole shows (profile_checks.c) last. Nothing is returned unless no error was added.
  */
 #include <errno.h>
@@ -97,15 +97,13 @@ static struct rule *rule_for(struct compile *c, enum verdict v, const struct nam
 	return r ? (struct rule *)r : compile_rule(c, v, pattern, key, at);
 }
 
-/* Ports that no row can grant, and ports that deserve a word. */
-static bool port_allowed(struct compile *c, const struct node *at, enum protocol proto,
-			 uint64_t port)
+bool compile_port(struct compile *c, const struct node *at, uint8_t proto, uint64_t port)
 {
 	if (port == 53) {
 		fault(c, at, "port 53 is DNS, which Cordon itself answers for every name");
 		return false;
 	}
-	if (port == 443 && proto == PROTOCOL_UDP) {
+	if (port == 443 && proto == IPPROTO_UDP) {
 		fault(c, at,
 		      "UDP 443 is QUIC, which network.quic governs (only reject is supported yet)");
 		return false;
@@ -114,6 +112,13 @@ static bool port_allowed(struct compile *c, const struct node *at, enum protocol
 		caution(c, at,
 			"port 853 is DNS over TLS or QUIC: names can be looked up through it "
 			"unseen");
+	return true;
+}
+
+static bool host_port(struct compile *c, const struct node *at, enum protocol proto, uint64_t port)
+{
+	if (!compile_port(c, at, protocols[proto].proto, port))
+		return false;
 	if ((port == 443 || port == 80) && proto == PROTOCOL_TCP)
 		caution(c, at,
 			"port %u as tcp is not inspected: the server's other tenants can be "
@@ -139,7 +144,7 @@ void compile_grant(struct compile *c, struct rule *r, enum protocol proto, struc
 static void rule_grant(struct compile *c, struct rule *r, const struct node *at,
 		       enum protocol proto, uint64_t port)
 {
-	if (!port_allowed(c, at, proto, port))
+	if (!host_port(c, at, proto, port))
 		return;
 	for (size_t i = 0; i < r->n_grants; i++) {
 		if (r->grants[i].port != port || r->grants[i].proto != protocols[proto].proto)
@@ -204,15 +209,15 @@ static bool map_has_bad(const struct node *map)
 }
 
 /* The host of a row as a pattern; false after an error. */
-static bool row_host(struct compile *c, const struct node *row, const struct node **ret_at,
-		     struct name_pattern *ret)
+static bool row_host(struct compile *c, const struct node *row, const char *or_else,
+		     const struct node **ret_at, struct name_pattern *ret)
 {
 	const struct node *host = row->kind == NODE_MAP ? node_at(row, "host") : NULL;
 	const char *why;
 
 	if (!host || host->bad) {
 		if (!host && !row->bad && !map_has_bad(row))
-			fault(c, row, "a row needs a host");
+			fault(c, row, "a row needs a host%s", or_else);
 		return false;
 	}
 	*ret_at = host;
@@ -257,10 +262,13 @@ static void allow_row(struct compile *c, const struct node *row)
 	bool private_ok = schema_number(SCHEMA_PROFILE, row, NETWORK "allow[].", "private");
 	struct name_pattern pattern;
 	const struct node *host;
+	const struct node *cidr = row->kind == NODE_MAP ? node_at(row, "cidr") : NULL;
 	struct rule *r;
 	bool first;
 
-	if (!row_host(c, row, &host, &pattern))
+	if (cidr)
+		compile_range(c, row, cidr);
+	if (cidr || !row_host(c, row, " or a cidr", &host, &pattern))
 		return;
 	first = !rule_index_get(&c->p->index, RULE_ALLOW, &pattern);
 	r = rule_for(c, RULE_ALLOW, &pattern, "network.allow", host);
@@ -282,9 +290,13 @@ static void allow_row(struct compile *c, const struct node *row)
 static void deny_row(struct compile *c, const struct node *row)
 {
 	struct name_pattern pattern;
-	const struct node *host;
+	const struct node *host, *cidr = row->kind == NODE_MAP ? node_at(row, "cidr") : NULL;
 
-	if (row_host(c, row, &host, &pattern))
+	if (cidr && !cidr->bad)
+		fault(c, cidr,
+		      "only rows of allow may have a cidr: addresses that no row allows are "
+		      "denied; allow ranges that do without these");
+	else if (!cidr && row_host(c, row, "", &host, &pattern))
 		rule_for(c, RULE_DENY, &pattern, "network.deny", host);
 }
 
@@ -359,6 +371,7 @@ static int compile_tree(struct compile *c)
 		qsort(p->rules, p->n_rules, sizeof(*p->rules), rule_order);
 	for (size_t i = 0; i < p->n_rules; i++)
 		rule_sort_grants(p->rules[i]);
+	compile_ranges_settle(p);
 	if (c->no_memory || rule_index_mark_ancestors(&p->index, p->rules, p->n_rules))
 		return -ENOMEM;
 	return policy_write_canonical(p, c->root);

@@ -197,7 +197,10 @@ static void picture_end(struct view *v)
 		pthread_rwlock_unlock(&v->lock);
 }
 
-/* The policy of a PROFILE: the same text, compiled by the same code, must have the same hash. */
+/*
+ * The policy of a PROFILE: the same text, compiled by the same code, must have the same hash. netd has compared
+ * its ranges with the addresses of the host; it has others by the time a part starts, and the ruleset looks.
+ */
 static int compile(struct view *v, const struct msg_profile *m, int fd, struct policy **ret)
 {
 	struct policy_site site = host_config_site(v->config);
@@ -207,6 +210,7 @@ static int compile(struct view *v, const struct msg_profile *m, int fd, struct p
 	size_t n;
 	int r;
 
+	site.addresses = (struct address_context){ 0 };
 	if (!msg_text_ok(m->name, sizeof(m->name)) || !msg_text_ok(m->sha256, sizeof(m->sha256)))
 		return -EPROTO;
 	r = ipc_memfd_read(fd, POLICY_TEXT_MAX, &text, &n);

@@ -50,6 +50,25 @@ static void decide(const struct policy *p)
 	}
 }
 
+/* The kernel's intervals: no two of one key overlap; and each range is what it says. */
+static void ranges(const struct policy *p)
+{
+	size_t n;
+	const struct policy_range *r = policy_ranges(p, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		struct address_decision d;
+		struct prefix part;
+
+		policy_decide_address(p, &r[i].prefix.addr, r[i].proto, r[i].port, &d);
+		expect(d.allowed && !strcmp(d.rule, r[i].rule) && r[i].port != 53);
+		expect(!address_forbids(&r[i].prefix, NULL, &part));
+		for (size_t j = 0; j < i; j++)
+			expect(r[i].proto != r[j].proto || r[i].port != r[j].port ||
+			       !prefix_overlap(&r[i].prefix, &r[j].prefix));
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	AUTO(policy) struct policy *p = compile((const char *)data, n), *again = NULL;
@@ -62,5 +81,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	again = compile(text, len);
 	expect(again && !strcmp(policy_sha256(again), policy_sha256(p)));
 	decide(p);
+	ranges(p);
 	return 0;
 }

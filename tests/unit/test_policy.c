@@ -270,7 +270,82 @@ TEST(wildcard_budgets)
 	}
 }
 
+static const char ranges[] = NET
+	"    allow:\n"
+	"      - {cidr: '2A04:4E42:0::/48', ports: [7000], protocol: udp}\n"
+	"      - {cidr: 10.20.4.0/24, ports: [9000, 22]}\n"
+	"      - {cidr: 10.20.0.0/16, ports: [9001, 9000, 9000]}\n"
+	"      - {host: a.example}\n"
+	"      - {cidr: 10.20.4.0/24, ports: [9000], protocol: udp}\n"
+	"      - {cidr: 10.20.0.0/16, ports: [9001], protocol: ssh}\n"
+	"      - {cidr: 10.30.0.5/32, ports: [9000]}\n";
+
+TEST(addresses)
+{
+	static const struct { const char *addr; uint8_t proto; uint16_t port; const char *rule; } rows[] = {
+		{ "10.20.0.0", IPPROTO_TCP, 9000, "network.allow: 10.20.0.0/16" },
+		{ "10.20.255.255", IPPROTO_TCP, 9001, "network.allow: 10.20.0.0/16" },
+		{ "10.20.4.1", IPPROTO_TCP, 9000, "network.allow: 10.20.0.0/16" },
+		{ "10.20.4.1", IPPROTO_TCP, 22, "network.allow: 10.20.4.0/24" },
+		{ "10.20.5.1", IPPROTO_TCP, 22, NULL }, { "10.20.4.1", IPPROTO_UDP, 9000, "network.allow: 10.20.4.0/24" },
+		{ "10.20.5.1", IPPROTO_UDP, 9000, NULL }, { "10.20.4.1", IPPROTO_UDP, 9001, NULL },
+		{ "10.19.255.255", IPPROTO_TCP, 9000, NULL }, { "10.21.0.0", IPPROTO_TCP, 9000, NULL },
+		{ "10.30.0.5", IPPROTO_TCP, 9000, "network.allow: 10.30.0.5/32" }, { "10.30.0.4", IPPROTO_TCP, 9000, NULL },
+		{ "2a04:4e42::1", IPPROTO_UDP, 7000, "network.allow: 2a04:4e42::/48" },
+		{ "2a04:4e42:1::1", IPPROTO_UDP, 7000, NULL }, { "::ffff:10.20.0.1", IPPROTO_TCP, 9000, NULL },
+		{ "10.20.0.1", 0, 9000, NULL }, { "10.20.0.1", IPPROTO_TCP, 0, NULL },
+	};
+	AUTO(policy) struct policy *p = fixture_policy(ranges);
+	struct address_decision d;
+	struct addr none = { 0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct addr a;
+
+		CHECK(rows[i].addr, addr_parse(rows[i].addr, &a));
+		policy_decide_address(p, &a, rows[i].proto, rows[i].port, &d);
+		CHECK_EQ(rows[i].addr, d.allowed, rows[i].rule != NULL);
+		CHECK_EQ(rows[i].addr, d.reason, rows[i].rule ? REASON_NONE : REASON_ADDRESS_NOT_GRANTED);
+		CHECK_STR(rows[i].addr, d.rule, rows[i].rule ? rows[i].rule : "default");
+	}
+	policy_decide_address(p, &none, IPPROTO_TCP, 9000, &d);
+	CHECK("no address", !d.allowed);
+}
+
+/* What the kernel's intervals demand. */
+TEST(no_two_ranges_overlap)
+{
+	AUTO(policy) struct policy *p = fixture_policy(ranges);
+	size_t n;
+	const struct policy_range *r = policy_ranges(p, &n);
+
+	CHECK_EQ("of eight", n, 6);
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < i; j++)
+			CHECK(r[i].rule, r[i].proto != r[j].proto || r[i].port != r[j].port ||
+						 !prefix_overlap(&r[i].prefix, &r[j].prefix));
+}
+
 /* --- canonical form --- */
+
+TEST(canonical_ranges)
+{
+	static const char want[] =
+		"    allow:\n"
+		"      - {host: \"a.example\", ports: [443], protocol: tls}\n"
+		"      - {cidr: \"10.20.0.0/16\", ports: [9000, 9001], protocol: tcp}\n"
+		"      - {cidr: \"10.20.4.0/24\", ports: [22], protocol: tcp}\n"
+		"      - {cidr: \"10.20.4.0/24\", ports: [9000], protocol: udp}\n"
+		"      - {cidr: \"10.30.0.5/32\", ports: [9000], protocol: tcp}\n"
+		"      - {cidr: \"2a04:4e42::/48\", ports: [7000], protocol: udp}\n"
+		"    deny: []\n";
+	AUTO(policy) struct policy *p = fixture_policy(ranges);
+	AUTO(policy) struct policy *alone = fixture_policy(NET "    allow: [{cidr: 10.20.0.0/16, ports: [1]}]\n");
+	size_t n;
+
+	CHECK("swallowed, sorted, merged", strstr(policy_canonical(p, &n), want) != NULL);
+	CHECK("without a host", strstr(policy_canonical(alone, &n), "    allow:\n      - {cidr: ") != NULL);
+}
 
 TEST(canonical_is_a_fixed_point)
 {
@@ -282,6 +357,7 @@ TEST(canonical_is_a_fixed_point)
 		HEAD "  git: {enabled: true, allowed_hosts: [github.com], allowed_repos: []}\n",
 		NET "    allow: [{host: dns.google, resolver: true, private: true}, {host: dns.google, ports: [22]"
 		    ", private: true}]\n",
+		ranges,
 		NET "    allow: [{host: m\xc3\xbcnchen.example}]\n    quic: reject\n    ech: deny\n    icmp_echo: false\n",
 	};
 

@@ -80,6 +80,30 @@ TEST(no_address_is_forbidden)
 	CHECK_EQ("without a context", address_classify(&good, NULL), ADDRESS_PUBLIC);
 }
 
+TEST(what_no_prefix_may_hold)
+{
+	static const struct { const char *prefix, *want, *part; } rows[] = {
+		{ "10.20.0.0/16", NULL, NULL }, { "8.8.8.0/24", NULL, NULL }, { "2a04::/32", NULL, NULL },
+		{ "fc00::/8", NULL, NULL }, { "fd00::/8", "the metadata service of AWS", "fd00:ec2::/32" },
+		{ "0.0.0.0/32", "this network", "0.0.0.0/8" }, { "255.255.255.255/32", "reserved", "240.0.0.0/4" },
+		{ "128.0.0.0/1", "the metadata service of Azure", "168.63.129.16/32" },
+		{ "168.63.129.16/32", "the metadata service of Azure", "168.63.129.16/32" },
+		{ "64:ff9b::/95", "IPv4 addresses behind NAT64", "64:ff9b::/96" },
+		{ "::1/128", "loopback and IPv4 inside", "::/96" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct prefix p = prefix(rows[i].prefix), part;
+		const char *what = address_forbids(&p, NULL, &part);
+		char text[ADDR_TEXT_MAX];
+
+		CHECK_STR(rows[i].prefix, what ? what : "", rows[i].want ? rows[i].want : "");
+		prefix_format(&part, text);
+		if (rows[i].part)
+			CHECK_STR(rows[i].prefix, text, rows[i].part);
+	}
+}
+
 static const struct pool *pool_of(const char *v4, const char *v6)
 {
 	static struct pool p;

@@ -123,7 +123,6 @@ TEST(not_supported_yet)
 		{ "quic", W(NET "    quic: inspect\n"), { E("4:11") "sandbox.network.quic: \"inspect\" is not supported yet" } },
 		{ "ech", W(NET "    ech: allow\n"), { E("4:10") "sandbox.network.ech: \"allow\" is not supported yet" } },
 		{ "echo", W(NET "    icmp_echo: true\n"), { E("4:16") "sandbox.network.icmp_echo: \"true\" is not supported yet" } },
-		{ "cidr", W(ALLOW("{cidr: 10.20.0.0/16, ports: [9000]}")), { E("5:10") "sandbox.network.allow[].cidr is not supported yet" } },
 		{ "http", W(ALLOW("{host: a.example, http: [{methods: [GET]}]}")), { E("5:27") "sandbox.network.allow[].http[] is not supported yet" } },
 		{ "credential", W(ALLOW("{host: a.example, credential: x}")), { E("5:27") "sandbox.network.allow[].credential is not" } },
 		{ "dns_types", W(ALLOW("{host: a.example, dns_types: [SRV]}")), { E("5:27") "sandbox.network.allow[].dns_types[] is not" } },
@@ -176,6 +175,105 @@ TEST(rows_of_rules)
 	};
 
 	check_rows(rows, ARRAY_SIZE(rows));
+}
+
+/* A context as of a host: its pool, its sandboxes, its own addresses. */
+static const struct prefix of_host[] = {
+	{ { 4, { 198, 18 } }, 15 }, { { 4, { 10, 199 } }, 16 }, { { 4, { 10, 21, 0, 7 } }, 32 },
+	{ { 6, { 0xfd, 0x63, 0x6f, 0x72, 0x64, 0x72 } }, 64 }, { { 6, { 0x2a, 0x04, [15] = 7 } }, 128 },
+};
+#define CIDR(net) W(ALLOW("{cidr: '" net "', ports: [9000]}"))
+
+TEST(rows_of_ranges)
+{
+	static const struct row rows[] = {
+		{ "host and cidr", W(ALLOW("{cidr: 10.20.0.0/16, host: a.example, ports: [9000]}")), { E("5:16") "a row has a host or a cidr, not both" } },
+		{ "neither", W(ALLOW("{ports: [9000]}")), { E("5:9") "a row needs a host or a cidr" } },
+		{ "host bits", CIDR("10.20.3.4/16"), { E("5:16") "sandbox.network.allow[].cidr: \"10.20.3.4/16\" has host bits; the network is 10.20.0.0/16" } },
+		{ "host bits of IPv6", CIDR("2a05::1/64"), { E("5:16") "sandbox.network.allow[].cidr: \"2a05::1/64\" has host bits; the network is 2a05::/64" } },
+		{ "no length", CIDR("10.20.3.4"), { E("5:16") "sandbox.network.allow[].cidr: \"10.20.3.4\" is not a network" } },
+		{ "too long", CIDR("10.20.3.4/33"), { E("5:16") "sandbox.network.allow[].cidr: \"10.20.3.4/33\" is not a network" } },
+		{ "leading zero", CIDR("010.20.0.0/16"), { E("5:16") "sandbox.network.allow[].cidr: \"010.20.0.0/16\" is not a network" } },
+		{ "a name", CIDR("a.example/16"), { E("5:16") "sandbox.network.allow[].cidr: \"a.example/16\" is not a network" } },
+		{ "no ports", W(ALLOW("cidr: 10.20.0.0/16")), { E("5:15") "a cidr needs ports" } },
+		{ "ssh has no default here", W(ALLOW("{cidr: 10.20.0.0/16, protocol: ssh}")), { E("5:16") "a cidr needs ports" } },
+		{ "empty ports", W(ALLOW("{cidr: 10.20.0.0/16, ports: []}")), { E("5:37") "ports is empty" } },
+		{ "a bad port", W(ALLOW("{cidr: 10.20.0.0/16, ports: [0]}")), { E("5:38") "sandbox.network.allow[].ports[]: 0 is outside" } },
+		{ "tls", W(ALLOW("{cidr: 10.20.0.0/16, ports: [9000], protocol: tls}")), { E("5:55") "protocol tls compares names, and a cidr has none" } },
+		{ "private", W(ALLOW("{cidr: 10.20.0.0/16, ports: [9000], private: true}")), { E("5:54") "private is said of names" } },
+		{ "resolver", W(ALLOW("{cidr: 10.20.0.0/16, ports: [9000], resolver: true}")), { E("5:55") "resolver is said of names" } },
+		{ "budget", W(ALLOW("{cidr: 10.20.0.0/16, ports: [9000], wildcard_budget: {}}")), { E("5:62") "wildcard_budget is said of names" } },
+		{ "record types", W(ALLOW("{cidr: 10.20.0.0/16, ports: [9000], dns_types: [TXT]}")), { E("5:45") "sandbox.network.allow[].dns_types[] is not supported yet" } },
+		{ "DNS", W(ALLOW("{cidr: 10.20.0.0/16, ports: [53], protocol: udp}")), { E("5:38") "port 53 is DNS" } },
+		{ "QUIC", W(ALLOW("{cidr: 10.20.0.0/16, ports: [443], protocol: udp}")), { E("5:38") "UDP 443 is QUIC" } },
+		{ "DNS over TLS", W(ALLOW("{cidr: 10.20.0.0/16, ports: [853]}")), { WARN("5:38") "port 853 is DNS over TLS" } },
+		{ "web", W(ALLOW("{cidr: 10.20.0.0/16, ports: [443]}")), { WARN("5:38") "port 443 of a cidr is not inspected" } },
+		{ "denied", W(NET "    deny: [{cidr: 10.20.0.0/16}]\n"), { E("4:19") "only rows of allow may have a cidr" } },
+		{ "a row of nothing in deny", W(NET "    deny: [{}]\n"), { E("4:12") "a row needs a host" } },
+
+		{ "everything", CIDR("0.0.0.0/0"), { E("5:16") "cidr 0.0.0.0/0 contains 100.100.100.200/32 (the metadata service of Alibaba), which no row can grant" } },
+		{ "all of IPv6", CIDR("::/0"), { E("5:16") "cidr ::/0 contains fd00:ec2::/32 (the metadata service of AWS)" } },
+		{ "inside loopback", CIDR("127.0.0.1/32"), { E("5:16") "cidr 127.0.0.1/32 is in 127.0.0.0/8 (loopback)" } },
+		{ "around loopback", CIDR("126.0.0.0/7"), { E("5:16") "cidr 126.0.0.0/7 contains 127.0.0.0/8 (loopback)" } },
+		{ "link-local", CIDR("169.254.169.254/32"), { E("5:16") "cidr 169.254.169.254/32 is in 169.254.0.0/16 (link-local)" } },
+		{ "link-local of IPv6", CIDR("fe80::/64"), { E("5:16") "cidr fe80::/64 is in fe80::/10 (link-local)" } },
+		{ "multicast", CIDR("239.0.0.0/8"), { E("5:16") "cidr 239.0.0.0/8 is in 224.0.0.0/4 (multicast)" } },
+		{ "multicast of IPv6", CIDR("ff00::/8"), { E("5:16") "cidr ff00::/8 is in ff00::/8 (multicast)" } },
+		{ "shared addresses", CIDR("100.64.0.0/10"), { E("5:16") "cidr 100.64.0.0/10 contains 100.100.100.200/32 (the metadata" } },
+		{ "v4-mapped", CIDR("::ffff:10.20.0.0/112"), { E("5:16") "cidr ::ffff:10.20.0.0/112 is in ::ffff:0.0.0.0/96 (IPv4 inside)" } },
+		{ "NAT64", CIDR("64:ff9b::808:0/112"), { E("5:16") "cidr 64:ff9b::808:0/112 is in 64:ff9b::/96 (IPv4 addresses behind NAT64)" } },
+	};
+
+	check_rows(rows, ARRAY_SIZE(rows));
+}
+
+TEST(ranges_of_this_host)
+{
+	static const struct { const char *cidr, *want; } rows[] = {
+		{ "198.18.0.0/24", "is in 198.18.0.0/15 (synthetic or sandboxes' addresses)" },
+		{ "198.16.0.0/12", "contains 198.18.0.0/15 (synthetic" },
+		{ "10.0.0.0/8", "contains 10.199.0.0/16 (synthetic or sandboxes' addresses)" },
+		{ "10.199.3.0/24", "is in 10.199.0.0/16 (synthetic" },
+		{ "10.21.0.0/24", "contains 10.21.0.7/32 (an address of this host)" },
+		{ "10.21.0.7/32", "is in 10.21.0.7/32 (an address of this host)" },
+		{ "fd63:6f72::/32", "contains fd63:6f72:6472::/64 (synthetic" },
+		{ "2a04::/112", "contains 2a04::7/128 (an address of this host)" },
+		{ "10.20.0.0/16", NULL }, { "10.21.0.8/32", NULL }, { "2a04::1:0/112", NULL }, { "192.168.0.0/16", NULL },
+		{ "fd63:6f73::/32", NULL },
+	};
+	struct policy_site site = { .addresses = { of_host, ARRAY_SIZE(of_host) } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		AUTO(diag) struct diag *d = NULL;
+		AUTO(policy) struct policy *p = NULL;
+		char text[256], said[256] = "";
+		int n = snprintf(text, sizeof(text), NET "    allow: [{cidr: '%s', ports: [9000]}]\n", rows[i].cidr);
+
+		CHECK_EQ("diag", diag_new(&d), 0);
+		policy_compile("p", "p", text, (size_t)n, &site, d, &p);
+		diag_summary(d, said, sizeof(said));
+		CHECK(said, strstr(said, rows[i].want ? rows[i].want : "no errors") != NULL);
+		CHECK_EQ(rows[i].cidr, p == NULL, rows[i].want != NULL);
+	}
+}
+
+/* Two rows of 600 ports: the second does not fit. */
+TEST(too_many_ranges)
+{
+	AUTO(mem) char *said = NULL, *text = NULL;
+	size_t n;
+	FILE *f = open_memstream(&text, &n);
+
+	fprintf(f, NET "    allow:\n");
+	for (int row = 0; row < 2; row++) {
+		fprintf(f, "      - {cidr: 10.%d.0.0/16, ports: [1000", row);
+		for (int port = 1001; port < 1600; port++)
+			fprintf(f, ", %d", port);
+		fprintf(f, "]}\n");
+	}
+	fclose(f);
+	CHECK("refused", fixture_compile(text, n, &said) == NULL);
+	CHECK(said, strstr(said, "p:6:") && strstr(said, "more than 1024 ranges (each port of a cidr is one)"));
 }
 
 TEST(git_errors)
