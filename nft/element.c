@@ -7,6 +7,7 @@
  */
 #include "nft/element.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 
 enum { PAD = 4, INTERFACE_LEN = 16, MAC_LEN = 6 };
@@ -75,9 +76,17 @@ static void put_addr(struct wr *w, const struct addr *a)
 	put_field(w, a->b, addr_len(a));
 }
 
+/* In the key of an interval set every field is in network order: nft makes the rules convert the mark. */
+static uint32_t key_mark(enum ruleset_map map, uint32_t mark)
+{
+	return map == MAP_RANGES ? htonl(mark) : mark;
+}
+
 static void put_grant(struct wr *w, const struct ruleset_elem *e, const struct addr *to)
 {
-	put_field(w, &e->mark, sizeof(e->mark));
+	uint32_t mark = key_mark(e->map, e->mark);
+
+	put_field(w, &mark, sizeof(mark));
 	put_addr(w, to);
 	put_field(w, &e->proto, sizeof(e->proto));
 	put_port(w, e->port);
@@ -217,6 +226,7 @@ static bool decode_grant(struct rd *key, struct rd *data, uint8_t family, struct
 	    !take_field(key, &e->proto, sizeof(e->proto)) || !take_field(key, be, sizeof(be)) ||
 	    !take_field(data, &value, sizeof(value)))
 		return false;
+	e->mark = key_mark(e->map, e->mark);
 	e->port = (uint16_t)(be[0] << 8 | be[1]);
 	for (size_t i = 0; i < ARRAY_SIZE(grant_values); i++)
 		if (grant_values[i] && grant_values[i] == value)

@@ -60,6 +60,9 @@ TEST(range)
 	e.bits = 15;
 	CHECK("range", element_encode(&e, &w));
 	CHECK_EQ("end", w.end_n, w.key_n);
+	e.mark = 0x00050000;
+	CHECK("encodes", element_encode(&e, &w));
+	CHECK("mark in network order", !memcmp(w.key, "\0\5\0\0", 4) && !memcmp(w.end, "\0\5\0\0", 4));
 	CHECK("first", !memcmp(w.key + 4, "\x0a\x14\0\0" "\6\0\0\0" "\1\xbb\0\0", 12));
 	CHECK("last", !memcmp(w.end + 4, "\x0a\x15\xff\xff" "\6\0\0\0" "\1\xbb\0\0", 12));
 	e.bits = 33;
