@@ -4,8 +4,9 @@
  * Theory of operation: deleting a grant stops the sandbox's own packets, but the server's replies
  * belong to an established flow and would go on. A whole profile's flows could be closed by mark in
  * one message, but that would end flows that are still granted; so the conntrack table is read
- * once, and each entry whose original destination (the synthetic address) and profile are among the
- * lost ones is deleted. What a sandbox left that was removed while nobody looked is found likewise.
+ * once, and each entry whose original destination (a synthetic address, or one in a range) and
+ * profile are among the lost ones is deleted. What a sandbox left that was removed while nobody looked
+ * is found likewise.
  */
 #include "netd/flows.h"
 
@@ -56,14 +57,21 @@ static bool is_lost(const struct walk *w, const struct nf_conntrack *ct)
 	uint8_t proto = nfct_get_attr_u8(ct, ATTR_L4PROTO);
 	uint16_t port = ntohs(nfct_get_attr_u16(ct, ATTR_ORIG_PORT_DST));
 	struct addr to = destination(ct);
+	bool lost = false;
 
 	if (!profile)
 		return false;
-	for (size_t i = 0; i < w->n; i++)
-		if (w->keys[i].profile == profile && w->keys[i].proto == proto &&
-		    w->keys[i].port == port && addr_eq(&w->keys[i].to, &to))
-			return true;
-	return false;
+	for (size_t i = 0; i < w->n; i++) {
+		const struct flow_key *k = &w->keys[i];
+
+		if (k->profile != profile || k->proto != proto || k->port != port ||
+		    !prefix_has(&k->to, &to))
+			continue;
+		if (k->kept)
+			return false;
+		lost = true;
+	}
+	return lost;
 }
 
 /* Deleting while the dump runs would answer on the same socket: collect first. */
@@ -89,19 +97,41 @@ static int on_entry(enum nf_conntrack_msg_type type, struct nf_conntrack *ct, vo
 	return NFCT_CB_STOLEN;
 }
 
-void flows_add(void *owner, const struct addr *synthetic, const struct name_grant *g)
+static bool list_push(struct flow_list *l, struct flow_key key)
 {
-	struct flow_list *l = owner;
 	struct flow_key *more;
 
 	if (l->n == l->cap) {
 		more = reallocarray(l->key, l->cap ? l->cap * 2 : 64, sizeof(*more));
 		if (!more)
-			return;
+			return false;
 		l->key = more;
 		l->cap = l->cap ? l->cap * 2 : 64;
 	}
-	l->key[l->n++] = (struct flow_key){ g->profile, g->proto, g->port, *synthetic };
+	l->key[l->n++] = key;
+	return true;
+}
+
+void flows_lost(struct flow_list *l, struct flow_key key)
+{
+	key.kept = false;
+	l->lost += list_push(l, key);
+}
+
+/* Of use only beside something lost. */
+void flows_kept(struct flow_list *l, struct flow_key key)
+{
+	key.kept = true;
+	list_push(l, key);
+}
+
+void flows_add(void *owner, const struct addr *synthetic, const struct name_grant *g)
+{
+	flows_lost(owner, (struct flow_key){ .profile = g->profile,
+					     .proto = g->proto,
+					     .port = g->port,
+					     .to = { *synthetic,
+						     (uint8_t)(addr_len(synthetic) * 8) } });
 }
 
 static int close_listed(const struct flow_list *lost)
@@ -128,7 +158,7 @@ static int close_listed(const struct flow_list *lost)
 
 int flows_close(const struct flow_list *lost)
 {
-	int r = lost->n ? close_listed(lost) : 0;
+	int r = lost->lost ? close_listed(lost) : 0;
 
 	if (r < 0)
 		log_line(LOG_ERR, "event=flows_not_closed errno=%d", -r);

@@ -23,6 +23,7 @@
 #include "netd/host_addresses.h"
 #include "netd/inspector.h"
 #include "netd/names.h"
+#include "netd/ranges.h"
 #include "netd/sandbox_links.h"
 #include "netd/sandboxes.h"
 #include "nft/firewall.h"
@@ -79,6 +80,8 @@ static int rebuild(struct guard *g)
 	}
 	if (r >= 0)
 		r = names_refill(n->names);
+	if (r >= 0)
+		r = ranges_rebase(n->rules, n->profiles, NULL);
 	if (r >= 0)
 		r = inspector_queue_rule(n);
 	if (r >= 0)

@@ -35,6 +35,7 @@
 #include "netd/parts.h"
 #include "netd/pin.h"
 #include "netd/profiles.h"
+#include "netd/ranges.h"
 #include "netd/registry.h"
 #include "netd/sandbox_links.h"
 #include "netd/sandboxes.h"
@@ -286,6 +287,8 @@ static int take_back(struct netd *n)
 	int r = say("bringing grants into line",
 		    names_rebase(n->names, n->profiles, flows_add, &lost));
 
+	if (r >= 0)
+		r = say("bringing ranges into line", ranges_rebase(n->rules, n->profiles, &lost));
 	if (r >= 0)
 		flows_close(&lost);
 	free(lost.key);

@@ -24,6 +24,7 @@
 #include "netd/names.h"
 #include "netd/parts.h"
 #include "netd/profiles.h"
+#include "netd/ranges.h"
 #include "netd/registry.h"
 #include "netd/sandbox_elements.h"
 #include "netd/sandbox_links.h"
@@ -86,7 +87,7 @@ static void committed(struct netd *n, struct publish *publish)
 
 	snprintf(why, sizeof(why), "policy %.12s is in force: %zu profile%s, %zu grant%s ended",
 		 n->profiles->sha256, n->profiles->count, n->profiles->count == 1 ? "" : "s",
-		 r->lost.n, r->lost.n == 1 ? "" : "s");
+		 r->lost.lost, r->lost.lost == 1 ? "" : "s");
 	finish(r, n, 0, why);
 }
 
@@ -141,18 +142,31 @@ static void abandon(struct netd *n, struct reload *r, int code, const char *why)
 	finish(r, n, code, why);
 }
 
-/* Limits can be put back when the grants are refused; grants are one transaction. */
-static int in_kernel(struct netd *n, struct reload *r)
+static int grants_in_kernel(struct netd *n, struct reload *r)
 {
-	int e = sandbox_limits_replace(n, n->profiles, r->next);
+	int e = ranges_rebase(n->rules, r->next, &r->lost);
 
 	if (e < 0)
 		return e;
 	names_set_config(n->names, r->config);
 	e = names_rebase(n->names, r->next, flows_add, &r->lost);
 	names_set_config(n->names, n->config);
+	return e;
+}
+
+/* Limits and ranges can be put back when the grants are refused; those of names are one transaction. */
+static int in_kernel(struct netd *n, struct reload *r)
+{
+	int e = sandbox_limits_replace(n, n->profiles, r->next);
+
 	if (e < 0)
+		return e;
+	e = grants_in_kernel(n, r);
+	if (e < 0) {
 		sandbox_limits_replace(n, r->next, n->profiles);
+		if (ranges_rebase(n->rules, n->profiles, NULL) < 0)
+			log_line(LOG_ERR, "event=ranges_not_restored");
+	}
 	return e;
 }
 
