@@ -105,25 +105,27 @@ class RawFlow:
 
     _next = 1
 
-    def segment(self, flags, seq, data=b"", ack=1, isn=None):
+    def segment(self, flags, seq, data=b"", ack=1, isn=None, options=b""):
         """The bytes of a segment; ack (relative) defaults to the first byte of the server."""
+        options += bytes(-len(options) % 4)
         number = (self.server_isn or 0) + ack if flags & ACK else 0
         head = struct.pack("!HHIIBBHHH", self.sport, self.port,
                            ((self.isn if isn is None else isn) + seq) % 2**32, number % 2**32,
-                           5 << 4, flags, 64000, 0, 1 if flags & URG else 0)
+                           (5 + len(options) // 4) << 4, flags, 64000, 0, 1 if flags & URG else 0)
         family = socket.AF_INET6 if self.v6 else socket.AF_INET
+        data = options + data
         pseudo = socket.inet_pton(family, self.source) + socket.inet_pton(family, self.address)
         length = len(head) + len(data)
         pseudo += struct.pack("!II", length, 6) if self.v6 else struct.pack("!HH", 6, length)
         return head[:16] + struct.pack("!H", checksum(pseudo + head + data)) + head[18:] + data
 
-    def send(self, flags, seq, data=b"", ack=1, ttl=64, isn=None):
-        """Send one segment."""
+    def send(self, flags, seq, data=b"", ack=1, ttl=64, isn=None, options=b""):
+        """Send one segment; options are padded."""
         if self.v6:
             self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
         else:
             self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
-        self._socket.sendto(self.segment(flags, seq, data, ack, isn), (self.address, 0))
+        self._socket.sendto(self.segment(flags, seq, data, ack, isn, options), (self.address, 0))
         if isn is None and data:
             self._next = max(self._next, seq + len(data))
 

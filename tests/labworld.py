@@ -308,9 +308,9 @@ class Internet(Space):
         self._sockets.append(s)
         return s
 
-    def echo(self, port, kind=socket.SOCK_STREAM):
-        """Send back what comes to SERVICES:port, on both families."""
-        for address in SERVICES:
+    def echo(self, port, kind=socket.SOCK_STREAM, addresses=SERVICES):
+        """Send back what comes to these addresses and port."""
+        for address in addresses:
             s = self.listen(address, port, kind)
             s.settimeout(None)
             serve = _echo_datagrams if kind == socket.SOCK_DGRAM else _echo_streams
