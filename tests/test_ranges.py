@@ -170,6 +170,10 @@ def proxied(lab, family):
     return lab.sandbox.resolve("github.com", family), 443
 
 
+def inspected(lab, family):
+    return lab.sandbox.resolve("pypi.example", family), 443
+
+
 def named(lab, family):
     return lab.sandbox.resolve("tcp.example", family), 7000
 
@@ -178,7 +182,8 @@ def ranges(lab, family):
     return INSIDE[family == 6], TCP
 
 
-GRANTS = {"range": (ranges, INSIDE), "tcp": (named, labworld.SERVICES), "proxied": (proxied, labworld.GITHUB)}
+GRANTS = {"range": (ranges, INSIDE), "tcp": (named, labworld.SERVICES), "tls": (inspected, labworld.WEB),
+          "proxied": (proxied, labworld.GITHUB)}
 
 LIES = {
     "payload": dict(flags=SYN, data=b"early"),
