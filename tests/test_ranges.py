@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import json
 import socket
 import struct
 
@@ -359,6 +360,40 @@ def test_range_of_another_profile(ranged, family):
         assert refused(other.connect, address, TCP, timeout=2)
         capture.empty(dst=address)
     ranged.audit.only("address_not_granted", sandbox="vm1", daddr=address, port=TCP)
+
+
+@pytest.mark.parametrize("what,reason,text", [
+    (f"{INSIDE[0]}:{TCP}", "", f"rule: network.allow: {NETWORK[0]}\n"),
+    (f"tcp://[{INSIDE[1]}]:9000", "", f"rule: network.allow: {NETWORK[1]}\n"),
+    (f"udp://{LAST[0]}:{UDP}", "", f"rule: network.allow: {NETWORK[0]}\n"),
+    (f"{BEYOND[0]}:{TCP}", "address_not_granted", f'{{cidr: "{BEYOND[0]}/32", ports: [{TCP}], protocol: tcp}}'),
+    (f"udp://[{INSIDE[1]}]:{TCP}", "address_not_granted", f'{{cidr: "{INSIDE[1]}/128", ports: [{TCP}], protocol: udp}}'),
+    ("pypi.example", "", "TLS server name"),
+    ("tcp.example:5432", "", "unread"),
+    ("tcp.example:22", "port_not_granted", "ports: [22]"),
+    ("https://evil.example/x", "name_not_allowed", "host: evil.example, ports: [443], protocol: tls"),
+    ("denied.files.example", "name_denied", "rule: network.deny: denied.files.example"),
+    ("git clone https://github.com/acme/widgets.git", "", "rule: git.allowed_repos: acme/widgets"),
+    ("git clone https://github.com/acme/payroll", "repository_not_allowed", "acme/payroll in git.allowed_repos"),
+    ("git push https://github.com/acme/widgets main", "push_not_allowed", "not supported yet"),
+])
+def test_explain(lab, what, reason, text):
+    done = lab.cordon("explain", "--profile", "agent", *what.split())
+    assert done.returncode == (1 if reason else 0) and not done.stderr, done
+    assert (f"refused, {reason}\n" if reason else "with profile agent: allowed\n") in done.stdout and text in done.stdout
+
+
+@pytest.mark.parametrize("what", ["", ":", "10.20.3.4:0", "10.20.3.4:65536", "10.20.3.4:x", "a b", "[::1", "tcp://a.example",
+                                  "0x7f.1:80", "git clone", "x" * 600])
+def test_explain_of_no_destination(lab, what):
+    done = lab.cordon("explain", what)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and not done.stdout, done
+
+
+def test_explain_in_json(lab):
+    done = lab.cordon("explain", "--json", "--profile", "agent", f"{BEYOND[0]}:{TCP}")
+    row = json.loads(done.stdout)
+    assert (row["decision"], row["reason"], row["rule"]) == ("deny", "address_not_granted", "default")
 
 
 def test_check_shows_ranges(lab):
