@@ -88,9 +88,8 @@ def test_silent_address_of_a_stream(own_lab, family):
     with lab.capture() as capture:
         done = lab.sandbox.run(["curl", "-sS", f"-{family}", "-m", "40", f"telnet://{STREAM}:7000"], input="hello\n")
         assert done.stdout == "hello\n", done
-        assert len(capture.packets(dst=dead, dport=7000)) in (2, 3), "the SYNs at 0 and 1 s, perhaps at 2"
-        sources = {p.sport for p in capture.packets(dst=spelled(alive), dport=7000)}
-        assert len(sources) == 1
+        assert len(capture.packets(dst=dead, dport=7000)) >= 2, "one lost SYN is no reason"
+        assert len({p.sport for p in capture.packets(dst=spelled(alive), dport=7000)}) == 1, "the client's own"
     moved_once(lab, STREAM, family, dead, alive)
     lab.audit.no_refusals()
 
@@ -126,8 +125,8 @@ def test_all_addresses_silent(own_lab, family):
             s.connect_ex((synthetic, 7000))
             return len(lab.audit.events(event="moved")) > 2
         wait_for("three moves", try_again, 30, step=0.1)
-    most = 1 + math.log2((time.monotonic() - begin) / 2 + 1)		# at 0, 2, 6, 14 s
-    assert len(lab.audit.events(event="moved")) <= most + 1
+    moves = len(lab.audit.events(event="moved"))
+    assert moves <= 1 + math.log2((time.monotonic() - begin) / 2 + 1), "at 0, 2, 6, 14 s at most"
     lab.audit.no_refusals()
 
 
@@ -276,7 +275,7 @@ def test_rotation_through_300_addresses(labs, family):
 
 def test_unused_name_is_forgotten(labs):
     """Kernel, resolver, index: and one with a live flow stays."""
-    lab = forgetting(labs, "2s")
+    lab = forgetting(labs, "3s")
     lab.internet.echo(7000)
     synthetic = lab.sandbox.resolve("ssh.example")
     with lab.sandbox.connect(lab.sandbox.resolve(STREAM), 7000) as flow:
@@ -305,7 +304,7 @@ def test_use_of_a_proxied_name_counts(own_lab, family):
 
 def test_forgetting_waits_for_the_resolver(labs):
     """While the resolver may still tell the address, it is granted; a pin meanwhile keeps the name."""
-    with netd_alone(labs, "2s") as (lab, netd), Resolver(lab) as dns:
+    with netd_alone(labs, "3s") as (lab, netd), Resolver(lab) as dns:
         ids = netd.ids()
         dns.keep = True
         _, index = dns.pin(*ids, STREAM, labworld.SERVICES[0])
@@ -324,7 +323,7 @@ def test_forgetting_waits_for_the_resolver(labs):
 
 
 def test_wildcard_names_count_until_they_are_forgotten(labs):
-    with netd_alone(labs, "2s") as (lab, netd), Resolver(lab) as dns:
+    with netd_alone(labs, "3s") as (lab, netd), Resolver(lab) as dns:
         ids = netd.ids()
         for i in range(3):
             assert dns.pin(*ids, f"n{i}.wild.example", labworld.WEB[0])[0] == ""
