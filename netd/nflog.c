@@ -85,8 +85,20 @@ static void put_line(struct netd *n, const struct refusal *f)
 struct seen {
 	enum reason reason;
 	uint32_t mark, in, out;
+	uint8_t mac[6]; /* the sender's */
 	struct rd payload;
 };
+
+static void mac_of(const struct nlattr *a, uint8_t ret[6])
+{
+	const struct nfulnl_msg_packet_hw *hw;
+
+	if (!a || mnl_attr_validate2(a, MNL_TYPE_UNSPEC, sizeof(*hw)) < 0)
+		return;
+	hw = mnl_attr_get_payload(a);
+	if (ntohs(hw->hw_addrlen) == 6)
+		memcpy(ret, hw->hw_addr, 6);
+}
 
 static bool seen_of(struct nlattr *const attrs[NFULA_MAX + 1], struct seen *ret)
 {
@@ -105,6 +117,7 @@ static bool seen_of(struct nlattr *const attrs[NFULA_MAX + 1], struct seen *ret)
 		ret->in = ntohl(mnl_attr_get_u32(attrs[NFULA_IFINDEX_INDEV]));
 	if (attrs[NFULA_IFINDEX_OUTDEV])
 		ret->out = ntohl(mnl_attr_get_u32(attrs[NFULA_IFINDEX_OUTDEV]));
+	mac_of(attrs[NFULA_HWADDR], ret->mac);
 	if (attrs[NFULA_PAYLOAD])
 		ret->payload = rd_of(mnl_attr_get_payload(attrs[NFULA_PAYLOAD]),
 				     mnl_attr_get_payload_len(attrs[NFULA_PAYLOAD]));
@@ -125,6 +138,22 @@ static void interface_of(const struct netd *n, const struct seen *seen, char out
 		memcpy(out, in, sizeof(in));
 }
 
+/*
+ * The kernel does not know a source that we do: its elements are being written again. No liar, no
+ * stranger, but not served either.
+ */
+static enum reason reason_of(const struct netd *n, const struct refusal *f, const struct seen *seen)
+{
+	const struct sandbox *s = registry_by_addr(n->registry, &f->packet.saddr);
+
+	if (seen->reason != REASON_SOURCE_SPOOFED)
+		return seen->reason;
+	if (s && s->state == SANDBOX_OPEN && !strcmp(s->interface, f->interface) &&
+	    !memcmp(s->mac, seen->mac, sizeof(s->mac)))
+		return REASON_INTERNAL_ERROR;
+	return f->sandbox ? REASON_SOURCE_SPOOFED : REASON_INTERFACE_UNREGISTERED;
+}
+
 static int on_message(const struct nlmsghdr *h, void *owner)
 {
 	struct nlattr *attrs[NFULA_MAX + 1] = { NULL };
@@ -136,13 +165,11 @@ static int on_message(const struct nlmsghdr *h, void *owner)
 	if (nflog_nlmsg_parse(h, attrs) != MNL_CB_OK || !seen_of(attrs, &seen))
 		return MNL_CB_OK;
 	packet_parse(seen.payload, &f.packet); /* what cannot be read stays empty */
-	f.reason = seen.reason;
 	interface_of(g->n, &seen, f.interface);
-	refusals_logged(g->n->refusals, f.reason, mark_sandbox(seen.mark), f.interface);
+	refusals_logged(g->n->refusals, seen.reason, mark_sandbox(seen.mark), f.interface);
 	f.sandbox = mark_sandbox(seen.mark) ? registry_by_id(registry, mark_sandbox(seen.mark))
 					    : registry_by_interface(registry, f.interface);
-	if (f.reason == REASON_SOURCE_SPOOFED && !f.sandbox)
-		f.reason = REASON_INTERFACE_UNREGISTERED;
+	f.reason = reason_of(g->n, &f, &seen);
 	put_line(g->n, &f);
 	return MNL_CB_OK;
 }

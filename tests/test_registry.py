@@ -456,3 +456,15 @@ def test_every_policed_interface_has_its_backstop(own_lab):
     assert "tap0" in backstops(lab), "the interface is still there"
     lab.gateway.ip("link del tap51")
     wait_for("the end of it", lambda: backstops(lab) == {"tap0"})
+
+
+@row("B18", "B1")
+def test_missing_identity_is_no_lie(own_lab, family):
+    """While elements are written again a known source is refused, but not called spoofed."""
+    lab, mine = own_lab, own_lab.sandbox.address[family == 6]
+    lab.gateway.run(["nft", "flush", "map", "inet", "cordon", f"identity{family}"], check=True)
+    with lab.capture() as capture:
+        inject(lab.sandbox, frame(lab.sandbox, family, mine, labworld.SERVICES[family == 6], b"nobody knows me"))
+        capture.empty(contains=b"nobody knows me")
+    event = lab.audit.wait(saddr=mine, proto="udp")[0]
+    assert (event["reason"], event["sandbox"]) == ("internal_error", "vm0")
