@@ -52,6 +52,8 @@ int cli_need_root(const char *command);
 
 /* Load the configuration: EXIT_DONE, or everything wrong with it on stderr and EXIT_USAGE. */
 int cli_config(const struct cli *c, struct host_config **ret);
+/* The same for a command that only asks a daemon: host_config_load_light(). */
+int cli_config_light(const struct cli *c, struct host_config **ret);
 /* The same, and every profile. */
 int cli_policies(const struct cli *c, struct host_config **ret, struct profile_set *ret_set);
 

@@ -131,7 +131,7 @@ static int log_command(const struct cli *c, const void *values, const struct arg
 {
 	const struct log_values *v = values;
 	AUTO(host_config) struct host_config *cfg = NULL;
-	int r = cli_config(c, &cfg);
+	int r = cli_config_light(c, &cfg);
 
 	(void)a;
 	if (r)

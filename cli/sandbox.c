@@ -96,7 +96,7 @@ static int add(const struct cli *c, const void *values, const struct args *a)
 	int r = add_message(values, a->word[0], &m);
 
 	if (!r)
-		r = cli_config(c, &cfg);
+		r = cli_config_light(c, &cfg);
 	return r ? r : client_ask(cfg, MSG_ADD, &m, NULL);
 }
 
@@ -109,7 +109,7 @@ static int rm(const struct cli *c, const void *values, const struct args *a)
 	(void)values;
 	if (!msg_text_set(m.name, sizeof(m.name), a->word[0]))
 		return cli_misuse("rm: %s: no such sandbox: cordon ls", a->word[0]);
-	r = cli_config(c, &cfg);
+	r = cli_config_light(c, &cfg);
 	return r ? r : client_ask(cfg, MSG_RM, &m, NULL);
 }
 
@@ -123,7 +123,7 @@ static int ls(const struct cli *c, const void *values, const struct args *a)
 	AUTO(host_config) struct host_config *cfg = NULL;
 	struct client_reply got = { 0 };
 	json_t *rows;
-	int r = cli_config(c, &cfg);
+	int r = cli_config_light(c, &cfg);
 
 	(void)values, (void)a;
 	if (!r)

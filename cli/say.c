@@ -82,6 +82,16 @@ int cli_config(const struct cli *c, struct host_config **ret)
 	return finish(d, c->config, host_config_load(c->config, d, ret), false);
 }
 
+int cli_config_light(const struct cli *c, struct host_config **ret)
+{
+	AUTO(diag) struct diag *d = NULL;
+	int r = diag_new(&d);
+
+	if (r < 0)
+		return cli_fail("out of memory");
+	return finish(d, c->config, host_config_load_light(c->config, d, ret), false);
+}
+
 int cli_policies(const struct cli *c, struct host_config **ret, struct profile_set *ret_set)
 {
 	AUTO(diag) struct diag *d = NULL;

@@ -126,7 +126,7 @@ static int status(const struct cli *c, const void *values, const struct args *a)
 	struct client_reply got = { 0 };
 	json_t *rows, *netd = NULL;
 	bool all;
-	int r = cli_config(c, &cfg);
+	int r = cli_config_light(c, &cfg);
 
 	(void)values, (void)a;
 	if (r)

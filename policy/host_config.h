@@ -49,6 +49,11 @@ struct host_config {
 };
 
 int host_config_load(const char *file, struct diag *d, struct host_config **ret);	/* 0, -EINVAL, -errno */
+/*
+ * For what decides nothing by it, such as a command that only asks a daemon: without the host's own
+ * addresses, since reading them is dear on a host with many interfaces. Every address is forbidden by it.
+ */
+int host_config_load_light(const char *file, struct diag *d, struct host_config **ret);
 int host_config_open(const char *file, struct host_config **ret);	/* the same; on failure stderr tells all */
 void host_config_free(struct host_config *c);
 DEFINE_AUTO(host_config, struct host_config *, host_config_free)
