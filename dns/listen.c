@@ -13,6 +13,7 @@
 
 #include "base/mem.h"
 #include "policy/address.h"
+#include "policy/mark.h"
 
 enum { LISTEN_BACKLOG = 256, LISTEN_BUFFER = 4 << 20 };
 
@@ -46,12 +47,13 @@ int listen_transparent(const struct addr *a, int type)
 {
 	static const struct option common[] = {
 		{ SOL_SOCKET, SO_REUSEADDR, 1 }, /* connections of a killed one may linger */
+		{ SOL_SOCKET, SO_MARK, (int)MARK_SERVICE },
 		{ SOL_SOCKET, SO_RCVBUFFORCE, LISTEN_BUFFER }, /* a burst of all sandboxes */
 	};
 	int family = a->family == 4 ? AF_INET : AF_INET6;
 	AUTO(fd) int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	/* A flood of one TCP connection must not get megabytes: only UDP has the large buffer. */
-	size_t n = type == SOCK_DGRAM ? ARRAY_SIZE(common) : 1;
+	size_t n = type == SOCK_DGRAM ? ARRAY_SIZE(common) : ARRAY_SIZE(common) - 1;
 	struct sockaddr_storage sa;
 	socklen_t len = addr_to_sockaddr(a, PORT_DNS, &sa);
 	int r;

@@ -24,6 +24,7 @@
 #include "base/proc.h"
 #include "gitproxy/front.h"
 #include "gitproxy/keeper_ipc.h"
+#include "policy/mark.h"
 
 enum { BACKLOG = 512, PATH_BYTES = 4096, ASK_SECONDS = 10 };
 
@@ -79,12 +80,14 @@ static int listen_on(const struct addr *a, int *ret_fd)
 {
 	int level = a->family == 6 ? IPPROTO_IPV6 : IPPROTO_IP;
 	int name = a->family == 6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, on = 1;
+	int mark = (int)MARK_SERVICE;
 	struct sockaddr_storage ss;
 	socklen_t n = addr_to_sockaddr(a, PORT_PROXY, &ss);
 	AUTO(fd) int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0 || setsockopt(fd, level, name, &on, sizeof(on)) < 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0)
 		return -errno;
 	if (a->family == 6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
 		return -errno;

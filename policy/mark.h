@@ -14,6 +14,8 @@ enum { MARK_SANDBOX_MAX = 0xffff, MARK_PROFILE_MAX = 0xfff };
 #define MARK_INSPECT	0x20000000u	/* first bytes go through the inspector */
 #define MARK_DECIDED	0x40000000u	/* inspected and allowed: the kernel forwards alone */
 #define MARK_STEERED	0x80000000u	/* handed to the resolver or the proxy */
+/* SO_MARK of the sockets that steered packets are for: the ruleset lets them into no other. */
+#define MARK_SERVICE	MARK_STEERED
 #define MARK_STATE_MASK	0xf0000000u
 #define MARK_PROFILE_MASK 0x0fff0000u
 #define MARK_SANDBOX_MASK 0x0000ffffu
