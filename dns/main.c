@@ -95,6 +95,7 @@ static const struct proc_syscall syscalls[] = {
 	{ SYS_mremap, "memory" },
 	{ SYS_madvise, "memory" },
 	{ SYS_mprotect, "memory" },
+	{ SYS_sysinfo, "the C library: qsort asks how much memory there is" },
 	{ SYS_futex, "locks of the view and the audit" },
 	{ SYS_rt_sigreturn, "signals" },
 	{ SYS_rt_sigprocmask, "signals, and abort()" },

@@ -131,6 +131,21 @@ def test_descriptors(lab, name):
             assert stat.S_ISREG(mode) and re.search(FILES[name], target), f"{name} holds {target}"
 
 
+def test_confined_daemons_take_a_large_policy(labs):
+    """What a filter lacks shows with size: the C library sorts a long list in other ways than a short one."""
+    hosts = [{"host": "pypi.example"}, *({"host": f"h{number}.example"} for number in range(2000))]
+    profile = {"network": {"default": "deny", "allow": hosts},
+               "git": {"enabled": True, "source": "upstream", "allowed_hosts": ["github.com"],
+                       "allowed_repos": [f"acme/r{number}" for number in range(2000)]}}
+    lab = labs(profiles={"agent": profile})
+    pids = {name: lab.pids(name) for name in PROCESSES}
+    assert lab.sandbox.resolve("pypi.example")
+    hosts.append({"host": "new.example"})
+    lab.profile("agent", profile)
+    lab.cordon("reload", check=True)
+    assert lab.sandbox.resolve("pypi.example") and pids == {name: lab.pids(name) for name in PROCESSES}
+
+
 def test_no_process_without_a_row(lab):
     """Whatever of ours runs in the gateway is in the table, or is the supervisor."""
     names = {open(f"/proc/{pid}/comm").read().strip() for pid in lab.gateway.pids()}
