@@ -27,7 +27,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "policy/mark.h"
 
 enum { DUMP_BUFFER = 1 << 16, TUPLE_MAX = 160, DROP_MAX = 4096, DROPS_AT_ONCE = 64 };
 
@@ -42,7 +41,7 @@ static uint32_t timeouts[] = {
 struct entry {
 	struct addr to, by;	/* original destination; who answers */
 	uint8_t proto, tcp;	/* enum tcp_conntrack */
-	uint32_t status, left_s, mark, id;
+	uint32_t status, left_s, id;
 	const struct nlattr *tuple;
 };
 
@@ -114,7 +113,6 @@ static bool entry_read(const struct nlmsghdr *h, struct entry *ret)
 				 CTA_PROTOINFO_TCP_STATE)),
 		.status = be32(at[CTA_STATUS]),
 		.left_s = be32(at[CTA_TIMEOUT]),
-		.mark = be32(at[CTA_MARK]),
 		.id = be32(at[CTA_ID]),
 		.tuple = at[CTA_TUPLE_ORIG],
 	};
@@ -303,8 +301,7 @@ static void on_each(void *owner, const struct entry *e)
 {
 	const struct all *a = owner;
 
-	if (mark_sandbox(e->mark))
-		a->fn(a->owner, &e->to);
+	a->fn(a->owner, &e->to);
 }
 
 int flows_each(flows_each_fn *fn, void *owner)

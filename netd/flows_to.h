@@ -30,7 +30,7 @@ int flows_answered(struct flows_to *to, size_t n);
  */
 int flows_drop_unanswered(const struct flows_to *to, size_t n);
 
-/* Every original destination that any entry of a sandbox has; one pass over the whole table. */
+/* Every entry's original destination; one pass over the whole table. 0 or more, or -errno. */
 typedef void flows_each_fn(void *owner, const struct addr *to);
 int flows_each(flows_each_fn *fn, void *owner);
 
