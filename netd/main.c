@@ -270,6 +270,8 @@ static void on_ready(struct loop *l, struct timer *t)
 {
 	struct daemon *d = container_of(t, struct daemon, ready);
 
+	if (!d->ready_by) /* the loop's time before it runs is that of its making */
+		d->ready_by = loop_now(l) + READY_PATIENCE_MS;
 	if (!inspector_serving(d->n.inspector) && loop_now(l) < d->ready_by) {
 		loop_arm(l, t, READY_POLL_MS);
 		return;
@@ -329,7 +331,6 @@ static int serve_all(struct daemon *d)
 	sandboxes_of_config(n);
 	n->tick.fn = on_tick;
 	d->ready.fn = on_ready;
-	d->ready_by = loop_now(n->loop) + READY_PATIENCE_MS;
 	r = loop_arm(n->loop, &n->tick, TICK_MS);
 	if (r >= 0)
 		r = loop_arm(n->loop, &d->ready, 0);
