@@ -1,11 +1,11 @@
 /*
  * explain.c - cordon explain: what a profile says of one destination, and which row says it
  *
- * Theory of operation: the same compiler and the same decisions as the daemons', asked of the files;
- * nothing is looked up and nobody is asked, so it works before anything runs, and a name that is
- * refused is not told to a resolver. What a destination can be: ADDRESS:PORT, HOST:PORT, HOST (its
- * port 443), a URL, and of a git host a URL with a repository. A word tcp:// or udp:// before it
- * says which protocol.
+ * Theory of operation: the same compiler and the same decisions as the daemons', asked of the
+ * files; nothing is looked up and nobody is asked, so it works before anything runs, and a name
+ * that is refused is not told to a resolver. What a destination can be: ADDRESS:PORT, HOST:PORT,
+ * HOST (its port 443), a URL, and of a git host a URL with a repository. A word tcp:// or udp://
+ * before it says which protocol.
  */
 #include <netinet/in.h>
 #include <stddef.h>
@@ -42,8 +42,9 @@ static const struct {
 	uint8_t proto;
 	uint16_t port;
 } schemes[] = {
-	{ "https://", IPPROTO_TCP, 443 }, { "http://", IPPROTO_TCP, 80 }, { "ssh://", IPPROTO_TCP, 22 },
-	{ "tcp://", IPPROTO_TCP, 0 },	  { "udp://", IPPROTO_UDP, 0 },	  { "", IPPROTO_TCP, 443 },
+	{ "https://", IPPROTO_TCP, 443 }, { "http://", IPPROTO_TCP, 80 },
+	{ "ssh://", IPPROTO_TCP, 22 },	  { "tcp://", IPPROTO_TCP, 0 },
+	{ "udp://", IPPROTO_UDP, 0 },	  { "", IPPROTO_TCP, 443 },
 };
 
 /* "owner/name.git" as "owner/name". */
@@ -74,10 +75,12 @@ static bool read_place(char *text, struct target *ret)
 {
 	bool bracket = *text == '[';
 	char *host = text + bracket, *end = bracket ? strchr(host, ']') : strrchr(host, ':');
-	const char *port = bracket && end && end[1] == ':' ? end + 2 : bracket ? "" : end ? end + 1 : "";
+	const char *port = "";
 
 	if (bracket && !end)
 		return false;
+	if (end && (!bracket || end[1] == ':'))
+		port = end + 1 + bracket;
 	if (end && !bracket && addr_parse(host, &ret->addr))
 		port = ""; /* an IPv6 address without a port */
 	else if (end)
@@ -128,17 +131,26 @@ static const char *proto_text(const struct target *t)
 	return t->proto == IPPROTO_UDP ? "udp" : "tcp";
 }
 
-static void decide_address(const struct policy *p, const struct target *t, struct answer *ret)
+static void decide_address(const struct policy *p, const struct target *t,
+			   const struct address_context *ctx, struct answer *ret)
 {
+	struct prefix one = { t->addr, (uint8_t)(addr_len(&t->addr) * 8) }, part;
+	const char *forbidden = address_forbids(&one, ctx, &part);
 	struct address_decision d;
 	char text[ADDR_TEXT_MAX];
 
 	policy_decide_address(p, &t->addr, t->proto, t->port, &d);
 	*ret = (struct answer){ d.allowed, d.reason, d.rule, "forwarded, unread", "" };
 	addr_format(&t->addr, text);
-	snprintf(ret->need, sizeof(ret->need),
-		 "a row of network.allow: {cidr: \"%s/%u\", ports: [%u], protocol: %s}; better, the host's name",
-		 text, addr_len(&t->addr) * 8, t->port, proto_text(t));
+	if (forbidden)
+		snprintf(ret->need, sizeof(ret->need), "nothing: no row can grant it (%s)",
+			 forbidden);
+	else
+		snprintf(ret->need, sizeof(ret->need),
+			 "a row of network.allow: {cidr: \"%s/%u\", ports: [%u], protocol: %s}; "
+			 "better, "
+			 "the host's name",
+			 text, addr_len(&t->addr) * 8, t->port, proto_text(t));
 }
 
 static void decide_repo(const struct policy *p, const struct target *t, struct answer *ret)
@@ -152,8 +164,8 @@ static void decide_repo(const struct policy *p, const struct target *t, struct a
 	if (d.reason == REASON_PUSH_NOT_ALLOWED)
 		snprintf(ret->need, sizeof(ret->need), "nothing: pushing is not supported yet");
 	else
-		snprintf(ret->need, sizeof(ret->need), "%s in git.allowed_repos, and not in denied_repos",
-			 t->path);
+		snprintf(ret->need, sizeof(ret->need),
+			 "%s in git.allowed_repos, and not in denied_repos", t->path);
 }
 
 static void decide_name(const struct policy *p, const struct target *t, struct answer *ret)
@@ -170,17 +182,35 @@ static void decide_name(const struct policy *p, const struct target *t, struct a
 	policy_decide_name(p, t->host, &d);
 	*ret = (struct answer){ d.allowed, d.reason, d.rule, how[action], "" };
 	if (!d.allowed && d.reason == REASON_NAME_DENIED)
-		snprintf(ret->need, sizeof(ret->need), "the row of network.deny, which wins over every grant");
+		snprintf(ret->need, sizeof(ret->need),
+			 "the row of network.deny, which wins over every grant");
 	else
 		snprintf(ret->need, sizeof(ret->need),
-			 "a row of network.allow: {host: %s, ports: [%u], protocol: %s}", t->host, t->port,
+			 "a row of network.allow: {host: %s, ports: [%u], protocol: %s}", t->host,
+			 t->port,
 			 t->port == 443 && t->proto == IPPROTO_TCP ? "tls" : proto_text(t));
 	if (d.allowed && action == GRANT_NONE) {
 		ret->allowed = false;
 		ret->reason = REASON_PORT_NOT_GRANTED;
 	}
+	if (d.allowed && t->proto == IPPROTO_UDP && t->port == 443) {
+		ret->reason = REASON_QUIC_NOT_ALLOWED;
+		snprintf(ret->need, sizeof(ret->need), "nothing: clients fall back to TCP");
+	}
 	if (ret->allowed && *t->path && policy_is_git_host(p, t->host))
 		decide_repo(p, t, ret);
+}
+
+static void decide(const struct policy *p, const struct target *t,
+		   const struct address_context *ctx, struct answer *ret)
+{
+	if (t->port == 53)
+		*ret = (struct answer){ true, REASON_NONE, "default",
+					"answered by Cordon's resolver, whatever the address", "" };
+	else if (t->host[0])
+		decide_name(p, t, ret);
+	else
+		decide_address(p, t, ctx, ret);
 }
 
 /* ---- telling ---- */
@@ -192,17 +222,17 @@ static void tell(const struct cli *c, const struct policy *p, const struct args 
 
 	if (c->json) {
 		json_t *row = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "what", what, "profile",
-					policy_name(p), "decision", r->allowed ? "allow" : "deny", "reason",
-					reason_text(r->reason), "rule", r->rule, r->allowed ? "how" : "need",
-					r->allowed ? r->how : r->need);
+					policy_name(p), "decision", r->allowed ? "allow" : "deny",
+					"reason", reason_text(r->reason), "rule", r->rule,
+					r->allowed ? "how" : "need", r->allowed ? r->how : r->need);
 
 		json_dumpf(row, stdout, JSON_INDENT(2));
 		putchar('\n');
 		json_decref(row);
 		return;
 	}
-	printf("%s with profile %s: %s%s\n", what, policy_name(p), r->allowed ? "allowed" : "refused, ",
-	       r->allowed ? "" : reason_text(r->reason));
+	printf("%s with profile %s: %s%s\n", what, policy_name(p),
+	       r->allowed ? "allowed" : "refused, ", r->allowed ? "" : reason_text(r->reason));
 	printf("  %s\n  rule: %s\n", r->allowed ? r->how : reason_sentence(r->reason), r->rule);
 	if (!r->allowed)
 		printf("  what would change it: %s\n", r->need);
@@ -236,7 +266,8 @@ static int explain(const struct cli *c, const void *values, const struct args *a
 	int r;
 
 	if (!read_words(a, &t))
-		return cli_misuse("explain: %s is no destination: cordon explain --help", a->word[a->n > 2 ? 2 : 0]);
+		return cli_misuse("explain: %.80s is no destination: cordon explain --help",
+				  a->word[a->n > 2 ? 2 : 0]);
 	r = cli_policies(c, &cfg, &set);
 	if (r)
 		return r;
@@ -244,10 +275,9 @@ static int explain(const struct cli *c, const void *values, const struct args *a
 	if (!p) {
 		r = cli_misuse("explain: no profile %s: cordon check lists them", name);
 	} else {
-		if (t.host[0])
-			decide_name(p, &t, &answer);
-		else
-			decide_address(p, &t, &answer);
+		struct policy_site site = host_config_site(cfg);
+
+		decide(p, &t, &site.addresses, &answer);
 		tell(c, p, a, &answer);
 		r = answer.allowed ? EXIT_DONE : EXIT_REFUSED;
 	}
@@ -259,9 +289,10 @@ const struct command command_explain = {
 	.name = "explain",
 	.usage = "[--profile NAME] WHAT",
 	.line = "Say what a profile decides of a destination, and why",
-	.more = "WHAT is ADDRESS:PORT, HOST:PORT, HOST or a URL, tcp:// or udp:// before it where it is\n"
-		"not TCP that is meant, or: git clone URL. Asks the files, not the daemons, and looks\n"
-		"nothing up. The exit status is 1 when it is refused.",
+	.more = "WHAT is ADDRESS:PORT, HOST:PORT, HOST, a URL, or: git clone URL; udp:// before "
+		"it\n"
+		"asks of UDP. The files are asked, not the daemons, and nothing is looked up. The\n"
+		"exit status is 1 when it is refused.",
 	.examples = "  cordon explain --profile agent pypi.org\n"
 		    "  cordon explain --profile agent 10.20.3.4:9000\n"
 		    "  cordon explain --profile agent udp://time.example:123\n"
