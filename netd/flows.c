@@ -5,8 +5,8 @@
  * belong to an established flow and would go on. A whole profile's flows could be closed by mark in
  * one message, but that would end flows that are still granted; so the conntrack table is read
  * once, and each entry whose original destination (a synthetic address, or one in a range) and
- * profile are among the lost ones is deleted. What a sandbox left that was removed while nobody looked
- * is found likewise.
+ * profile are among the lost ones is deleted. What a sandbox left that was removed while nobody
+ * looked is found likewise.
  */
 #include "netd/flows.h"
 

@@ -46,8 +46,12 @@ static int elem_order(const void *va, const void *vb)
 {
 	const struct ruleset_elem *a = va, *b = vb;
 	const long fields[][2] = {
-		{ a->addr.family, b->addr.family }, { a->mark, b->mark }, { a->proto, b->proto },
-		{ a->port, b->port },		    { a->bits, b->bits }, { a->action, b->action },
+		{ a->addr.family, b->addr.family },
+		{ a->mark, b->mark },
+		{ a->proto, b->proto },
+		{ a->port, b->port },
+		{ a->bits, b->bits },
+		{ a->action, b->action },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
@@ -196,7 +200,8 @@ static int bring_into_line(struct ruleset *rules, const struct elems *have,
 {
 	int r = 0;
 
-	if (elems_minus(have, want, elem_ignore, NULL) || elems_minus(want, have, elem_ignore, NULL))
+	if (elems_minus(have, want, elem_ignore, NULL) ||
+	    elems_minus(want, have, elem_ignore, NULL))
 		r = write_difference(rules, have, want);
 	if (r < 0 || !lost)
 		return r;

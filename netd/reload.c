@@ -154,7 +154,7 @@ static int grants_in_kernel(struct netd *n, struct reload *r)
 	return e;
 }
 
-/* Limits and ranges can be put back when the grants are refused; those of names are one transaction. */
+/* Limits and ranges can be put back when the grants of names are refused, one transaction. */
 static int in_kernel(struct netd *n, struct reload *r)
 {
 	int e = sandbox_limits_replace(n, n->profiles, r->next);

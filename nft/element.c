@@ -76,7 +76,7 @@ static void put_addr(struct wr *w, const struct addr *a)
 	put_field(w, a->b, addr_len(a));
 }
 
-/* In the key of an interval set every field is in network order: nft makes the rules convert the mark. */
+/* In the key of an interval set all is in network order: nft makes the rules convert the mark. */
 static uint32_t key_mark(enum ruleset_map map, uint32_t mark)
 {
 	return map == MAP_RANGES ? htonl(mark) : mark;

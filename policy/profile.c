@@ -4,8 +4,9 @@
  *
  * Theory of operation: the tree has passed schema_check(), so what is not marked bad has its type.
  * Rows of one host pattern become one rule, whatever their order; rows that contradict each other
- * are errors, never "the last one wins". Rows with a cidr are ranges.c's. The git section (profile_git.c) comes after the rows, and
- * what only the whole shows (profile_checks.c) last. Nothing is returned unless no error was added.
+ * are errors, never "the last one wins". Rows with a cidr are ranges.c's. The git section
+ * (profile_git.c) comes after the rows, and what only the whole shows (profile_checks.c) last.
+ * Nothing is returned unless no error was added.
  */
 #include <errno.h>
 #include <netinet/in.h>

@@ -173,8 +173,8 @@ static bool row_prefix(struct compile *c, const struct node *cidr, struct prefix
 /* What a row says beside its addresses. */
 static void row_keys(struct compile *c, const struct node *row, const struct node *cidr)
 {
-	static const char *const of_names[] = { "private",    "resolver", "wildcard_budget",
-						"dns_types",  "http",     "credential" };
+	static const char *const of_names[] = { "private",   "resolver", "wildcard_budget",
+						"dns_types", "http",	 "credential" };
 
 	if (node_at(row, "host"))
 		fault(c, cidr, "a row has a host or a cidr, not both");

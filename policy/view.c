@@ -198,8 +198,9 @@ static void picture_end(struct view *v)
 }
 
 /*
- * The policy of a PROFILE: the same text, compiled by the same code, must have the same hash. netd has compared
- * its ranges with the addresses of the host; it has others by the time a part starts, and the ruleset looks.
+ * The policy of a PROFILE: the same text, compiled by the same code, must have the same hash. netd
+ * has compared its ranges with the addresses that the host had; a part may start when there are
+ * others, and the ruleset looks at each packet.
  */
 static int compile(struct view *v, const struct msg_profile *m, int fd, struct policy **ret)
 {
