@@ -151,6 +151,25 @@ def test_one_sandbox_does_not_move_a_name_that_works_for_another(own_lab, family
     assert real_of(lab, STREAM, family) == real
 
 
+@row("A11")
+def test_dead_connection_is_no_witness(own_lab, family):
+    """A server that answered a moment ago and is silent now, while a client still holds a connection to it."""
+    lab, six = own_lab, family == 6
+    second_addresses(lab)
+    lab.dns.set(STREAM, *labworld.SERVICES, *SECOND)
+    for a in (labworld.SERVICES[six], SECOND[six]):
+        echo(lab, a, 5432)
+    dead = real_of(lab, STREAM, family)
+    synthetic = lab.sandbox.resolve(STREAM, family)
+    with lab.sandbox.connect(synthetic, 5432) as held:
+        assert works(held)
+        silence(lab, dead, port=5432)
+        assert not works(held, timeout=0.2), "sent, and not acknowledged"
+        with lab.sandbox.connect(synthetic, 5432, timeout=40) as again:
+            assert works(again)
+    assert len(lab.audit.events(event="moved", name=STREAM)) == 1
+
+
 # ---- names in use follow their addresses ----
 
 def forgetting(labs, after, up=True, **options):
