@@ -9,9 +9,11 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -141,5 +143,40 @@ TEST(landlock)
 		CHECK_EQ(cases[i].what, waitpid(pid, &status, 0), pid);
 		CHECK_EQ(cases[i].what, WIFEXITED(status) ? WEXITSTATUS(status) : -1, cases[i].want);
 	}
+	teardown();
+}
+
+/* As on a kernel that was built or booted without it. */
+static int without_landlock(void)
+{
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
+
+	if (!ctx || seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EOPNOTSUPP), SYS_landlock_create_ruleset, 0) ||
+	    seccomp_load(ctx))
+		return 255;
+	seccomp_release(ctx);
+	return landlock_version() ? 254 : confined(false, writes_inside);
+}
+
+TEST(a_kernel_without_landlock_is_no_error)
+{
+	int ends[2], status = -1;
+	char said[512] = "";
+	ssize_t n;
+	pid_t pid;
+
+	setup();
+	CHECK_EQ("pipe", pipe(ends), 0);
+	pid = fork();
+	if (!pid) {
+		dup2(ends[1], 2);
+		_exit(without_landlock());
+	}
+	close(ends[1]);
+	CHECK_EQ("wait", waitpid(pid, &status, 0), pid);
+	CHECK_EQ("goes on", WIFEXITED(status) ? WEXITSTATUS(status) : -1, 0);
+	n = read(ends[0], said, sizeof(said) - 1);
+	close(ends[0]);
+	CHECK("and says so", n > 0 && strstr(said, "event=landlock_missing"));
 	teardown();
 }
