@@ -15,6 +15,7 @@
 
 #include "cli/doctor.h"
 #include "cli/doctor_dump.h"
+#include "nft/firewall.h"
 #include "policy/interface.h"
 #include "policy/mark.h"
 
@@ -71,6 +72,19 @@ static void clash(struct doctor *d, const struct prefix *ours, const struct rout
 		   what, own, text, r->link[0] ? r->link : "-", key, d->cfg->file);
 }
 
+static void check_table(struct doctor *d, const struct route *r)
+{
+	char text[ADDR_TEXT_MAX];
+
+	if (r->table != STEER_TABLE || (r->type == RTN_LOCAL && !r->to.bits))
+		return;
+	prefix_format(&r->to, text);
+	doctor_say(d, DOCTOR_PROBLEM,
+		   "is in the table that makes sandboxes' DNS queries and proxied connections "
+		   "local\troute %s dev %s table %d\tgive that software another table",
+		   text, r->link[0] ? r->link : "-", STEER_TABLE);
+}
+
 static int route_check(const struct nlmsghdr *h, void *owner)
 {
 	struct doctor *d = owner;
@@ -79,6 +93,7 @@ static int route_check(const struct nlmsghdr *h, void *owner)
 	struct route r;
 
 	route_parse(h, &r);
+	check_table(d, &r);
 	if (!r.to.bits || r.type == RTN_MULTICAST || r.type == RTN_ANYCAST)
 		return MNL_CB_OK;
 	for (size_t i = 0; i < ARRAY_SIZE(pools); i++)

@@ -26,8 +26,6 @@
 #define SITE_BEGIN "# ---- site ----\n"
 #define SITE_END "# ---- end of site ----\n"
 
-enum { STEER_TABLE = 100 };
-
 /* The text of cordon.nft, NUL-terminated. */
 __asm__(".section .rodata\n"
 	"cordon_nft_text:\n"

@@ -9,6 +9,8 @@
 
 #include "policy/host_config.h"
 
+enum { STEER_TABLE = 100 };	/* routing table that makes steered packets local; nobody else may use it */
+
 /* Load (or reload: maps keep their elements) the ruleset only. For netd after a flush. 0 or -errno;
  * err (may be NULL) gets what libnftables said, one line. */
 int firewall_load(const struct host_config *c, char *err, size_t cap);
