@@ -95,10 +95,13 @@ def test_nothing_comes_before_the_ruleset(installed):
 # -- the service manager is told, and left alone
 
 def start(lab, part, **env):
-    """One daemon alone, as a unit starts it."""
+    """One daemon alone, as a unit starts it, with no more rights than the unit gives."""
+    unit = open(f"{ROOT}/deploy/systemd/cordon-{part}.service").read()
+    rights = ",".join(c.lower().replace("cap_", "+") for c in values(unit, "CapabilityBoundingSet"))
     env.update((k, v) for k, v in os.environ.items() if k.endswith("SAN_OPTIONS"))
     with open(f"{lab.log_dir}/{part}.log", "ab") as log:
-        lab.gateway.start([f"{BUILD}/cordon-{part}", "--config", lab.config_file], stderr=log, env=env)
+        lab.gateway.start(["setpriv", "--no-new-privs", f"--bounding-set=-all,{rights}", f"{BUILD}/cordon-{part}",
+                           "--config", lab.config_file], stderr=log, env=env)
 
 
 @pytest.mark.parametrize("part", PARTS)
