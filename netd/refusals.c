@@ -89,9 +89,9 @@ static int on_count(void *owner, const struct ruleset_refused *c)
 
 	if (!p)
 		return 0;
-	p->packets = c->packets;
-	if (f->first || p->told > p->packets)			/* deleted and counted anew */
-		p->told = f->first ? p->packets : 0;
+	p->packets += c->packets;	/* a source may be refused by IP and by ARP: two counters */
+	if (f->first)
+		p->told = p->packets;
 	return 0;
 }
 
@@ -127,8 +127,11 @@ static void tell(struct netd *n, const struct place *p, uint64_t count)
 
 static void settle(struct refusals *f, struct place *p)
 {
-	uint64_t known = p->told + p->logged;
+	uint64_t known;
 
+	if (p->told > p->packets)
+		p->told = 0;					/* deleted and counted anew */
+	known = p->told + p->logged;
 	if (p->packets > known)
 		tell(f->n, p, p->packets - known);
 	/* What was logged while the kernel was being read is ahead of its count. */
@@ -149,8 +152,12 @@ static void tell_full(struct refusals *f)
 
 void refusals_collect(struct refusals *f)
 {
-	int r = ruleset_refused_each(f->n->rules, on_count, f);
+	int r;
 
+	for (size_t i = 0; i < BUCKETS; i++)
+		for (struct place *p = f->bucket[i]; p; p = p->next)
+			p->packets = 0;
+	r = ruleset_refused_each(f->n->rules, on_count, f);
 	if (r < 0) {
 		log_line(LOG_WARN, "event=refusals_not_read errno=%d", -r);
 		return;
@@ -169,51 +176,70 @@ static void on_collect(struct loop *l, struct timer *t)
 	refusals_collect(container_of(t, struct refusals, collect));
 }
 
-static bool is_of(const struct place *p, const struct sandbox *s)
+/* The place of one reason, where there is one. */
+static struct place **known_place(struct refusals *f, enum reason reason, uint16_t sandbox, const char *interface)
 {
-	return p->sandbox == s->id || !strcmp(p->interface, s->interface);
+	struct place **at = &f->bucket[hash_of(reason, sandbox, interface)], *p;
+
+	while ((p = *at) && (p->reason != reason || p->sandbox != sandbox || strcmp(p->interface, interface)))
+		at = &p->next;
+	return at;
 }
 
-/* Unlink those that are the sandbox's; true: there were some. */
-static bool drop(struct refusals *f, const struct sandbox *s)
+/* Those of the sandbox, or of its interface (sandbox 0). False: there are none. */
+static bool begin_anew(struct refusals *f, uint16_t sandbox, const char *interface)
 {
-	size_t before = f->count;
+	bool any = false;
 
-	for (size_t i = 0; i < BUCKETS; i++)
-		for (struct place **at = &f->bucket[i]; *at;) {
-			struct place *p = *at;
+	for (int reason = 0; reason < REASON_COUNT; reason++) {
+		struct place *p = *known_place(f, (enum reason)reason, sandbox, interface);
 
-			if (!is_of(p, s)) {
-				at = &p->next;
-				continue;
-			}
-			*at = p->next;
-			free(p);
-			f->count--;
-		}
-	return f->count < before;
+		if (p)
+			p->packets = 0;
+		any |= p != NULL;
+	}
+	return any;
 }
 
-static bool any(const struct refusals *f, const struct sandbox *s)
+/* Told and dropped. */
+static void drop(struct refusals *f, uint16_t sandbox, const char *interface)
 {
-	for (size_t i = 0; i < BUCKETS; i++)
-		for (const struct place *p = f->bucket[i]; p; p = p->next)
-			if (is_of(p, s))
-				return true;
-	return false;
+	for (int reason = 0; reason < REASON_COUNT; reason++) {
+		struct place **at = known_place(f, (enum reason)reason, sandbox, interface), *p = *at;
+
+		if (!p)
+			continue;
+		settle(f, p);
+		*at = p->next;
+		free(p);
+		f->count--;
+	}
 }
 
-void refusals_forget(struct refusals *f, const struct sandbox *s)
+static void forget(struct refusals *f, uint16_t sandbox, const char *interface)
 {
 	int r;
 
-	if (!any(f, s))
-		return;
-	refusals_collect(f);
-	drop(f, s);
-	r = ruleset_refused_forget(f->n->rules, s->id, s->interface);
+	if (!begin_anew(f, sandbox, interface))
+		return;		/* the first packet of each place is logged: no place, no counts */
+	r = ruleset_refused_of(f->n->rules, sandbox, interface, on_count, f);
+	nflog_drain(f->n->nflog);			/* what is counted has been logged by now */
+	drop(f, sandbox, interface);
+	if (r >= 0)
+		r = ruleset_refused_forget(f->n->rules, sandbox, interface);
 	if (r < 0)
-		log_line(LOG_WARN, "event=refusals_not_forgotten sandbox=%s errno=%d", s->name, -r);
+		log_line(LOG_WARN, "event=refusals_not_forgotten sandbox=%u interface=%s errno=%d", sandbox,
+			 interface, -r);
+}
+
+/* By key: others' counts are neither read nor touched, however many there are. */
+void refusals_forget(struct refusals *f, const struct sandbox *s)
+{
+	const struct sandbox *first = registry_by_interface(f->n->registry, s->interface);
+
+	forget(f, s->id, s->interface);
+	if (first == s && !registry_next_on(s))
+		forget(f, 0, s->interface);		/* sources that were not accepted there */
 }
 
 void refusals_each(struct refusals *f, refusals_fn *fn, void *owner)

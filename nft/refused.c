@@ -88,42 +88,23 @@ int refused_each(struct batch *b, ruleset_refused_fn *fn, void *owner)
 	return r;
 }
 
-/* ---- forgetting ---- */
+/* ---- of one place ---- */
 
-/* Keys first, deletions afterwards: a deletion of what is not there fails its whole transaction. */
-struct forget {
-	uint16_t sandbox;
-	const char *interface;
-	uint8_t (*keys)[KEY_LEN];
-	size_t n, cap;
-};
-
-static int forget_elem(void *owner, struct nftnl_set_elem *el)
+static void key_encode(uint16_t sandbox, const char *interface, uint8_t key[KEY_LEN])
 {
-	struct forget *f = owner;
-	struct ruleset_refused key = { 0 };
-	uint8_t (*more)[KEY_LEN];
-	uint32_t n;
+	uint32_t mark = sandbox;
 
-	if (!key_decode(el, &key) || (key.sandbox != f->sandbox && strcmp(key.interface, f->interface)))
-		return 0;
-	if (f->n == f->cap) {
-		more = reallocarray(f->keys, f->cap + 8, sizeof(*more));
-		if (!more)
-			return -1;
-		f->keys = more;
-		f->cap += 8;
-	}
-	memcpy(f->keys[f->n++], nftnl_set_elem_get(el, NFTNL_SET_ELEM_KEY, &n), KEY_LEN);
-	return 0;
+	memset(key, 0, KEY_LEN);
+	memcpy(key, &mark, sizeof(mark));
+	memcpy(key + sizeof(mark), interface, strnlen(interface, KEY_LEN - sizeof(mark) - 1));
 }
 
-static int delete_key(struct batch *b, const struct refused_set *set, const uint8_t key[KEY_LEN])
+/* One element by its key; -ENOENT: nothing was refused there for that reason. */
+static int set_of_key(const struct refused_set *set, const uint8_t key[KEY_LEN], struct nftnl_set **ret)
 {
 	AUTO(nftnl_set) struct nftnl_set *s = nftnl_set_alloc();
 	struct nftnl_set_elem *el = nftnl_set_elem_alloc();
 	char name[SET_NAME_MAX];
-	struct nlmsghdr *h;
 
 	if (!s || !el) {
 		nftnl_set_elem_free(el);
@@ -134,6 +115,49 @@ static int delete_key(struct batch *b, const struct refused_set *set, const uint
 	nftnl_set_elem_add(s, el);					/* s owns el */
 	nftnl_set_set_str(s, NFTNL_SET_TABLE, RULESET_TABLE);
 	nftnl_set_set_str(s, NFTNL_SET_NAME, name);
+	*ret = STEAL(s);
+	return 0;
+}
+
+static int get_key(struct batch *b, const struct refused_set *set, const uint8_t key[KEY_LEN], struct walk *w)
+{
+	AUTO(nftnl_set) struct nftnl_set *s = NULL;
+	char buf[BATCH_MESSAGE_MAX] __attribute__((aligned(8)));
+	struct nlmsghdr *h;
+	int r = set_of_key(set, key, &s);
+
+	if (r < 0)
+		return r;
+	h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETSETELEM, set->family, NLM_F_ACK, 0);
+	nftnl_set_elems_nlmsg_build_payload(h, s);
+	r = set_answers(b, h, walk_elem, w);
+	return r == -ENOENT ? 0 : r;
+}
+
+int refused_of(struct batch *b, uint16_t sandbox, const char *interface, ruleset_refused_fn *fn, void *owner)
+{
+	uint8_t key[KEY_LEN];
+	int r = 0;
+
+	key_encode(sandbox, interface, key);
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(sets); i++) {
+		struct walk w = { &sets[i], fn, owner };
+
+		r = get_key(b, &sets[i], key, &w);
+	}
+	return r;
+}
+
+/* ---- forgetting ---- */
+
+static int delete_key(struct batch *b, const struct refused_set *set, const uint8_t key[KEY_LEN])
+{
+	AUTO(nftnl_set) struct nftnl_set *s = NULL;
+	struct nlmsghdr *h;
+	int r = set_of_key(set, key, &s);
+
+	if (r < 0)
+		return r;
 	h = batch_message(b, set->family, NFT_MSG_DELSETELEM, 0);
 	if (!h)
 		return -ENOMEM;
@@ -142,31 +166,38 @@ static int delete_key(struct batch *b, const struct refused_set *set, const uint
 	return 0;
 }
 
-static int forget_in(struct batch *b, const struct refused_set *set, struct forget *f)
+static int is_there(void *owner, const struct ruleset_refused *count)
 {
-	char name[SET_NAME_MAX];
-	int r;
+	(void)count;
+	*(bool *)owner = true;
+	return 0;
+}
 
-	f->n = 0;
-	set_name(set, name);
-	r = set_dump(b, set->family, name, forget_elem, f);
-	if (r < 0 || !f->n)
+/* A deletion of what is not there fails its whole transaction: look first. */
+static int forget_key(struct batch *b, const struct refused_set *set, const uint8_t key[KEY_LEN])
+{
+	bool there = false;
+	struct walk w = { set, is_there, &there };
+	int r = get_key(b, set, key, &w);
+
+	if (r < 0 || !there)
 		return r;
 	r = batch_begin(b);
-	for (size_t i = 0; r >= 0 && i < f->n; i++)
-		r = delete_key(b, set, f->keys[i]);
-	if (r < 0)
-		batch_abort(b);
-	return r < 0 ? r : batch_commit(b);
+	if (r >= 0)
+		r = delete_key(b, set, key);
+	if (r >= 0)
+		return batch_commit(b);
+	batch_abort(b);
+	return r;
 }
 
 int refused_forget(struct batch *b, uint16_t sandbox, const char *interface)
 {
-	struct forget f = { .sandbox = sandbox, .interface = interface };
+	uint8_t key[KEY_LEN];
 	int r = 0;
 
+	key_encode(sandbox, interface, key);
 	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(sets); i++)
-		r = forget_in(b, &sets[i], &f);
-	free(f.keys);
+		r = forget_key(b, &sets[i], key);
 	return r;
 }

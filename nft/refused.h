@@ -8,6 +8,7 @@
 #include "nft/ruleset.h"
 
 int refused_each(struct batch *b, ruleset_refused_fn *fn, void *owner);
+int refused_of(struct batch *b, uint16_t sandbox, const char *interface, ruleset_refused_fn *fn, void *owner);
 int refused_forget(struct batch *b, uint16_t sandbox, const char *interface);
 
 #endif

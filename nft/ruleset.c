@@ -226,6 +226,12 @@ int ruleset_refused_each(struct ruleset *r, ruleset_refused_fn *fn, void *owner)
 	return refused_each(&r->batch, fn, owner);
 }
 
+int ruleset_refused_of(struct ruleset *r, uint16_t sandbox, const char *interface, ruleset_refused_fn *fn,
+		       void *owner)
+{
+	return refused_of(&r->batch, sandbox, interface, fn, owner);
+}
+
 int ruleset_refused_forget(struct ruleset *r, uint16_t sandbox, const char *interface)
 {
 	return refused_forget(&r->batch, sandbox, interface);

@@ -88,7 +88,10 @@ struct ruleset_refused {
 };
 typedef int ruleset_refused_fn(void *owner, const struct ruleset_refused *count);
 int ruleset_refused_each(struct ruleset *r, ruleset_refused_fn *fn, void *owner);	/* 0 or -errno */
-/* Forget the counts of a sandbox and of its interface, which others may get. 0 or -errno. */
+/* Those of one sandbox on one interface: by key, however many others there are. */
+int ruleset_refused_of(struct ruleset *r, uint16_t sandbox, const char *interface, ruleset_refused_fn *fn,
+		       void *owner);
+/* Forget these: id and interface may become others'. 0 or -errno. */
 int ruleset_refused_forget(struct ruleset *r, uint16_t sandbox, const char *interface);
 
 bool ruleset_present(struct ruleset *r);		/* both tables are there */

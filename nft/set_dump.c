@@ -33,11 +33,17 @@ static int on_message(const struct nlmsghdr *h, void *owner)
 	return MNL_CB_OK;
 }
 
+int set_answers(struct batch *b, struct nlmsghdr *h, set_dump_fn *fn, void *owner)
+{
+	struct dump d = { fn, owner };
+
+	return batch_dump(b, h, on_message, &d);
+}
+
 int set_dump(struct batch *b, uint8_t family, const char *set, set_dump_fn *fn, void *owner)
 {
 	AUTO(nftnl_set) struct nftnl_set *s = nftnl_set_alloc();
 	char buf[BATCH_MESSAGE_MAX] __attribute__((aligned(8)));
-	struct dump d = { fn, owner };
 	struct nlmsghdr *h;
 
 	if (!s || !set)
@@ -46,5 +52,5 @@ int set_dump(struct batch *b, uint8_t family, const char *set, set_dump_fn *fn, 
 	nftnl_set_set_str(s, NFTNL_SET_NAME, set);
 	h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETSETELEM, family, NLM_F_DUMP, 0);
 	nftnl_set_nlmsg_build_payload(h, s);
-	return batch_dump(b, h, on_message, &d);
+	return set_answers(b, h, fn, owner);
 }
