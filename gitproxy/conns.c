@@ -69,7 +69,8 @@ unsigned conns_close(struct conns *c, uint16_t sandbox)
 	unsigned n = 0;
 
 	pthread_mutex_lock(&c->lock);
-	for (size_t i = 0; i < CONNS_MAX; i++) {
+	/* A reload may ask for every sandbox there is: most have none. */
+	for (size_t i = 0; c->open[sandbox] && i < CONNS_MAX; i++) {
 		if (c->slot[i].fd < 0 || c->slot[i].sandbox != sandbox)
 			continue;
 		shutdown(c->slot[i].fd, SHUT_RDWR);

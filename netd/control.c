@@ -28,7 +28,8 @@
 #include "netd/sandboxes.h"
 #include "policy/mark.h"
 
-enum { CONNECTIONS_MAX = 4096, EXIT_REFUSED = 1, EXIT_POLICY = 2 };
+enum { CONNECTIONS_MAX = 12288, /* each `cordon run` keeps one */
+        EXIT_REFUSED = 1, EXIT_POLICY = 2 };
 
 struct client {
 	struct watch watch;
