@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import run  # noqa: E402
 from fleet import Control, Fleet, memory, percentile  # noqa: E402
 from lab import Lab  # noqa: E402
-from labnet import wait_for  # noqa: E402
+from labnet import family_of, wait_for  # noqa: E402
 from netdclient import Part  # noqa: E402
 
 SIZE = int(os.environ.get("SANDBOXES", 10000))
@@ -76,11 +76,11 @@ def pin_names(lab):
     return took
 
 
-def connects(lab):
+def connects(lab, family=4):
     """Median and 99th percentile of connect() to a `tcp` grant, in microseconds."""
-    address, took = lab.sandbox.resolve(ECHO[0]), []
+    address, took = lab.sandbox.resolve(ECHO[0], family), []
     for _ in range(CONNECTS):
-        s = lab.sandbox.socket()
+        s = lab.sandbox.socket(family_of(address))
         begin = time.perf_counter()
         s.connect((address, ECHO[1]))
         took.append((time.perf_counter() - begin) * 1e6)
@@ -126,13 +126,16 @@ def one_against_many(one, many):
                         round(statistics.median(flow["one"]), 2), "Gbit/s", 1.0,
                         f"a decided flow, {SIZE} sandboxes registered; against one"),
            "ratio": run.paired_ratio(flow["many"], flow["one"])}
-    calls = run.interleaved({"many": lambda: connects(many), "one": lambda: connects(one)}, run.PAIRS)
-    for at, what in ((0, "p50"), (1, "p99")):
-        ours, peer = ([c[at] for c in calls[k]] for k in ("many", "one"))
-        yield {**run.result(f"sandboxes_10k_connect_{what}", round(statistics.median(ours), 1),
-                            round(statistics.median(peer), 1), "us", 1.0,
-                            f"connect() to a tcp grant, {SIZE} sandboxes registered; against one", better="lower"),
-               "ratio": run.paired_ratio(peer, ours)}
+    for family in (4, 6):
+        calls = run.interleaved({"many": lambda f=family: connects(many, f), "one": lambda f=family: connects(one, f)},
+                                run.PAIRS)
+        for at, what in ((0, "p50"), (1, "p99")):
+            ours, peer = ([c[at] for c in calls[k]] for k in ("many", "one"))
+            yield {**run.result(f"sandboxes_10k_connect{family}_{what}", round(statistics.median(ours), 1),
+                                round(statistics.median(peer), 1), "us", 1.0,
+                                f"connect() to a tcp grant over IPv{family}, {SIZE} sandboxes registered; against one",
+                                better="lower"),
+                   "ratio": run.paired_ratio(peer, ours)}
 
 
 def row_sandboxes_10k(bench):
@@ -162,8 +165,13 @@ def row_sandboxes_10k(bench):
         yield from one_against_many(one, many)
         yield run.result("sandboxes_10k_ls", round(timed(lambda: many.cordon("ls", check=True))), None, "ms", None,
                          f"`cordon ls`, {SIZE} rows; `cordon status`: "
-                         f"{timed(lambda: many.cordon('status', check=True)):.0f} ms; `cordon reload`: "
-                         f"{timed(lambda: many.cordon('reload', check=True)):.0f} ms")
+                         f"{timed(lambda: many.cordon('status', check=True)):.0f} ms; `cordon rm` of nobody: "
+                         f"{timed(lambda: many.cordon('rm', 'nobody')):.0f} ms")
+        unchanged = timed(lambda: many.cordon("reload", check=True))
+        many.profile("agent", {**PROFILE, "limits": {**PROFILE["limits"], "connections": 50000}})
+        yield run.result("sandboxes_10k_reload", round(timed(lambda: many.cordon("reload", check=True))), None, "ms",
+                         None, f"a reload that changes the profile and the limits of {SIZE} sandboxes; one that "
+                         f"changes nothing: {unchanged:.0f} ms")
         yield run.result("sandboxes_10k_restart", round(restart(many), 2), None, "s", None,
                          f"kill -9 of netd to its answer, {SIZE} sandboxes and {SIZE} names read back")
         settled(many)
