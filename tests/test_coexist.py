@@ -288,8 +288,8 @@ def test_no_other_identity_by_a_mark(host, coexist, family, what, priority):
                                  timeout=2)
         with contextlib.suppress(OSError):
             thief.connect(address, 443, timeout=0.5).close()
-        capture.empty(dst=labworld.WEB[family == 6])
-    events = host.audit.wait(decision="deny", dport=None, port=443)
+        capture.empty(dst=labworld.WEB[family == 6], where=lambda p: p.flags & SYN)	# not the end of an older flow
+    events = host.audit.wait(decision="deny", daddr=address, port=443)
     assert {e["sandbox"] for e in events} == {"vm0"}, host.audit.describe()
     assert owner.fetches("https://web.example/", family=family)
 
