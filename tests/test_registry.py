@@ -161,6 +161,7 @@ REFUSED = {
     "network": ({"ip": "192.0.2.1", "mac": "06:00:0a:01:00:99"}, "outside sandbox_networks"),
     "host's own": ({"ip": "10.1.0.1", "mac": "06:00:0a:01:00:99"}, "this host's own"),
     "no name": ({"name": "a b"}, "letters"),
+    "group address": ({"ip": "10.1.0.99", "mac": "01:00:5e:00:00:01"}, "not a group address"),
 }
 
 
