@@ -14,7 +14,7 @@
 
 #include "base/landlock.h"
 #include "base/proc.h"
-#include "gitproxy/keeper/upstream.h"
+#include "gitproxy/keeper/dial.h"
 
 static const struct proc_syscall table[] = {
 	{ SCMP_SYS(socket), "upstreams, resolvers, netd again" },

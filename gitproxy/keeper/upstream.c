@@ -4,9 +4,7 @@
  * Theory of operation: one libcurl transfer per request, in the caller's thread. The request is
  * built from the fixed struct alone. TLS is verified against the system's or the configured
  * certificates; only https; no redirect is followed, no proxy of the environment is used, no cookie
- * is kept. libcurl never resolves: it is handed the addresses that resolve.c found and
- * policy/address.h let pass, and the function that opens its sockets asks policy/address.h again
- * about the very address that is dialled. The answer's status and headers are judged before the
+ * is kept; where connections go is dial.c's business. The answer's status and headers are judged before the
  * first frame goes out; after that, every failure is told as one, never as an end. Handles rest in
  * a small pool keyed by sandbox and host.
  * Invariants: nothing of a sandbox but the repository's canonical path, the cleaned user agent and
@@ -16,25 +14,23 @@
 
 #include <curl/curl.h>
 #include <errno.h>
-#include <openssl/ssl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
 #include "gitproxy/deadline.h"
+#include "gitproxy/keeper/dial.h"
 #include "gitproxy/keeper/pool.h"
-#include "gitproxy/keeper/resolve.h"
 
-enum { URL_MAX = 768, RESOLVE_TEXT = 1536 };
-#define SYSTEM_BUNDLE "/etc/ssl/certs/ca-certificates.crt"
+enum { URL_MAX = 768 };
 
 struct upstream {
 	const struct host_config *config;	/* borrowed */
-	struct resolve *resolve;
-	X509_STORE *store;			/* trusted certificates, read once */
+	struct dial_ways *ways;
 	struct pool_handles *pool;
 };
 
@@ -48,7 +44,7 @@ struct transfer {
 	bool encoded;				/* a content encoding that we did not ask for */
 	bool answered;				/* STATUS is out */
 	bool heard;				/* upstream has begun to answer */
-	bool private_ok;
+	struct dial dial;
 	uint64_t started, progress;
 	curl_off_t offset;			/* in the body */
 	char error[CURL_ERROR_SIZE];
@@ -234,62 +230,6 @@ static int on_progress(void *arg, curl_off_t dl, curl_off_t dn, curl_off_t ul, c
 	return now - t->progress > c->idle_ms;
 }
 
-/* The last word on where a connection goes. */
-static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *sa)
-{
-	struct transfer *t = arg;
-	const struct host_config *c = t->u->config;
-	struct address_context ctx = { c->forbidden, c->n_forbidden };
-	struct sockaddr_storage ss = { 0 };
-	struct addr a;
-	uint16_t port;
-
-	if (purpose != CURLSOCKTYPE_IPCXN || sa->addrlen > sizeof(ss))
-		return CURL_SOCKET_BAD;
-	memcpy(&ss, &sa->addr, sa->addrlen);
-	if (!addr_from_sockaddr(&ss, &a, &port) || port != KEEPER_UPSTREAM_PORT ||
-	    !address_usable(&a, &ctx, t->private_ok)) {
-		t->out->reason = REASON_REBINDING_BLOCKED;
-		return CURL_SOCKET_BAD;
-	}
-	return socket(sa->family, sa->socktype | SOCK_CLOEXEC, sa->protocol);
-}
-
-static CURLcode on_ssl_ctx(CURL *curl, void *ctx, void *arg)
-{
-	struct transfer *t = arg;
-
-	(void)curl;
-	SSL_CTX_set1_cert_store(ctx, t->u->store);
-	SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
-	return CURLE_OK;
-}
-
-/* "host:443:addr,addr" of the addresses that may be dialled. */
-static enum reason resolve_text(struct transfer *t, char *out, size_t cap)
-{
-	const struct host_config *c = t->u->config;
-	struct address_context ctx = { c->forbidden, c->n_forbidden };
-	struct wr w = wr_of(out, cap - 1);
-	char text[ADDR_TEXT_MAX];
-	struct resolved found;
-	size_t usable = 0;
-
-	if (resolve_name(t->u->resolve, t->rq->open->host, &found) < 0 || !found.n)
-		return REASON_UPSTREAM_UNREACHABLE;
-	t->private_ok = t->rq->private_ok || found.fixed;
-	wr_fmt(&w, "%s:%d:", t->rq->open->host, KEEPER_UPSTREAM_PORT);
-	for (size_t i = 0; i < found.n; i++) {
-		if (!address_usable(&found.addr[i], &ctx, t->private_ok))
-			continue;
-		addr_format(&found.addr[i], text);
-		wr_fmt(&w, found.addr[i].family == 6 ? "%s[%s]" : "%s%s", usable++ ? "," : "",
-		       text);
-	}
-	out[wr_ok(&w) ? w.n : 0] = '\0';
-	return usable && wr_ok(&w) ? REASON_NONE : REASON_REBINDING_BLOCKED;
-}
-
 static bool add_header(struct curl_slist **list, const char *fmt, ...) PRINTF_LIKE(2, 3);
 static bool add_header(struct curl_slist **list, const char *fmt, ...)
 {
@@ -333,25 +273,8 @@ static void set_common(CURL *c, struct transfer *t)
 {
 	const struct host_config *hc = t->u->config;
 
-	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-#if LIBCURL_VERSION_NUM >= 0x075500
-	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "https");
-#else
-	curl_easy_setopt(c, CURLOPT_PROTOCOLS, (long)CURLPROTO_HTTPS);
-#endif
-	curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(c, CURLOPT_PROXY, "");			/* nor one from the environment */
-	curl_easy_setopt(c, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+	dial_set(&t->dial, c);
 	curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-	curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 1L);
-	curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 2L);
-	curl_easy_setopt(c, CURLOPT_CAINFO, NULL);		/* trust comes with on_ssl_ctx() */
-	curl_easy_setopt(c, CURLOPT_CAPATH, NULL);
-	curl_easy_setopt(c, CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
-	curl_easy_setopt(c, CURLOPT_SSL_CTX_DATA, t);
-	curl_easy_setopt(c, CURLOPT_OPENSOCKETFUNCTION, on_socket);
-	curl_easy_setopt(c, CURLOPT_OPENSOCKETDATA, t);
-	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)hc->connect_ms);
 	curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)hc->total_ms);
 	curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
 	curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
@@ -426,7 +349,7 @@ static void perform(struct transfer *t)
 	if (code == CURLE_OK && !t->answered)
 		answer(t);				/* an answer without a body */
 	if (code != CURLE_OK && t->out->reason == REASON_NONE) {
-		t->out->reason = code_reason(code);
+		t->out->reason = t->dial.refused ? REASON_REBINDING_BLOCKED : code_reason(code);
 		snprintf(t->out->detail, sizeof(t->out->detail), "%.150s",
 			 t->error[0] ? t->error : curl_easy_strerror(code));
 	}
@@ -452,11 +375,12 @@ void upstream_run(struct upstream *u, const struct upstream_request *rq,
 		  struct upstream_outcome *ret)
 {
 	struct transfer t = { .u = u, .rq = rq, .out = ret, .started = deadline_now() };
-	char addresses[RESOLVE_TEXT];
+	char addresses[DIAL_TEXT];
 
 	*ret = (struct upstream_outcome){ .reason = REASON_NONE };
 	t.progress = t.started;
-	ret->reason = resolve_text(&t, addresses, sizeof(addresses));
+	t.dial = (struct dial){ .ways = u->ways, .private_ok = rq->private_ok };
+	ret->reason = dial_find(&t.dial, rq->open->host, addresses);
 	if (ret->reason == REASON_NONE) {
 		t.curl = pool_take(u->pool, rq->sandbox, rq->open->host);
 		if (t.curl)
@@ -475,15 +399,6 @@ void upstream_tick(struct upstream *u)
 	pool_tick(u->pool);
 }
 
-/* The configured file alone, or the system's bundle, or OpenSSL's own idea of it. */
-static bool load_trust(X509_STORE *store, const char *file)
-{
-	if (file)
-		return X509_STORE_load_file(store, file) == 1;
-	return X509_STORE_load_file(store, SYSTEM_BUNDLE) == 1 ||
-	       X509_STORE_set_default_paths(store) == 1;
-}
-
 int upstream_new(const struct host_config *c, struct upstream **ret)
 {
 	AUTO(upstream) struct upstream *u = calloc(1, sizeof(*u));
@@ -492,10 +407,7 @@ int upstream_new(const struct host_config *c, struct upstream **ret)
 	if (!u || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return -ENOMEM;
 	u->config = c;
-	u->store = X509_STORE_new();
-	if (!u->store || !load_trust(u->store, c->upstream_ca_file))
-		return -ENOENT;
-	r = resolve_new(c, &u->resolve);
+	r = dial_ways_new(c, &u->ways);
 	if (!r)
 		r = pool_new(&u->pool);
 	if (r < 0)
@@ -509,7 +421,6 @@ void upstream_free(struct upstream *u)
 	if (!u)
 		return;
 	pool_free(u->pool);
-	resolve_free(u->resolve);
-	X509_STORE_free(u->store);
+	dial_ways_free(u->ways);
 	free(u);
 }

@@ -7,8 +7,6 @@
 #include "gitproxy/keeper_ipc.h"
 #include "policy/host_config.h"
 
-enum { KEEPER_UPSTREAM_PORT = 443 };	/* the only one that is dialled */
-
 struct upstream;
 
 /* While rights last: reads trusted certificates and the host's resolver. 0 or -errno. */
