@@ -1,0 +1,164 @@
+/*
+ * request_git.c - requests to git hosts
+ *
+ * Theory of operation: the target must match the grammar of git_path.c, the repository and service
+ * the policy. What goes upstream is made from parsed fields alone (struct keeper_open); no byte of
+ * a head is copied. Bodies of fetches are small: they are read and decoded whole first.
+ */
+#include "gitproxy/body_file.h"
+#include "gitproxy/relay.h"
+#include "gitproxy/request_kind.h"
+
+enum { SLOT_WAIT_MS = 15000 };		/* for one of the sandbox's transfers to end */
+
+/* ---- judging ---- */
+
+static bool method_fits(const struct request *rq)
+{
+	return rq->head.method == (rq->path.kind == GP_INFO_REFS ? HTTP_GET : HTTP_POST);
+}
+
+/* What the content of a POST must be called, for the service it goes to. */
+static bool type_fits(const struct request *rq)
+{
+	const char *want = rq->path.service == GIT_SERVICE_RECEIVE_PACK ?
+				   "application/x-git-receive-pack-request" :
+				   "application/x-git-upload-pack-request";
+
+	return rq->path.kind != GP_RPC || rd_eq_nocase(rq->head.field[HTTP_CONTENT_TYPE], want);
+}
+
+static enum reason judge(const struct session *s, struct request *rq)
+{
+	const struct policy *p = rq->sandbox.policy;
+	const struct http_head *h = &rq->head;
+	struct repo_decision decision;
+	enum reason reason;
+
+	if (http_has(h, HTTP_AUTHORIZATION))
+		return REASON_CREDENTIAL_NOT_ALLOWED;
+	if (h->method == HTTP_OTHER)
+		return REASON_METHOD_NOT_ALLOWED;
+	if (gp_path_parse(h->target, policy_git_nested(p, s->name), &rq->path, &reason) != PARSE_OK)
+		return reason;
+	if (!method_fits(rq))
+		return REASON_METHOD_NOT_ALLOWED;
+	policy_decide_repo(p, s->name, rq->path.repo, rq->path.service, &decision);
+	rq->rule = decision.rule;
+	if (!decision.allowed)
+		return decision.reason;
+	if (rq->path.service != GIT_SERVICE_UPLOAD_PACK)	/* no path for pushes exists yet */
+		return REASON_PUSH_NOT_ALLOWED;
+	return type_fits(rq) ? REASON_NONE : REASON_REQUEST_MALFORMED;
+}
+
+static uint8_t git_protocol(const struct http_head *h)
+{
+	struct rd v = h->field[HTTP_GIT_PROTOCOL];
+
+	return rd_eq_str(v, "version=2") ? 2 : rd_eq_str(v, "version=1") ? 1 : 0;
+}
+
+/* The request as the keeper will make it: from parsed fields alone. */
+static bool build(const struct session *s, const struct request *rq, struct keeper_open *o)
+{
+	*o = (struct keeper_open){ .kind = rq->path.kind, .service = rq->path.service,
+				   .git_protocol = git_protocol(&rq->head) };
+	keeper_agent_set(rq->head.field[HTTP_USER_AGENT], o->user_agent);
+	return msg_text_set(o->host, sizeof(o->host), s->name) &&
+	       msg_text_set(o->repo, sizeof(o->repo), rq->path.repo);
+}
+
+/* ---- answering ---- */
+
+static enum refuse_form form(const struct request *rq)
+{
+	bool fetch = rq->path.kind == GP_RPC && rq->path.service == GIT_SERVICE_UPLOAD_PACK &&
+		     rq->head.method == HTTP_POST;
+
+	return fetch && rq->reason != REASON_REQUEST_MALFORMED ? REFUSE_FETCH_PACKET : REFUSE_TEXT;
+}
+
+static enum step forward(struct session *s, struct request *rq, const struct keeper_open *o,
+			 int body)
+{
+	const struct host_config *c = s->env->config;
+	AUTO(fd) int frames = keeper_open(s->env->keeper, o, s->stream.fd, body);
+	struct relay relay = { .reason = REASON_INTERNAL_ERROR };
+	enum relay_result r = RELAY_REFUSED;
+
+	if (frames >= 0)
+		r = relay_run(&s->stream, frames, rq->close, c->total_ms, c->idle_ms, &relay);
+	rq->down = relay.down;
+	rq->reason = relay.reason;
+	switch (r) {
+	case RELAY_REFUSED:
+		return request_refuse(s, rq, false);
+	case RELAY_DONE:
+		rq->status = 200;
+		return rq->close ? STEP_CLOSE : STEP_NEXT;
+	case RELAY_BROKEN:
+		rq->status = rq->down ? 200 : 0;
+		break;
+	}
+	return STEP_RESET;
+}
+
+static enum step transfer(struct session *s, struct request *rq, const struct keeper_open *o,
+			  int body)
+{
+	uint32_t limit = policy_limits(rq->sandbox.policy)->git_transfers;
+	enum step step;
+
+	if (!conns_transfer_begin(s->env->conns, rq->sandbox.id, limit, SLOT_WAIT_MS)) {
+		rq->reason = REASON_TOO_MANY_CONNECTIONS;
+		return request_refuse(s, rq, false);
+	}
+	step = forward(s, rq, o, body);
+	conns_transfer_end(s->env->conns, rq->sandbox.id);
+	return step;
+}
+
+/* The body first, then upstream. */
+static enum step perform(struct session *s, struct input *in, struct request *rq)
+{
+	uint64_t max = policy_limits(rq->sandbox.policy)->request_bytes;
+	struct keeper_open o;
+	struct body_error e;
+	AUTO(fd) int body = -1;
+
+	if (!build(s, rq, &o)) {
+		rq->reason = REASON_INTERNAL_ERROR;
+		return request_refuse(s, rq, rq->head.framing != HTTP_NO_BODY);
+	}
+	if (rq->path.kind == GP_INFO_REFS)
+		return transfer(s, rq, &o, -1);
+	if (!body_file_read(in, &rq->head, max, &body, &rq->up, &e)) {
+		o.body_length = rq->up;
+		return transfer(s, rq, &o, body);
+	}
+	rq->reason = e.reason;
+	rq->status = e.status;
+	return e.gone ? STEP_RESET : request_refuse(s, rq, true);
+}
+
+/* ---- the audit ---- */
+
+static const char *service_text(enum git_service v)
+{
+	return v == GIT_SERVICE_RECEIVE_PACK ? "git-receive-pack" :
+	       v == GIT_SERVICE_UPLOAD_PACK ? "git-upload-pack" : "";
+}
+
+static void describe(const struct request *rq, bool many, struct audit_line *l, struct wr *key)
+{
+	const char *repo = many ? "*" : rq->path.repo;
+
+	audit_str(l, "repo", repo);
+	audit_str(l, "service", service_text(rq->path.service));
+	wr_fmt(key, "|%s|%s", repo, service_text(rq->path.service));
+}
+
+const struct request_kind request_git = {
+	.event = "git", .judge = judge, .perform = perform, .form = form, .describe = describe,
+};

@@ -1,0 +1,50 @@
+/*
+ * request_kind.h - one request, and what differs between the kinds of hosts. Private to request*.c
+ */
+#ifndef GITPROXY_REQUEST_KIND_H
+#define GITPROXY_REQUEST_KIND_H
+
+#include "gitproxy/git_path.h"
+#include "gitproxy/input.h"
+#include "gitproxy/refuse.h"
+#include "gitproxy/session.h"
+
+enum { REQUEST_SHOWN = 256, REQUEST_KEY_MAX = MSG_LABEL + MSG_NAME + GP_REPO_MAX + 96 };
+
+struct request {
+	const struct request_kind *kind; /* NULL: the host is (no longer) one that is served */
+	struct http_head head; /* its slices end with the first byte of the body that is read */
+	struct gp_path path;		/* git */
+	struct view_sandbox sandbox;
+	const char *rule;		/* that decided, for the audit; NULL: default */
+	enum reason reason;
+	unsigned status;		/* that was, or is to be, answered; 0: the reason's own */
+	bool malformed;			/* the head itself: nothing in it can be believed */
+	bool close;
+	uint64_t started, up, down;
+	char method[20];
+	uint8_t target[REQUEST_SHOWN];	/* of the audit */
+	size_t target_n;
+};
+
+enum step { STEP_RESET = 0, STEP_CLOSE, STEP_NEXT };
+
+struct request_kind {
+	const char *event;		/* of the audit */
+	/* The policy's word on a well-formed request whose Host is the connection's. */
+	enum reason (*judge)(const struct session *s, struct request *rq);
+	/* An allowed request: upstream's answer, or a refusal. */
+	enum step (*perform)(struct session *s, struct input *in, struct request *rq);
+	enum refuse_form (*form)(const struct request *rq);	/* NULL: always text */
+	/*
+	 * The kind's own keys, and in `key` what tells refusals apart. many: nothing that the client
+	 * can vary at will.
+	 */
+	void (*describe)(const struct request *rq, bool many, struct audit_line *l, struct wr *key);
+};
+extern const struct request_kind request_git;
+
+/* Say rq->reason. body_pending: the connection cannot be used again. */
+enum step request_refuse(struct session *s, struct request *rq, bool body_pending);
+
+#endif
