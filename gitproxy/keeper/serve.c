@@ -165,7 +165,8 @@ static bool private_ok(const struct view_sandbox *sb, const char *host)
 static void open_for(struct job *j, const struct view_sandbox *sb)
 {
 	const struct keeper_open *o = (const struct keeper_open *)j->in.body;
-	struct upstream_request rq = { .sandbox = sb->id, .open = o, .body = j->in.fd[KEEPER_BODY],
+	struct upstream_request rq = { .sandbox = sb->id, .host = o->host, .open = o,
+				       .body = j->in.fd[KEEPER_BODY],
 				       .answer = j->in.fd[KEEPER_ANSWER],
 				       .private_ok = private_ok(sb, o->host) };
 	struct upstream_outcome out = { 0 };

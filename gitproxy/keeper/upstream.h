@@ -1,5 +1,5 @@
 /*
- * upstream.h - requests to the real git server
+ * upstream.h - requests to real servers
  */
 #ifndef GITPROXY_KEEPER_UPSTREAM_H
 #define GITPROXY_KEEPER_UPSTREAM_H
@@ -17,6 +17,7 @@ DEFINE_AUTO(upstream, struct upstream *, upstream_free)
 struct upstream_request {
 	uint16_t sandbox; /* connections are reused only within one sandbox and host */
 	bool private_ok;		/* the policy lets this name have a private address */
+	const char *host;		/* canonical */
 	const struct keeper_open *open;
 	int body; /* regular file of open->body_length bytes, or -1; borrowed */
 	int answer;			/* frames go here; borrowed */

@@ -1,0 +1,49 @@
+/*
+ * transfer.h - one request to a real server while it runs. Private to upstream*.c
+ *
+ * upstream.c dials, sends the answer's body on and keeps the times; a kind knows what to ask and
+ * which answers may be passed on.
+ */
+#ifndef GITPROXY_KEEPER_TRANSFER_H
+#define GITPROXY_KEEPER_TRANSFER_H
+
+#include "gitproxy/keeper/dial.h"
+#include "gitproxy/keeper/upstream.h"
+
+struct transfer {
+	struct upstream *u;
+	const struct upstream_request *rq;
+	const struct transfer_kind *kind;
+	struct upstream_outcome *out;
+	CURL *curl;				/* borrowed */
+	struct keeper_status status;		/* git */
+	bool typed; /* the content type is the one git's protocol demands */
+	bool encoded;				/* a content encoding that we did not ask for */
+	bool answered;				/* an answer's head, or a refusal, is out */
+	bool refused;				/* what is out is a refusal */
+	bool heard;				/* upstream has begun to answer */
+	struct dial dial;
+	uint64_t started, progress;
+	curl_off_t offset;			/* in the body */
+	char error[CURL_ERROR_SIZE];
+};
+
+struct transfer_kind {
+	/* Tell the handle what to ask. The list of headers lives until the transfer is over. */
+	bool (*ask)(struct transfer *t, struct curl_slist **ret_headers);
+	void (*block)(struct transfer *t);	/* a new block of headers: forget the last one's */
+	void (*header)(struct transfer *t, struct rd line);
+	/* Judge status and headers, and tell the front. False: the transfer is over. */
+	bool (*answer)(struct transfer *t);
+	void (*refuse)(struct transfer *t);	/* tell out->reason; nothing is out yet */
+};
+extern const struct transfer_kind transfer_git;
+
+uint64_t transfer_deadline(const struct transfer *t);	/* for sending to the front */
+bool transfer_send(const struct transfer *t, const void *frame, size_t n);
+/* One more header of the request; false: no memory. */
+bool transfer_header(struct curl_slist **list, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* The value of a header line, behind its colon. */
+struct rd transfer_value(struct rd r);
+
+#endif

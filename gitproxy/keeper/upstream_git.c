@@ -1,0 +1,170 @@
+/*
+ * upstream_git.c - requests to the real git server
+ *
+ * Theory of operation: the request is built from the fixed struct alone. Only a 200 of the content
+ * type that git's protocol demands is an answer; of its headers those of keeper_ipc.h are passed on.
+ * Invariants: nothing of a sandbox but the repository's canonical path, the cleaned user agent and
+ * the body's bytes reaches libcurl.
+ */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "gitproxy/deadline.h"
+#include "gitproxy/keeper/transfer.h"
+
+enum { URL_MAX = 768 };
+
+static const char *service_name(const struct keeper_open *o)
+{
+	return o->service == GIT_SERVICE_RECEIVE_PACK ? "git-receive-pack" : "git-upload-pack";
+}
+
+static enum reason status_reason(long code)
+{
+	if (code == 200)
+		return REASON_NONE;
+	if (code >= 300 && code < 400)
+		return REASON_REDIRECT_NOT_ALLOWED;
+	if (code >= 400 && code < 500) /* one word for all: says nothing about what exists */
+		return REASON_UPSTREAM_DENIED;
+	return REASON_UPSTREAM_UNREACHABLE;
+}
+
+/* The request's own headers. libcurl's defaults that we do not want are taken out with "Name:". */
+static struct curl_slist *request_headers(const struct keeper_open *o)
+{
+	struct curl_slist *list = NULL;
+	bool ok = transfer_header(&list, "Expect:");
+
+	if (o->kind == GP_INFO_REFS) {
+		ok = ok && transfer_header(&list, "Accept: */*") &&
+		     transfer_header(&list, "Pragma: no-cache");
+	} else {
+		ok = ok &&
+		     transfer_header(&list, "Content-Type: application/x-%s-request", service_name(o)) &&
+		     transfer_header(&list, "Accept: application/x-%s-result", service_name(o));
+	}
+	if (o->git_protocol)
+		ok = ok && transfer_header(&list, "Git-Protocol: version=%u", o->git_protocol);
+	if (ok)
+		return list;
+	curl_slist_free_all(list);
+	return NULL;
+}
+
+static size_t on_read(char *to, size_t size, size_t n, void *arg)
+{
+	struct transfer *t = arg;
+	ssize_t r = pread(t->rq->body, to, size * n, t->offset);
+
+	if (r < 0)
+		return CURL_READFUNC_ABORT;
+	t->offset += r;
+	t->progress = deadline_now();
+	return (size_t)r;
+}
+
+static int on_seek(void *arg, curl_off_t offset, int origin)
+{
+	struct transfer *t = arg;
+
+	if (origin != SEEK_SET)
+		return CURL_SEEKFUNC_CANTSEEK;
+	t->offset = offset;
+	return CURL_SEEKFUNC_OK;
+}
+
+static bool ask(struct transfer *t, struct curl_slist **ret_headers)
+{
+	const struct keeper_open *o = t->rq->open;
+	CURL *c = t->curl;
+	char url[URL_MAX];
+	int n = snprintf(url, sizeof(url), "https://%s/%s.git/%s%s", o->host, o->repo,
+			 o->kind == GP_INFO_REFS ? "info/refs?service=" : "", service_name(o));
+
+	*ret_headers = request_headers(o);
+	if (n < 0 || n >= (int)sizeof(url) || !*ret_headers)
+		return false;
+	curl_easy_setopt(c, CURLOPT_URL, url);
+	curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L);
+	curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+	if (o->user_agent[0])
+		curl_easy_setopt(c, CURLOPT_USERAGENT, o->user_agent);
+	if (o->kind == GP_RPC) {
+		curl_easy_setopt(c, CURLOPT_POST, 1L);
+		curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)o->body_length);
+		curl_easy_setopt(c, CURLOPT_READFUNCTION, on_read);
+		curl_easy_setopt(c, CURLOPT_READDATA, t);
+		curl_easy_setopt(c, CURLOPT_SEEKFUNCTION, on_seek);
+		curl_easy_setopt(c, CURLOPT_SEEKDATA, t);
+	}
+	return true;
+}
+
+static bool answer(struct transfer *t)
+{
+	curl_off_t length = -1;
+	long code = 0;
+
+	curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &code);
+	curl_easy_getinfo(t->curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+	t->out->status = (unsigned)code;
+	t->out->reason = status_reason(code);
+	if (t->out->reason == REASON_NONE && t->encoded)
+		t->out->reason = REASON_UPSTREAM_UNREACHABLE;
+	if (t->out->reason == REASON_NONE && !t->typed)
+		t->out->reason = REASON_DUMB_HTTP_NOT_ALLOWED;
+	t->status.kind = KEEPER_STATUS;
+	t->status.reason = t->out->reason;
+	t->status.upstream_status = (uint32_t)code;
+	t->status.length = length < 0 ? UINT64_MAX : (uint64_t)length;
+	t->answered = true;
+	t->refused = t->out->reason != REASON_NONE;
+	return transfer_send(t, &t->status, sizeof(t->status)) && !t->refused;
+}
+
+static void block(struct transfer *t)
+{
+	t->status = (struct keeper_status){ 0 };
+	t->typed = t->encoded = false;
+}
+
+static bool type_is(const struct transfer *t, struct rd value)
+{
+	char want[80];
+
+	snprintf(want, sizeof(want), "application/x-%s-%s", service_name(t->rq->open),
+		 t->rq->open->kind == GP_INFO_REFS ? "advertisement" : "result");
+	return rd_eq_nocase(value, want);
+}
+
+static void header(struct transfer *t, struct rd line)
+{
+	struct keeper_header *h = &t->status.header[t->status.n_headers];
+	struct rd name;
+	uint32_t id;
+
+	if (!rd_until(&line, ':', &name))
+		return;
+	line = transfer_value(line);
+	if (rd_eq_nocase(name, "content-encoding"))
+		t->encoded = !rd_eq_nocase(line, "identity");
+	id = keeper_header_of(name);
+	if (!id || t->status.n_headers == KEEPER_HEADERS_MAX || !keeper_value_set(line, h->value))
+		return;
+	if (id == KEEPER_CONTENT_TYPE)
+		t->typed = type_is(t, line);
+	h->id = id;
+	t->status.n_headers++;
+}
+
+static void refuse(struct transfer *t)
+{
+	t->status = (struct keeper_status){ .kind = KEEPER_STATUS, .reason = t->out->reason,
+					    .upstream_status = t->out->status };
+	transfer_send(t, &t->status, sizeof(t->status));
+}
+
+const struct transfer_kind transfer_git = {
+	.ask = ask, .block = block, .header = header, .answer = answer, .refuse = refuse,
+};
