@@ -167,8 +167,9 @@ static int on_message(const struct nlmsghdr *h, void *owner)
 	packet_parse(seen.payload, &f.packet); /* what cannot be read stays empty */
 	interface_of(g->n, &seen, f.interface);
 	refusals_logged(g->n->refusals, seen.reason, mark_sandbox(seen.mark), f.interface);
-	f.sandbox = mark_sandbox(seen.mark) ? registry_by_id(registry, mark_sandbox(seen.mark))
-					    : registry_by_interface(registry, f.interface);
+	f.sandbox = registry_by_id(registry, mark_sandbox(seen.mark));
+	if (!f.sandbox || strcmp(f.sandbox->interface, f.interface)) /* another program's mark, or none */
+		f.sandbox = registry_by_interface(registry, f.interface);
 	f.reason = reason_of(g->n, &f, &seen);
 	put_line(g->n, &f);
 	return MNL_CB_OK;

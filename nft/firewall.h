@@ -9,7 +9,7 @@
 
 #include "policy/host_config.h"
 
-enum { STEER_TABLE = 100 };	/* routing table that makes steered packets local; nobody else may use it */
+enum { STEER_TABLE = 17220 };	/* routing table that makes steered packets local; nobody else may use it */
 
 /* Load (or reload: maps keep their elements) the ruleset only. For netd after a flush. 0 or -errno;
  * err (may be NULL) gets what libnftables said, one line. */
@@ -17,7 +17,7 @@ int firewall_load(const struct host_config *c, char *err, size_t cap);
 
 /*
  * Everything: ruleset, sysctls (former values saved in STATE/firewall.saved), routing rules and the
- * route of table 100. Idempotent. Errors are told on `to` as one line each: what and what to do.
+ * route of STEER_TABLE. Idempotent. Errors are told on `to` as one line each: what and what to do.
  */
 int firewall_start(const struct host_config *c, FILE *to);
 /* Restore sysctls, remove rules and tables. Refused as firewall_may_stop() says. */

@@ -252,10 +252,11 @@ int rtnl_local_table(uint32_t table, uint8_t family, bool add)
 	struct rtmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
 
 	m->rtm_family = family == 6 ? AF_INET6 : AF_INET;
-	m->rtm_table = table;
+	m->rtm_table = RT_TABLE_UNSPEC;				/* it has a byte only */
 	m->rtm_protocol = RTPROT_STATIC;
 	m->rtm_scope = family == 4 ? RT_SCOPE_HOST : RT_SCOPE_UNIVERSE;
 	m->rtm_type = RTN_LOCAL;
+	mnl_attr_put_u32(h, RTA_TABLE, table);
 	mnl_attr_put_u32(h, RTA_OIF, if_nametoindex("lo"));
 	return settled(request(h, NULL, NULL), add ? 0 : -ESRCH);
 }
@@ -400,9 +401,8 @@ static int rule_change(const struct rtnl_rule *r, bool add)
 
 	f->family = r->family == 6 ? AF_INET6 : AF_INET;
 	f->action = actions[r->action];
-	f->table = r->action == RTNL_TABLE ? (uint8_t)r->to : RT_TABLE_UNSPEC;
-	if (r->action == RTNL_GOTO)
-		mnl_attr_put_u32(h, FRA_GOTO, r->to);
+	if (r->action == RTNL_TABLE || r->action == RTNL_GOTO)
+		mnl_attr_put_u32(h, r->action == RTNL_GOTO ? FRA_GOTO : FRA_TABLE, r->to);
 	mnl_attr_put_u32(h, FRA_PRIORITY, r->pref);
 	if (r->from.addr.family) {
 		f->src_len = r->from.bits;

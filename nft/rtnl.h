@@ -43,7 +43,7 @@ bool rtnl_link_of(const struct nlmsghdr *h, struct rtnl_link *ret);
 enum {
 	RTNL_PREF_OWN = 86,		/* made on this host: to the end */
 	RTNL_PREF_PASSING,		/* with a state bit that forwards: to the end */
-	RTNL_PREF_STEER,		/* steered: table 100 */
+	RTNL_PREF_STEER,		/* steered: a table of their own */
 	RTNL_PREF_NETWORK = 90,		/* from a sandbox network: unreachable */
 	RTNL_PREF_UPLINK,		/* IPv6, in by an uplink: to the end */
 	RTNL_PREF_INTERFACE,		/* IPv6, in by a sandbox interface: unreachable */
