@@ -66,7 +66,7 @@ BUILD_PKGS := gcc libc6-dev make libnftnl-dev libmnl-dev libnftables-dev libnetf
 	      libcurl4-openssl-dev libbpf-dev libseccomp-dev libjansson-dev zlib1g-dev
 RUN_PKGS   := bubblewrap ca-certificates git iproute2 nftables procps
 TEST_PKGS  := python3 python3-pytest apache2-bin dnsmasq-base bind9-dnsutils curl openssl iputils-ping systemd \
-	      iptables conntrack
+	      iptables conntrack openssh-client python3-pygit2 python3-dulwich
 FUZZ_PKGS  := clang libclang-rt-dev
 BENCH_PKGS := haproxy
 

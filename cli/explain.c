@@ -197,6 +197,12 @@ static void decide_name(const struct policy *p, const struct target *t, struct a
 		ret->reason = REASON_QUIC_NOT_ALLOWED;
 		snprintf(ret->need, sizeof(ret->need), "nothing: clients fall back to TCP");
 	}
+	if (ret->allowed && t->port == 22 && policy_is_git_host(p, t->host)) {
+		ret->allowed = false;		/* steered to the proxy, which only says so */
+		ret->reason = REASON_SSH_NOT_SUPPORTED;
+		snprintf(ret->need, sizeof(ret->need), "nothing: use https://%s/%s", t->host,
+			 *t->path ? t->path : "OWNER/REPOSITORY");
+	}
 	if (ret->allowed && *t->path && policy_is_git_host(p, t->host))
 		decide_repo(p, t, ret);
 }

@@ -3,8 +3,8 @@
  *
  * Theory of operation: the steering left the original destination as the socket's own address. That
  * is a synthetic address, hence a name; no name, no service. Port 443 is TLS under that name's
- * certificate, port 80 plain HTTP, nothing else is served. Only names that the sandbox's profile
- * lists as git hosts get as far as a handshake.
+ * certificate, port 80 plain HTTP; port 22 is answered with where to go instead. Only names that
+ * the sandbox's profile lists as git hosts get as far as a handshake.
  */
 #include "gitproxy/session.h"
 
@@ -13,8 +13,9 @@
 #include "base/log.h"
 #include "gitproxy/deadline.h"
 #include "gitproxy/request.h"
+#include "gitproxy/ssh_refuse.h"
 
-enum { HANDSHAKE_MS = 10000, PORT_HTTPS = 443, PORT_HTTP = 80 };
+enum { HANDSHAKE_MS = 10000, PORT_HTTPS = 443, PORT_HTTP = 80, PORT_SSH = 22 };
 
 void session_audit(const struct session *s, const struct view_sandbox *sb, enum reason reason,
 		   const char *sni)
@@ -81,9 +82,11 @@ static enum reason admit(struct session *s, const struct view_sandbox *sb)
 		s->name[0] = '\0';
 		return REASON_ADDRESS_NOT_GRANTED;
 	}
-	if (s->port != PORT_HTTPS && s->port != PORT_HTTP)
+	if (s->port != PORT_HTTPS && s->port != PORT_HTTP && s->port != PORT_SSH)
 		return REASON_PORT_NOT_GRANTED;
-	return policy_is_git_host(sb->policy, s->name) ? REASON_NONE : REASON_HOST_NOT_ALLOWED;
+	if (!policy_is_git_host(sb->policy, s->name))
+		return REASON_HOST_NOT_ALLOWED;
+	return s->port == PORT_SSH ? REASON_SSH_NOT_SUPPORTED : REASON_NONE;
 }
 
 /* True: HTTP may begin. */
@@ -125,6 +128,8 @@ void session_run(const struct env *env, int fd, const struct addr *peer)
 		session_audit(&s, &sb, reason, NULL);
 	else if (secure(&s, &sb))
 		clean = request_loop(&s);
+	if (reason == REASON_SSH_NOT_SUPPORTED)
+		clean = !ssh_refuse(&s.stream, s.name);
 	view_sandbox_done(&sb);
 	stream_close(&s.stream, clean);
 }

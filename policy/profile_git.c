@@ -2,10 +2,10 @@
  * profile_git.c - compile the section sandbox.git
  *
  * Theory of operation: each allowed host becomes a rule that hands its ports 443 and 80 to the
- * proxy, provided that git is enabled and that the CA may sign for it. A row of network.allow for
- * the same host is an error whether git is enabled or not: it would go around the repository
- * policy, now or as soon as somebody enables it. Repository rules are read when all hosts are
- * known, since they may name one.
+ * proxy (and 22, which only says why not), provided that git is enabled and that the CA may sign
+ * for it. A row of network.allow for the same host is an error whether git is enabled or not: it
+ * would go around the repository policy, now or as soon as somebody enables it. Repository rules
+ * are read when all hosts are known, since they may name one.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -39,8 +39,8 @@ static int git_host_remember(struct policy *p, const char *name)
 	return more[p->n_git_hosts] ? (p->n_git_hosts++, 0) : -ENOMEM;
 }
 
-/* 443 and 80 of a git host, to the proxy. A row that grants the host otherwise would go around it.
- */
+/* 443, 80 and 22 of a git host, to the proxy. A row that grants the host otherwise would go around
+ * it. */
 static void git_host_grant(struct compile *c, const struct node *at,
 			   const struct name_pattern *name)
 {
@@ -51,6 +51,7 @@ static void git_host_grant(struct compile *c, const struct node *at,
 		return;
 	r->git = true;
 	r->nested = site_lists(site->nested_groups, site->n_nested_groups, name->base, false);
+	compile_grant(c, r, PROTOCOL_NONE, (struct grant){ IPPROTO_TCP, 22, GRANT_PROXY });
 	compile_grant(c, r, PROTOCOL_NONE, (struct grant){ IPPROTO_TCP, 80, GRANT_PROXY });
 	compile_grant(c, r, PROTOCOL_NONE, (struct grant){ IPPROTO_TCP, 443, GRANT_PROXY });
 	if (site->ca_names && !site_lists(site->ca_names, site->n_ca_names, name->base, true))

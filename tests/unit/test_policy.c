@@ -104,7 +104,7 @@ TEST(ports)
 		{ "a.example", IPPROTO_UDP, 22000, GRANT_FORWARD }, { "a.example", IPPROTO_TCP, 8443, GRANT_INSPECT },
 		{ "b.example", IPPROTO_TCP, 22, GRANT_FORWARD }, { "b.example", IPPROTO_TCP, 443, GRANT_NONE },
 		{ "github.com", IPPROTO_TCP, 443, GRANT_PROXY }, { "github.com", IPPROTO_TCP, 80, GRANT_PROXY },
-		{ "github.com", IPPROTO_TCP, 22, GRANT_NONE }, { "github.com", IPPROTO_UDP, 443, GRANT_NONE },
+		{ "github.com", IPPROTO_TCP, 22, GRANT_PROXY }, { "github.com", IPPROTO_UDP, 443, GRANT_NONE },
 		{ "c.example", IPPROTO_TCP, 443, GRANT_NONE }, { "a.example", 0, 443, GRANT_NONE },
 		{ "a.example", IPPROTO_TCP, 0, GRANT_NONE },
 	};
