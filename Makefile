@@ -64,11 +64,12 @@ $(B)/obj/%.o: %.c Makefile $(B)/flags
 BUILD_PKGS := gcc libc6-dev make libnftnl-dev libmnl-dev libnftables-dev libnetfilter-queue-dev \
 	      libnetfilter-log-dev libnetfilter-conntrack-dev libc-ares-dev libssl-dev libyaml-dev libidn2-dev \
 	      libcurl4-openssl-dev libbpf-dev libseccomp-dev libjansson-dev zlib1g-dev
-RUN_PKGS   := bubblewrap ca-certificates git iproute2 nftables procps
+RUN_PKGS   := bubblewrap ca-certificates git iproute2 kmod netbase nftables procps
 TEST_PKGS  := python3 python3-pytest apache2-bin dnsmasq-base bind9-dnsutils curl openssl iputils-ping systemd \
 	      iptables conntrack openssh-client python3-pygit2 python3-dulwich
 FUZZ_PKGS  := clang libclang-rt-dev
 BENCH_PKGS := haproxy
+VM_PKGS    := qemu-system-x86 mmdebstrap e2fsprogs
 
 ROOT := $(filter 0,$(shell id -u))
 INSTALL_PKGS = deploy/apt-install.sh
@@ -81,6 +82,9 @@ test-deps: deps ## install what the tests need
 	@$(INSTALL_PKGS) $(TEST_PKGS)
 bench-deps: test-deps ## install what the benchmarks compare with
 	@$(INSTALL_PKGS) $(BENCH_PKGS)
+
+vm-deps: test-deps ## install what the tests with virtual machines need
+	@$(INSTALL_PKGS) $(VM_PKGS)
 
 # ---- tests. Run through sudo, everything is still built as the calling user where that user can write. ----
 
@@ -99,6 +103,12 @@ test: ## build, run every test (as root: install what is missing first)
 
 san: ## the whole suite with sanitized daemons
 	@$(MAKE) --no-print-directory B=build/san SAN=$(CHECKS) test
+
+# Files that no run of the whole suite collects. VM_ACCEL=kvm where there is one, VM_MIRROR= for another mirror.
+vm-test: ## boot Debian's kernel as a guest and as the gateway (root; downloads 150 MB once)
+	$(call ensure,$(BUILD_PKGS) $(RUN_PKGS) $(TEST_PKGS) $(VM_PKGS))
+	@$(AS_USER) $(MAKE) --no-print-directory $(JOBS) all
+	@B=$(B) $(PYTEST) -x $(or $(TESTS),tests/vm/guest.py tests/vm/gateway.py)
 
 T ?= 60
 fuzz: ## fuzz every target for T seconds each, or only ONLY=fuzz_x,...
@@ -169,5 +179,5 @@ help: ## this list
 clean: ## remove build/
 	rm -rf build
 
-.PHONY: all unit fuzzers replays benches deps test-deps bench-deps test san fuzz demo lab bench install \
-	install-units uninstall help clean FORCE
+.PHONY: all unit fuzzers replays benches deps test-deps bench-deps vm-deps test vm-test san fuzz demo lab bench \
+	install install-units uninstall help clean FORCE
