@@ -153,8 +153,9 @@ def test_names_and_memory(many):
         sandbox = rows_of(lab)["vm0"]["id"]
         for k in range(min(SIZE, 500)):
             assert dns.pin(profile, sandbox, f"n{k}.files.example", "93.184.216.34")[0] == 0
-    unique, _ = memory(lab.pids("cordon-netd")[0])
-    assert unique < 16 + SIZE / 500, "MiB of netd's own"
+    pid = lab.pids("cordon-netd")[0]
+    if "libasan" not in open(f"/proc/{pid}/maps").read():		# whose shadow is not netd's
+        assert memory(pid)[0] < 8 + SIZE / 500, "MiB of netd's own"
 
 
 def test_removing_all_leaves_nothing(many):
