@@ -70,5 +70,7 @@ void snapshot_rest(struct part *p);
 /* publish.c: an answer came; or no more will come. Continuations run from both. */
 void publish_acknowledge(struct part *p, uint32_t sequence, int32_t result);
 void publish_forget(struct part *p);
+/* At exit: one answer fewer is owed, and nothing happens when it was the last. */
+void publish_drop(struct publish *p);
 
 #endif

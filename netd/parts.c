@@ -121,6 +121,7 @@ static void part_free(struct part *p)
 	for (struct ack *a = p->acks; a;) {
 		struct ack *next = a->next;
 
+		publish_drop(a->publish);
 		free(a);
 		a = next;
 	}

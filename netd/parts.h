@@ -60,6 +60,7 @@ typedef void publish_fn(struct netd *n, struct publish *p);
 struct publish {
 	struct netd *n;
 	publish_fn *fn;
+	publish_fn *drop; /* at exit, instead of fn: free the owner. NULL: it is no one's own allocation */
 	unsigned owed;
 	bool ended;
 	bool late;	/* a part was cut off for not answering */

@@ -248,6 +248,19 @@ static void name_told(struct netd *n, struct publish *publish)
 	}
 }
 
+static void telling_drop(struct netd *n, struct publish *publish)
+{
+	struct telling *t = container_of(publish, struct telling, publish);
+	struct name *nm = names_at(n->names, t->index);
+	struct pin *p;
+
+	while (nm && (p = nm->waiting)) {
+		nm->waiting = p->next;
+		free(p);
+	}
+	free(t);
+}
+
 /* The first of those who wait tells the parts. */
 static int tell(struct netd *n, struct name *nm)
 {
@@ -259,6 +272,7 @@ static int tell(struct netd *n, struct name *nm)
 	t->index = nm->index;
 	name_message(nm, &m);
 	publish_begin(n, &t->publish, name_told);
+	t->publish.drop = telling_drop;
 	publish_send(&t->publish, TO_NAMES, MSG_NAME_IS, &m, NULL);
 	publish_end(&t->publish);
 	return 0;

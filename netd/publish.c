@@ -59,6 +59,15 @@ void publish_forget(struct part *p)
 	}
 }
 
+void publish_drop(struct publish *pub)
+{
+	if (--pub->owed)
+		return;
+	loop_disarm(pub->n->loop, &pub->timer);
+	if (pub->drop)
+		pub->drop(pub->n, pub);
+}
+
 /* Everyone who still owes this publication an answer. */
 static void publish_on_timeout(struct loop *l, struct timer *t)
 {

@@ -53,6 +53,12 @@ static void reload_free(struct reload *r)
 	free(r);
 }
 
+static void reload_drop(struct netd *n, struct publish *publish)
+{
+	(void)n;
+	reload_free(container_of(publish, struct reload, publish));
+}
+
 static void audit_policy(struct netd *n, const char *decision, const char *what)
 {
 	struct audit_head h = { .event = "policy",
@@ -126,6 +132,7 @@ static void commit(struct netd *n, struct reload *r)
 
 	swap(n, r); /* r holds the old ones now; freed at the end */
 	publish_begin(n, &r->publish, committed);
+	r->publish.drop = reload_drop;
 	publish_send(&r->publish, TO_VIEWS, MSG_COMMIT, &m, NULL);
 	flows_close(&r->lost);
 	close_changed(n, &r->publish, r->next);
@@ -197,6 +204,7 @@ static void prepare(struct netd *n, struct reload *r)
 
 	parts_complete(n->parts);
 	publish_begin(n, &r->publish, prepared);
+	r->publish.drop = reload_drop;
 	publish_send(&r->publish, TO_VIEWS, MSG_PREPARE, &m, NULL);
 	for (uint16_t id = 1; id <= MARK_PROFILE_MAX; id++) {
 		struct policy *policy = profiles_policy(r->next, id);

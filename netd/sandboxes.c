@@ -93,6 +93,12 @@ struct add {
 	sandbox_fn *fn;
 };
 
+static void add_drop(struct netd *n, struct publish *publish)
+{
+	(void)n;
+	free(container_of(publish, struct add, publish));
+}
+
 static void end(struct netd *n, sandbox_fn *fn, uint64_t who, int code, const char *why,
 		struct sandbox *s)
 {
@@ -292,6 +298,7 @@ static void add(struct netd *n, const struct msg_add *m, bool run, bool fixed, u
 	a->fn = fn;
 	sandbox_message(s, &msg);
 	publish_begin(n, &a->publish, add_published);
+	a->publish.drop = add_drop;
 	publish_send(&a->publish, TO_VIEWS, MSG_SANDBOX, &msg, NULL);
 	publish_end(&a->publish);
 }
@@ -368,6 +375,7 @@ static void rm_publish(struct netd *n, struct sandbox *s, struct add *a)
 	struct msg_gone gone = { s->id };
 
 	publish_begin(n, &a->publish, rm_published);
+	a->publish.drop = add_drop;
 	publish_send(&a->publish, TO_VIEWS, MSG_GONE, &gone,
 		     NULL); /* no new ones, then no old ones */
 	publish_send(&a->publish, TO_GITPROXY, MSG_CLOSE, &close, NULL);
