@@ -145,7 +145,7 @@ def host(world, internet, tmp_path_factory):
 @pytest.fixture
 def capture(internet, host):
     def marker(text):
-        host.run(f"bash -c 'printf %s {text.decode()} >/dev/udp/{ROUTER[0]}/{MARKER_PORT}'", check=True)
+        host.run(f"bash -c 'printf %s \"{text.decode()}\" >/dev/udp/{ROUTER[0]}/{MARKER_PORT}'", check=True)
     with Capture(internet, "in0", marker) as capture:
         yield capture
 
