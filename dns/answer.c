@@ -4,7 +4,8 @@
  * Theory of operation: a question that parsed goes through four steps, each a table. (1) Query
  * types that are not about data (transfers, TSIG, OPT): REFUSED. (2) Special names, which clients
  * ask to find out whether they may go around their resolver: answered so that they do not, for
- * every policy (RFC 9462 s6, Mozilla's canary, Apple's private relay), and localhost (RFC 6761).
+ * every policy (RFC 9462 s6, Mozilla's canary, Apple's private relay), localhost (RFC 6761), and
+ * cordon.internal, whose addresses are the caller's to fill in.
  * (3) Reverse names. (4) The policy: what it does not allow is NXDOMAIN with the reason, ancestors
  * of what it allows exist but hold nothing (RFC 8020), and of an allowed name only A and AAAA have
  * data.
@@ -98,7 +99,7 @@ static void answer_meta(struct answer *ret)
 	ret->rule = "default";
 }
 
-enum special { SPECIAL_NONE = 0, SPECIAL_ABSENT, SPECIAL_EMPTY, SPECIAL_LOOPBACK };
+enum special { SPECIAL_NONE = 0, SPECIAL_ABSENT, SPECIAL_EMPTY, SPECIAL_LOOPBACK, SPECIAL_INTERNAL };
 
 /* `name` itself, or with `below` also everything under it. */
 static bool name_under(const char *name, const char *top, bool below)
@@ -122,6 +123,8 @@ static enum special name_special(const char *name)
 		{ "mask-h2.icloud.com", false, SPECIAL_ABSENT },
 		{ "resolver.arpa", true, SPECIAL_EMPTY }, /* discovery of designated resolvers */
 		{ "localhost", true, SPECIAL_LOOPBACK },  /* RFC 6761 s6.3 */
+		{ CORDON_INTERNAL, false, SPECIAL_INTERNAL },
+		{ "internal", false, SPECIAL_EMPTY }, /* above it: RFC 8020 */
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
@@ -143,9 +146,16 @@ static void answer_loopback(uint16_t qtype, struct answer *ret)
 		answer_nodata(ANSWER_TTL_NEGATIVE, ret);
 }
 
-/* True when the name was special and `ret` is its answer. */
-static bool answer_special(const struct query *q, struct answer *ret)
+static enum answer_next answer_internal(uint16_t qtype, struct answer *ret)
 {
+	answer_nodata(ANSWER_TTL_NEGATIVE, ret);
+	return qtype == DNS_A || qtype == DNS_AAAA ? ANSWER_INTERNAL : ANSWER_NOW;
+}
+
+/* True when the name was special; then `ret`, or what comes next, is its answer. */
+static bool answer_special(const struct query *q, enum answer_next *ret_next, struct answer *ret)
+{
+	*ret_next = ANSWER_NOW;
 	switch (name_special(q->name)) {
 	case SPECIAL_NONE:
 		return false;
@@ -157,6 +167,9 @@ static bool answer_special(const struct query *q, struct answer *ret)
 		return true;
 	case SPECIAL_LOOPBACK:
 		answer_loopback(q->qtype, ret);
+		return true;
+	case SPECIAL_INTERNAL:
+		*ret_next = answer_internal(q->qtype, ret);
 		return true;
 	}
 	return false;
@@ -193,6 +206,7 @@ enum answer_next answer_decide(const struct policy *p, const struct query *q,
 			       struct name_decision *ret_d, struct answer *ret)
 {
 	struct name_decision d = { .reason = REASON_NAME_NOT_ALLOWED };
+	enum answer_next next = ANSWER_NOW;
 
 	answer_refuse(REASON_NAME_NOT_ALLOWED, "default", ret);
 	if (type_is_meta(q->qtype)) {
@@ -203,8 +217,8 @@ enum answer_next answer_decide(const struct policy *p, const struct query *q,
 		answer_nodata(ANSWER_TTL_NEGATIVE, ret);
 		return ANSWER_NOW;
 	}
-	if (!q->canonical || answer_special(q, ret))
-		return ANSWER_NOW;
+	if (!q->canonical || answer_special(q, &next, ret))
+		return next;
 	if (q->qtype == DNS_PTR && answer_reverse_addr(q->name, &ret->addr))
 		return ANSWER_REVERSE;
 	policy_decide_name(p, q->name, &d);

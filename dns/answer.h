@@ -17,7 +17,8 @@ enum { ANSWER_TTL_MAX = 60,		/* of addresses: what a client caches stays short *
 enum answer_next {
 	ANSWER_NOW = 0,
 	ANSWER_RESOLVE, /* a granted name's A or AAAA: pin, then answer */
-	ANSWER_REVERSE	/* PTR of `addr`: its name if it has one, else answer_refuse() */
+	ANSWER_REVERSE, /* PTR of `addr`: its name if it has one, else answer_refuse() */
+	ANSWER_INTERNAL /* A or AAAA of cordon.internal, which every sandbox may reach */
 };
 struct answer {
 	struct reply reply;

@@ -556,6 +556,8 @@ const char *resolver_name_of(struct resolver *r, const struct view_sandbox *s,
 
 	if (!pool_index(&r->pool, synthetic, &index))
 		return NULL;
+	if (index == POOL_CORDON_INTERNAL)
+		return CORDON_INTERNAL;
 	n = table_first(&r->by_index, index_hash(r, s->profile, index));
 	for (; n; n = table_next(n)) {
 		struct entry *e = container_of(n, struct entry, by_index);
@@ -565,6 +567,12 @@ const char *resolver_name_of(struct resolver *r, const struct view_sandbox *s,
 			return e->name;
 	}
 	return NULL;
+}
+
+struct addr resolver_internal(const struct resolver *r, uint8_t family)
+{
+	return family == 6 ? pool_addr6(&r->pool, POOL_CORDON_INTERNAL) :
+			     pool_addr4(&r->pool, POOL_CORDON_INTERNAL);
 }
 
 int resolver_new(struct loop *l, const struct host_config *c, struct upstream *u, struct view *v,

@@ -32,6 +32,9 @@ struct resolver_wait {
 	struct resolver_wait *prev, *next;	/* private */
 };
 
+/* cordon.internal's address of a family (4, 6), the same for everybody. */
+struct addr resolver_internal(const struct resolver *r, uint8_t family);
+
 /* All borrowed for ever. 0 or -errno. */
 int resolver_new(struct loop *l, const struct host_config *c, struct upstream *u, struct view *v,
 		 struct resolver **ret);

@@ -281,6 +281,7 @@ static enum service_result decide(struct service *s, const struct view_sandbox *
 {
 	struct name_decision d = { 0 };
 	struct answer a;
+	struct addr internal;
 	const char *name;
 
 	switch (answer_decide(sb->policy, q, &d, &a)) {
@@ -290,6 +291,10 @@ static enum service_result decide(struct service *s, const struct view_sandbox *
 		name = resolver_name_of(s->resolver, sb, &a.addr);
 		if (name)
 			answer_ptr(name, ANSWER_TTL_MAX, &a);
+		break;
+	case ANSWER_INTERNAL:
+		internal = resolver_internal(s->resolver, q->qtype == DNS_AAAA ? 6 : 4);
+		answer_address(&internal, ANSWER_TTL_MAX, &a);
 		break;
 	case ANSWER_RESOLVE:
 		if (affordable(s, sb, q, &d))

@@ -124,6 +124,8 @@ static void render_pools(FILE *f, const struct pool *p)
 	render_address(f, "DNS6", pool_addr6(p, POOL_DNS));
 	render_address(f, "PROXY4", pool_addr4(p, POOL_PROXY));
 	render_address(f, "PROXY6", pool_addr6(p, POOL_PROXY));
+	render_address(f, "INTERNAL4", pool_addr4(p, POOL_CORDON_INTERNAL));
+	render_address(f, "INTERNAL6", pool_addr6(p, POOL_CORDON_INTERNAL));
 }
 
 /* The networks that guests live in, those of `cordon run` included. Heap, or NULL. */

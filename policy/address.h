@@ -36,6 +36,8 @@ const char *address_forbids(const struct prefix *p, const struct address_context
  * which listen on them (IP_TRANSPARENT) though no interface has them: only TPROXY delivers there.
  */
 enum { POOL_CORDON_INTERNAL = 1, POOL_DNS = 53, POOL_PROXY = 80, POOL_FIRST_NAME = 256 };
+/* The name of POOL_CORDON_INTERNAL, which every sandbox has; the proxy itself answers there. */
+#define CORDON_INTERNAL "cordon.internal"
 enum { PORT_DNS = 53, PORT_PROXY = 8443 };	/* of the service addresses, UDP and TCP */
 struct pool { struct prefix v4, v6; };
 struct addr pool_addr4(const struct pool *p, uint32_t index);

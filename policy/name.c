@@ -166,7 +166,7 @@ static const char *name_fault(const char *text)
 /* Names that the resolver answers itself. */
 static const char *name_reserved(const struct name_pattern *p)
 {
-	if (name_is_below(p->base, "cordon.internal"))
+	if (name_is_below(p->base, CORDON_INTERNAL))
 		return "is Cordon's own; every sandbox reaches it";
 	if (name_is_below(p->base, "localhost"))
 		return "is the sandbox itself";

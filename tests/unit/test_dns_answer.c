@@ -18,7 +18,8 @@ static const char profile[] =
 	"    deny:\n"
 	"      - host: bad.files.example\n";
 
-enum { NOW = ANSWER_NOW, RESOLVE = ANSWER_RESOLVE, REVERSE = ANSWER_REVERSE };
+enum { NOW = ANSWER_NOW, RESOLVE = ANSWER_RESOLVE, REVERSE = ANSWER_REVERSE,
+       INTERNAL = ANSWER_INTERNAL };
 
 static const struct {
 	const char *name;
@@ -77,6 +78,12 @@ static const struct {
 	  REASON_NAME_NOT_ALLOWED },
 	{ "localhost", DNS_A, NOW, DNS_NOERROR, REPLY_ADDRESS, DNS_EDE_NONE, 0 },
 	{ "a.localhost", DNS_AAAA, NOW, DNS_NOERROR, REPLY_ADDRESS, DNS_EDE_NONE, 0 },
+	{ "cordon.internal", DNS_A, INTERNAL, DNS_NOERROR, REPLY_NEGATIVE, DNS_EDE_NONE, 0 },
+	{ "cordon.internal", DNS_AAAA, INTERNAL, DNS_NOERROR, REPLY_NEGATIVE, DNS_EDE_NONE, 0 },
+	{ "cordon.internal", DNS_HTTPS, NOW, DNS_NOERROR, REPLY_NEGATIVE, DNS_EDE_NONE, 0 },
+	{ "internal", DNS_A, NOW, DNS_NOERROR, REPLY_NEGATIVE, DNS_EDE_NONE, 0 },
+	{ "a.cordon.internal", DNS_A, NOW, DNS_NXDOMAIN, REPLY_NEGATIVE, DNS_EDE_BLOCKED,
+	  REASON_NAME_NOT_ALLOWED },
 	{ "printer.local", DNS_A, NOW, DNS_NXDOMAIN, REPLY_NEGATIVE, DNS_EDE_BLOCKED,
 	  REASON_NAME_NOT_ALLOWED },
 	{ "1.1.18.198.in-addr.arpa", DNS_PTR, REVERSE, DNS_NXDOMAIN, REPLY_NEGATIVE,
