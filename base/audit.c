@@ -374,6 +374,7 @@ int audit_aggregate(struct audit *a, const char *key, struct audit_line *l)
 	e = entry_find(a, bucket, key);
 	if (e) {
 		e->count++;
+		r = 1;
 	} else {
 		r = put_locked(a, wr_rd(&l->w), 0, l->cut);
 		entry_add(a, bucket, key, l);

@@ -61,7 +61,7 @@ void audit_u64(struct audit_line *l, const char *field, uint64_t v);
 int audit_put(struct audit *a, struct audit_line *l);
 /*
  * Aggregated: `key` is what makes two refusals the same (sandbox, what, port, reason as one string
- * of the caller's making). Returns 0, or -errno.
+ * of the caller's making). Returns 0 for the first of a key, 1 for a repeat, or -errno.
  */
 int audit_aggregate(struct audit *a, const char *key, struct audit_line *l);
 /* Write counts whose window has passed; call about once a second. Flush all with `all`. */

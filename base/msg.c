@@ -31,6 +31,9 @@ static const uint16_t sizes[MSG_TYPE_COUNT] = {
 	SIZED(MSG_PINNED, struct msg_pinned),
 	SIZED(MSG_IN_USE, struct msg_in_use),
 	SIZED(MSG_CLOSE, struct msg_close),
+	SIZED(MSG_REFUSED, struct msg_refused),
+	SIZED(MSG_REFUSALS, struct msg_refusals),
+	SIZED(MSG_RECENT, struct msg_recent),
 	SIZED(MSG_VERDICT, struct msg_verdict),
 	SIZED(MSG_ADD, struct msg_add),
 	SIZED(MSG_RM, struct msg_rm),
@@ -60,6 +63,30 @@ const void *msg_body(const struct ipc_in *in, enum msg_type t)
 bool msg_text_ok(const char *text, size_t n)
 {
 	return memchr(text, 0, n) != NULL;
+}
+
+static bool plain(char c)
+{
+	return c >= ' ' && c <= '~';
+}
+
+bool msg_plain_ok(const char *text, size_t n)
+{
+	if (!msg_text_ok(text, n))
+		return false;
+	while (*text)
+		if (!plain(*text++))
+			return false;
+	return true;
+}
+
+void msg_plain_set(char *to, size_t n, const char *from)
+{
+	size_t i = 0;
+
+	memset(to, 0, n);
+	for (; i + 1 < n && from[i]; i++)
+		to[i] = plain(from[i]) ? from[i] : '?';
 }
 
 bool msg_text_set(char *to, size_t n, const char *from)

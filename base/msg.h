@@ -18,6 +18,9 @@
  *   dns   -> netd  PIN                        answered by PINNED with the same sequence
  *   netd  -> dns   IN_USE                     names whose addresses are to be followed for a while
  *   netd  -> gitproxy CLOSE                   revocation; answered by DONE
+ *   dns, gitproxy -> netd REFUSED             what they refused a sandbox; not answered
+ *   gitproxy -> netd REFUSALS                 a sandbox's last refusals, answered by RECENT with the same
+ *                  sequence
  *   inspect -> netd VERDICT                   a refused or newly decided flow, for the audit
  *   netd  -> part  AUDIT                      with a descriptor: the audit log goes on there; DONE
  *   netd  -> spawner SPAWN                    with the child's pair; answered by CHILD
@@ -39,6 +42,7 @@ enum { MSG_NAME = 256,		/* DNS name */
        MSG_LABEL = 64,		/* sandbox or profile name */
        MSG_SHA = 65,		/* hex */
        MSG_ADDRS = 16,		/* addresses of one pin, per family */
+       MSG_WHAT = 160,		/* of a refusal: what was refused */
        MSG_TEXT = 1024 };
 
 enum msg_type {
@@ -52,6 +56,7 @@ enum msg_type {
 	MSG_SPAWN, MSG_CHILD,		/* netd - its spawner */
 	MSG_AUDIT, MSG_ROTATE,		/* netd - part; cli - netd */
 	MSG_IN_USE,			/* netd - dns */
+	MSG_REFUSED, MSG_REFUSALS, MSG_RECENT,	/* part - netd; gitproxy - netd */
 	MSG_TYPE_COUNT
 };
 
@@ -105,6 +110,23 @@ struct msg_in_use {
 
 struct msg_close { uint16_t sandbox; uint16_t pad_; };	/* drop its proxied connections */
 
+/* `what` is printable ASCII: "dns evil.example A". */
+struct msg_refused {
+	uint16_t sandbox, pad_;
+	uint32_t reason;		/* enum reason */
+	char what[MSG_WHAT];
+};
+struct msg_refusals { uint16_t sandbox, pad_; };
+enum { MSG_RECENT_MAX = 16 };
+struct msg_recent {			/* newest first */
+	uint32_t n, pad_;
+	struct {
+		uint64_t at_ms;		/* wall clock */
+		uint32_t reason;
+		char what[MSG_WHAT];
+	} refusal[MSG_RECENT_MAX];
+};
+
 struct msg_verdict {
 	uint32_t mark;			/* profile << 16 | sandbox */
 	uint32_t reason;		/* enum reason; REASON_NONE: decided */
@@ -149,6 +171,9 @@ int msg_size(enum msg_type t);
 const void *msg_body(const struct ipc_in *in, enum msg_type t);
 /* NUL within n bytes. */
 bool msg_text_ok(const char *text, size_t n);
+/* The same, and nothing but printable ASCII in it. And made so, cut to fit. */
+bool msg_plain_ok(const char *text, size_t n);
+void msg_plain_set(char *to, size_t n, const char *from);
 bool msg_text_set(char *to, size_t n, const char *from);	/* false: too long, `to` is empty */
 /* ipc_send of one type: length from msg_size(). */
 int msg_send(int sock, enum msg_type t, uint32_t sequence, const void *body);

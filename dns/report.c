@@ -55,7 +55,7 @@ static void make_key(const struct report *r, char *out, size_t cap)
 		 reason_text(r->reason), whom, name);
 }
 
-void report_refusal(struct audit *a, const struct report *r)
+bool report_refusal(struct audit *a, const struct report *r)
 {
 	const struct view_sandbox *s = r->sandbox;
 	struct audit_head head = {
@@ -80,7 +80,7 @@ void report_refusal(struct audit *a, const struct report *r)
 		put_client(&l, r->client);
 	if (r->detail)
 		audit_str(&l, "detail", r->detail);
-	audit_aggregate(a, key, &l);
+	return !audit_aggregate(a, key, &l);
 }
 
 void report_daemon(struct audit *a, const char *what)

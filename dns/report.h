@@ -21,7 +21,8 @@ struct report {
 	bool any_name; /* the name does not matter: count it under the sandbox, reason and rule */
 	bool many; /* too many different lines: count it under the sandbox and reason only */
 };
-void report_refusal(struct audit *a, const struct report *r);
+/* Whether it is news: not a repeat within the audit's window. */
+bool report_refusal(struct audit *a, const struct report *r);
 void report_daemon(struct audit *a, const char *what);	/* "start", "stop", ... */
 
 #endif

@@ -81,6 +81,21 @@ static bool bucket_take(struct bucket *b, uint32_t per_second, uint64_t now_ms)
 	return true;
 }
 
+/* netd keeps the last refusals of each sandbox, for it to read. */
+static void tell(struct service *s, const struct view_sandbox *sb, const struct query *q,
+		 enum reason reason)
+{
+	struct msg_refused m = { .sandbox = sb->id, .reason = reason };
+	char type[12], what[MSG_NAME + 32];
+
+	if (q && q->question_n)
+		snprintf(what, sizeof(what), "DNS %s %s", q->name, message_type_text(q->qtype, type));
+	else
+		snprintf(what, sizeof(what), "DNS query");
+	msg_plain_set(m.what, sizeof(m.what), what);
+	view_send(s->view, MSG_REFUSED, 0, &m);
+}
+
 static void refused(struct service *s, const struct view_sandbox *sb, const struct client *c,
 		    const struct query *q, enum reason reason, const char *rule, const char *detail)
 {
@@ -98,7 +113,8 @@ static void refused(struct service *s, const struct view_sandbox *sb, const stru
 	    (sb && !r.any_name &&
 	     !bucket_take(&s->tallies[sb->id].lines, rate, loop_now(s->loop))))
 		r.many = true;
-	report_refusal(s->audit, &r);
+	if (report_refusal(s->audit, &r) && sb && !r.many)
+		tell(s, sb, q, reason);
 }
 
 static size_t reply_max(const struct client *c, const struct query *q)

@@ -23,6 +23,7 @@
 #include "netd/names.h"
 #include "netd/parts.h"
 #include "netd/profiles.h"
+#include "netd/recent.h"
 #include "netd/registry.h"
 #include "netd/spawner.h"
 #include "policy/mark.h"
@@ -219,6 +220,16 @@ static void verdict_line(struct netd *n, const struct msg_verdict *m, const stru
 		audit_u64(l, "lost", m->lost);
 }
 
+static void note(struct netd *n, const struct msg_verdict *m, const char *to)
+{
+	char what[MSG_NAME + MSG_WHAT], sni[4 * MSG_LABEL + 4];
+
+	bytes_escape(rd_of(m->sni, m->sni_len), MSG_LABEL, sni, sizeof(sni));
+	snprintf(what, sizeof(what), "connection to %s port %u%s%s", to, m->dport,
+		 m->sni_len ? ", server name " : "", sni);
+	recent_note(n->recent, mark_sandbox(m->mark), (enum reason)m->reason, what);
+}
+
 int inspector_verdict(struct netd *n, const struct msg_verdict *m)
 {
 	const struct sandbox *s = registry_by_id(n->registry, mark_sandbox(m->mark));
@@ -233,6 +244,8 @@ int inspector_verdict(struct netd *n, const struct msg_verdict *m)
 		nm = names_at(n->names, index);
 	verdict_line(n, m, s, nm, &l);
 	addr_format(&m->daddr, daddr);
+	if (m->reason)
+		note(n, m, nm ? nm->text : daddr);
 	snprintf(key, sizeof(key), "flow %u %s %u %s", mark_sandbox(m->mark), daddr, m->dport,
 		 reason_text(m->reason));
 	return audit_aggregate(n->audit, key, &l) == -ENOMEM ? -ENOMEM : 0;

@@ -36,6 +36,7 @@
 #include "netd/pin.h"
 #include "netd/profiles.h"
 #include "netd/ranges.h"
+#include "netd/recent.h"
 #include "netd/registry.h"
 #include "netd/sandbox_links.h"
 #include "netd/sandboxes.h"
@@ -310,7 +311,10 @@ static int read_back(struct netd *n)
 static int serve_all(struct daemon *d)
 {
 	struct netd *n = &d->n;
-	int r = say("log group", nflog_new(n, &n->nflog));
+	int r = recent_new(n, &n->recent);
+
+	if (r >= 0)
+		r = say("log group", nflog_new(n, &n->nflog));
 
 	if (r >= 0)
 		r = read_back(n);
@@ -393,6 +397,7 @@ static void done(struct daemon *d)
 	parts_free(n->parts);
 	spawner_end(n->spawner); /* the inspector's pair is closed: both end */
 	nflog_free(n->nflog);
+	recent_free(n->recent);
 	liveness_free(n->liveness);
 	pins_free(n->pins);
 	names_free(n->names);

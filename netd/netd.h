@@ -29,6 +29,7 @@ struct guard;
 struct nflog;
 struct liveness;
 struct refusals;
+struct recent;
 
 struct netd {
 	struct loop *loop;
@@ -51,6 +52,7 @@ struct netd {
 	int spawner; /* see spawner.h; -1 */
 	bool failed; /* the loop was stopped because of an error */
 	struct refusals *refusals;
+	struct recent *recent;
 	const char *config_file;
 	const char *pinned_sha256; /* --policy-sha256: no other policy is accepted; or NULL */
 	uint64_t started_ms;	   /* wall clock */

@@ -24,6 +24,7 @@
 #include "base/log.h"
 #include "netd/packet.h"
 #include "netd/profiles.h"
+#include "netd/recent.h"
 #include "netd/refusals.h"
 #include "netd/registry.h"
 #include "policy/interface.h"
@@ -62,7 +63,7 @@ static void put_line(struct netd *n, const struct refusal *f)
 				.reason = reason_text(f->reason),
 				.rule = "default",
 				.policy = policy ? policy_sha256(policy) : "" };
-	char saddr[ADDR_TEXT_MAX], daddr[ADDR_TEXT_MAX], number[8], key[512];
+	char saddr[ADDR_TEXT_MAX], daddr[ADDR_TEXT_MAX], number[8], key[512], what[MSG_WHAT];
 	const char *proto = packet_proto(f->packet.proto, number);
 	struct audit_line l;
 
@@ -75,6 +76,9 @@ static void put_line(struct netd *n, const struct refusal *f)
 	audit_str(&l, "proto", proto);
 	if (f->packet.has_ports)
 		audit_u64(&l, "port", f->packet.dport);
+	snprintf(what, sizeof(what), "packet to %s %s port %u", daddr, proto, f->packet.dport);
+	if (f->sandbox)
+		recent_note(n->recent, f->sandbox->id, f->reason, what);
 	snprintf(key, sizeof(key), "packet %s %s %s %s %s %u", f->interface,
 		 f->sandbox ? f->sandbox->name : "", reason_text(f->reason), daddr, proto,
 		 f->packet.dport);

@@ -8,7 +8,7 @@
  * acknowledge what is netd/publish.c's.
  *
  * A part may have been taken over by what it reads. It can ask for nothing but pins (the resolver)
- * and report (the inspector); what it asks is decided here again. One that asks faster than it
+ * and what a sandbox was refused (the proxy), and report; what it asks is decided here again. One that asks faster than it
  * takes answers is not read until it has taken some. No message of a part brings a descriptor.
  *
  * Invariants: a part is never told something out of order; a part that misbehaves (unknown type,
@@ -29,6 +29,7 @@
 #include "netd/names.h"
 #include "netd/pin.h"
 #include "netd/profiles.h"
+#include "netd/recent.h"
 #include "netd/registry.h"
 
 static const char *const state_names[] = { "hello", "waiting", "snapshot", "serving", "dead" };
@@ -174,6 +175,11 @@ static uint32_t part_events(const struct part *p)
 	return (part_is_read(p) ? EPOLLIN : 0u) | (p->head || p->state == PART_SNAPSHOT ? EPOLLOUT : 0u);
 }
 
+static bool is_answer(unsigned t)
+{
+	return t == MSG_PINNED || t == MSG_RECENT;
+}
+
 void part_flush(struct part *p)
 {
 	int r = 0;
@@ -188,7 +194,7 @@ void part_flush(struct part *p)
 		if (!p->head)
 			p->tail = &p->head;
 		p->queued--;
-		p->answers -= o->type == MSG_PINNED;
+		p->answers -= is_answer(o->type);
 		out_free(o);
 	}
 	if (p->state == PART_DEAD)
@@ -220,7 +226,7 @@ static struct out *queue(struct part *p, enum msg_type t, uint32_t sequence, con
 	*p->tail = o;
 	p->tail = &o->next;
 	p->queued++;
-	p->answers += t == MSG_PINNED;
+	p->answers += is_answer(t);
 	return o;
 }
 
@@ -258,10 +264,9 @@ void parts_answer(struct parts *ps, uint64_t serial, enum msg_type t, uint32_t s
 
 	if (!p || p->state == PART_DEAD)
 		return;
-	if (t == MSG_PINNED) {
-		p->asked--;
+	p->asked--;
+	if (t == MSG_PINNED)
 		audit_refused_pin(p, body);
-	}
 	part_queue(p, t, sequence, body, NULL);
 	part_flush(p);
 }
@@ -364,6 +369,26 @@ static int on_pin(struct part *p, const struct ipc_in *in)
 	return pin_start(p->ps->n, p->serial, in->head.sequence, m);
 }
 
+static int on_refused(struct part *p, const struct ipc_in *in)
+{
+	const struct msg_refused *m = msg_body(in, MSG_REFUSED);
+
+	return m ? recent_told(p->ps->n->recent, m) : -EPROTO;
+}
+
+static int on_refusals(struct part *p, const struct ipc_in *in)
+{
+	const struct msg_refusals *m = msg_body(in, MSG_REFUSALS);
+	struct msg_recent recent;
+
+	if (!m)
+		return -EPROTO;
+	p->asked++;
+	recent_get(p->ps->n->recent, m->sandbox, &recent);
+	parts_answer(p->ps, p->serial, MSG_RECENT, in->head.sequence, &recent);
+	return 0;
+}
+
 static int on_verdict(struct part *p, const struct ipc_in *in)
 {
 	const struct msg_verdict *m = msg_body(in, MSG_VERDICT);
@@ -379,6 +404,8 @@ static const struct {
 	{ MSG_DONE, TO_VIEWS | TO_INSPECT, on_done },
 	{ MSG_READY, TO_VIEWS, on_ready },
 	{ MSG_PIN, TO_DNS, on_pin },
+	{ MSG_REFUSED, TO_DNS | TO_GITPROXY, on_refused },
+	{ MSG_REFUSALS, TO_GITPROXY, on_refusals },
 	{ MSG_VERDICT, TO_INSPECT, on_verdict },
 };
 

@@ -18,6 +18,7 @@
 #include "netd/host_addresses.h"
 #include "netd/parts.h"
 #include "netd/profiles.h"
+#include "netd/recent.h"
 #include "netd/refusals.h"
 #include "netd/sandbox_elements.h"
 #include "netd/sandbox_links.h"
@@ -364,6 +365,7 @@ static void rm_published(struct netd *n, struct publish *publish)
 	snprintf(why, sizeof(why), "%s is removed", s->name);
 	sandbox_link_unfit(s);
 	refusals_forget(n->refusals, s);
+	recent_forget(n->recent, s->id);
 	forget(n, s);
 	end(n, a->fn, a->who, 0, why, NULL);
 	free(a);

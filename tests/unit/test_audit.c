@@ -319,7 +319,7 @@ TEST(aggregation_counts)
 	setup();
 	a = reopen();
 	for (int i = 0; i < 5; i++)
-		CHECK_EQ("deny", deny(a, "vm0 evil.example 443 sni_mismatch"), 0);
+		CHECK_EQ("deny", deny(a, "vm0 evil.example 443 sni_mismatch"), i > 0);
 	CHECK_EQ("other", deny(a, "vm1 evil.example 443 sni_mismatch"), 0);
 	CHECK_EQ("at once, once", count_of("vm0 evil.example"), 1);
 	audit_tick(a, false);

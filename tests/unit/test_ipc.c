@@ -127,6 +127,24 @@ TEST(text)
 	CHECK("not terminated", !msg_text_ok("abcd", 4));
 }
 
+/* What a part tells of a refusal: for eyes and terminals inside a sandbox. */
+TEST(plain_text)
+{
+	char to[5];
+
+	CHECK("plain", msg_plain_ok("a ~!", 5));
+	CHECK("empty", msg_plain_ok("", 1));
+	CHECK("not terminated", !msg_plain_ok("abcd", 4));
+	CHECK("escape", !msg_plain_ok("a\033b", 4));
+	CHECK("line", !msg_plain_ok("a\nb", 4));
+	CHECK("DEL", !msg_plain_ok("a\177", 4));
+	CHECK("C1", !msg_plain_ok("\302\233", 4));
+	msg_plain_set(to, sizeof(to), "a\n\302\233bcd");
+	CHECK_STR("made plain and cut", to, "a???");
+	msg_plain_set(to, sizeof(to), "");
+	CHECK_STR("empty again", to, "");
+}
+
 TEST(descriptors)
 {
 	size_t before = open_fds();
