@@ -10,6 +10,7 @@
 #include "gitproxy/front.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -29,6 +30,8 @@ enum {
 	THREAD_STACK = 1 << 19,
 	ACCEPTS_PER_TURN = 64,
 	READY_MS = 10000,
+	CA_PATH = 4096,
+	CA_BYTES = 65536,
 	VIEW_MS = 3000
 };
 
@@ -143,6 +146,8 @@ static int on_extra(void *owner, const struct ipc_in *in)
 
 	if (in->head.type == MSG_AUDIT)
 		return view_audit(f->view, in, f->env.audit);
+	if (in->head.type == MSG_RECENT)
+		return recent_answered(f->env.recent, in);
 	if (in->head.type != MSG_CLOSE || !c)
 		return -EPROTO;
 	conns_close(f->env.conns, c->sandbox);
@@ -172,6 +177,31 @@ static int wait_keeper(int keeper)
 	r = in.head.type == MSG_DONE ? 0 : -EPROTO;
 	ipc_in_done(&in);
 	return r;
+}
+
+/* The keeper has made it by now; afterwards no file can be opened. */
+static int read_ca(struct front *f)
+{
+	char path[CA_PATH], text[CA_BYTES];
+	AUTO(fd) int fd = -1;
+	ssize_t n;
+	int r;
+
+	if (snprintf(path, sizeof(path), "%s/ca.pem", f->spec->config->state_dir) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text));
+	if (n < 0) {
+		r = -errno;
+		log_line(LOG_ERR, "event=ca_not_read path=%s error=%s", path, strerror(-r));
+		return r;
+	}
+	f->env.ca_pem = malloc((size_t)n + 1);
+	if (!f->env.ca_pem)
+		return -ENOMEM;
+	memcpy(f->env.ca_pem, text, (size_t)n);
+	f->env.ca_pem_n = (size_t)n;
+	return 0;
 }
 
 static int front_loop(const struct front *f)
@@ -227,6 +257,10 @@ static int front_open(struct front *f)
 	if (!r)
 		r = budget_new(&f->env.lines);
 	if (!r)
+		r = budget_new(&f->env.pages);
+	if (!r)
+		r = recent_new(&f->env.recent);
+	if (!r)
 		r = tls_new(spec->keeper, &f->env.tls);
 	if (!r)
 		r = view_new(spec->config, ROLE_GITPROXY, on_extra, f, &f->view);
@@ -244,11 +278,13 @@ int front_run(const struct front_spec *spec)
 	f.spec = spec;
 	r = front_open(&f);
 	if (!r)
+		r = wait_keeper(spec->keeper);
+	if (!r)
+		r = read_ca(&f);
+	if (!r)
 		r = front_confine();
 	if (!r)
 		r = view_start_thread(f.view);
-	if (!r)
-		r = wait_keeper(spec->keeper);
 	if (r < 0)
 		return r;
 	if (view_wait_ready(f.view, VIEW_MS) < 0)

@@ -22,6 +22,7 @@ static const struct { const char *name; enum http_field field; bool repeats; } k
 	{ "user-agent", HTTP_USER_AGENT, false },
 	{ "expect", HTTP_EXPECT, false },
 	{ "authorization", HTTP_AUTHORIZATION, false },
+	{ "accept", HTTP_ACCEPT, true }, /* the last one counts */
 	{ "upgrade", HTTP_UPGRADE, true },
 	{ "connection", HTTP_CONNECTION, true },
 };

@@ -24,7 +24,8 @@ static const struct { enum reason reason; unsigned status; } statuses[] = {
 };
 
 static const struct { unsigned status; const char *phrase; } phrases[] = {
-	{ 200, "OK" }, { 400, "Bad Request" }, { 403, "Forbidden" }, { 413, "Content Too Large" },
+	{ 200, "OK" }, { 400, "Bad Request" }, { 403, "Forbidden" }, { 404, "Not Found" },
+	{ 405, "Method Not Allowed" }, { 413, "Content Too Large" },
 	{ 415, "Unsupported Media Type" }, { 429, "Too Many Requests" }, { 501, "Not Implemented" },
 	{ 502, "Bad Gateway" }, { 504, "Gateway Timeout" },
 };
@@ -67,10 +68,10 @@ int refuse_answer(struct stream *s, enum refuse_form form, enum reason r, unsign
 		wr_fmt(&b, "%s\n%s\n", reason_text(r), reason_sentence(r));
 	wr_fmt(&w,
 	       "HTTP/1.1 %u %s\r\nX-Cordon-Reason: %s\r\nCache-Control: no-cache\r\n"
-	       "Content-Type: %s\r\nContent-Length: %zu\r\n%s\r\n",
+	       "Content-Type: %s\r\nContent-Length: %zu\r\n%s%s\r\n",
 	       *ret_status, phrase_of(*ret_status), reason_text(r),
 	       form == REFUSE_FETCH_PACKET ? "application/x-git-upload-pack-result" : "text/plain",
-	       b.n, close ? "Connection: close\r\n" : "");
+	       b.n, *ret_status == 405 ? "Allow: GET, HEAD\r\n" : "", close ? "Connection: close\r\n" : "");
 	if (form != REFUSE_NO_BODY)
 		wr_rd_all(&w, wr_rd(&b));
 	return wr_ok(&w) && wr_ok(&b) ? stream_write(s, w.p, w.n, REFUSE_WRITE_MS) : -1;

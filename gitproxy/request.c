@@ -15,6 +15,7 @@
 #include <stdio.h>
 
 #include "gitproxy/deadline.h"
+#include "gitproxy/internal.h"
 #include "gitproxy/request_kind.h"
 
 enum {
@@ -121,6 +122,16 @@ enum step request_refuse(struct session *s, struct request *rq, bool body_pendin
 
 /* ---- the audit ---- */
 
+/* For /refusals of cordon.internal. */
+static void tell(const struct session *s, const struct request *rq)
+{
+	char what[MSG_NAME + REQUEST_SHOWN + 64];
+
+	snprintf(what, sizeof(what), "%s %s%.*s", rq->method[0] ? rq->method : "request to", s->name,
+		 (int)rq->target_n, (const char *)rq->target);
+	recent_tell(s->env->view, rq->sandbox.id, rq->reason, what);
+}
+
 static void audit_request(const struct session *s, const struct request *rq, bool refused)
 {
 	const struct view_sandbox *sb = &rq->sandbox;
@@ -150,10 +161,10 @@ static void audit_request(const struct session *s, const struct request *rq, boo
 	audit_u64(&l, "bytes_down", rq->down);
 	audit_u64(&l, "ms", deadline_now() - rq->started);
 	key[k.n] = '\0';
-	if (refused)
-		audit_aggregate(s->env->audit, key, &l);
-	else
+	if (!refused)
 		audit_put(s->env->audit, &l);
+	else if (!audit_aggregate(s->env->audit, key, &l) && !many)
+		tell(s, rq);
 }
 
 /* What the audit will show, while the head's bytes are still there. */
@@ -190,6 +201,15 @@ static enum step decide_and_serve(struct session *s, struct input *in, struct re
 	return step;
 }
 
+/* cordon.internal: nothing goes further. */
+static enum step answer_here(struct session *s, const struct request *rq)
+{
+	const struct http_head *h = rq->malformed ? NULL : &rq->head;
+	int r = internal_serve(s, &rq->sandbox, h, h && host_is(s, h->field[HTTP_HOST]), rq->close);
+
+	return r < 0 ? STEP_RESET : r ? STEP_NEXT : STEP_CLOSE;
+}
+
 static enum step one(struct session *s, struct input *in, bool last)
 {
 	struct request rq = { .close = last };
@@ -202,7 +222,10 @@ static enum step one(struct session *s, struct input *in, bool last)
 	rq.malformed = r == PARSE_BAD;
 	if (!view_sandbox_of(s->env->view, &s->peer, &rq.sandbox))
 		return STEP_RESET; /* gone, or netd is: nothing is served blindly */
-	step = rq.sandbox.id == s->sandbox ? decide_and_serve(s, in, &rq) : STEP_RESET;
+	if (rq.sandbox.id != s->sandbox)
+		step = STEP_RESET;
+	else
+		step = s->internal ? answer_here(s, &rq) : decide_and_serve(s, in, &rq);
 	view_sandbox_done(&rq.sandbox);
 	return step;
 }

@@ -42,7 +42,10 @@ void session_audit(const struct session *s, const struct view_sandbox *sb, enum 
 		audit_rd(&l, "sni", rd_str(sni));
 	snprintf(key, sizeof(key), "%s|%s|%u|%s", sb ? sb->name : peer, s->name[0] ? s->name : to,
 		 s->port, h.reason);
-	audit_aggregate(s->env->audit, key, &l);
+	if (audit_aggregate(s->env->audit, key, &l) || !sb)
+		return;
+	snprintf(key, sizeof(key), "connection to %s port %u", s->name[0] ? s->name : to, s->port);
+	recent_tell(s->env->view, sb->id, reason, key);
 }
 
 /* Not a decision of ours, but the administrator will ask. */
@@ -76,9 +79,23 @@ static bool destination(struct session *s)
 	       addr_from_sockaddr(&ss, &s->destination, &s->port);
 }
 
+static bool is_internal(const struct session *s)
+{
+	uint32_t index;
+
+	return pool_index(&s->env->config->pool, &s->destination, &index) &&
+	       index == POOL_CORDON_INTERNAL;
+}
+
 static enum reason admit(struct session *s, const struct view_sandbox *sb)
 {
-	if (!destination(s) || !view_name_of(s->env->view, &s->destination, s->name)) {
+	if (destination(s) && is_internal(s)) {
+		s->internal = true;
+		msg_text_set(s->name, sizeof(s->name), CORDON_INTERNAL);
+		return s->port == PORT_HTTPS || s->port == PORT_HTTP ? REASON_NONE :
+								       REASON_PORT_NOT_GRANTED;
+	}
+	if (!s->destination.family || !view_name_of(s->env->view, &s->destination, s->name)) {
 		s->name[0] = '\0';
 		return REASON_ADDRESS_NOT_GRANTED;
 	}

@@ -7,6 +7,7 @@
 #include "base/audit.h"
 #include "gitproxy/budget.h"
 #include "gitproxy/conns.h"
+#include "gitproxy/recent.h"
 #include "gitproxy/tls.h"
 #include "policy/view.h"
 
@@ -17,8 +18,11 @@ struct env {
 	struct audit *audit;
 	struct conns *conns;
 	struct budget *lines;		/* of the audit, for refusals */
+	struct budget *pages;		/* of cordon.internal */
+	struct recent *recent;
 	struct tls *tls;
 	int keeper;			/* the pair */
+	char *ca_pem; size_t ca_pem_n;	/* the CA's certificate */
 };
 
 /* One connection: who, and which name its destination address stands for. */
@@ -30,6 +34,7 @@ struct session {
 	struct addr destination;	/* as the sandbox sees it */
 	uint16_t port;			/* likewise */
 	char name[MSG_NAME];		/* canonical */
+	bool internal;			/* cordon.internal: answered here */
 };
 
 /* Serve the connection to its end. `fd` is borrowed, non-blocking; the peer is a registered

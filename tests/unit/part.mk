@@ -33,6 +33,7 @@ $(eval $(call unit-test,policy_address,policy/address.c base/addr.c,))
 $(eval $(call unit-test,policy_name,policy/name.c policy/known.c base/addr.c base/bytes.c,-lidn2))
 $(eval $(call unit-test,policy,$(POLICY_TESTED),$(POLICY_LIB)))
 $(eval $(call unit-test,policy_errors,$(POLICY_TESTED),$(POLICY_LIB)))
+$(eval $(call unit-test,describe,$(POLICY_TESTED),-ljansson $(POLICY_LIB)))
 $(eval $(call unit-test,policy_host,$(POLICY_TESTED),$(POLICY_LIB)))
 $(eval $(call unit-test,flow,netd/inspect/flow.c netd/inspect/hello.c netd/inspect/tls_stream.c,))
 $(eval $(call unit-test,inspect_packet,netd/inspect/packet.c,))
@@ -40,6 +41,7 @@ $(eval $(call unit-test,inspect_table,netd/inspect/table.c netd/inspect/flow.c n
 GITPROXY_NAMES := policy/name.c policy/known.c base/addr.c base/bytes.c
 $(eval $(call unit-test,git_path,gitproxy/git_path.c base/bytes.c,))
 $(eval $(call unit-test,http_head,gitproxy/http_head.c base/bytes.c,))
+$(eval $(call unit-test,internal_page,gitproxy/internal_page.c base/bytes.c,))
 $(eval $(call unit-test,http_body,gitproxy/http_body.c,-lz))
 $(eval $(call unit-test,keeper_ipc,gitproxy/keeper_ipc.c gitproxy/git_path.c base/msg.c base/ipc.c $(GITPROXY_NAMES),-lidn2))
 DNS_NAMES := policy/name.c policy/known.c base/addr.c base/bytes.c

@@ -1,0 +1,54 @@
+/*
+ * internal_page.c - which page of cordon.internal a request asks for, and in which form
+ *
+ * Theory of operation: targets are compared as raw bytes, so there is one spelling of each and no
+ * decoding to get wrong. Of Accept (RFC 9110 s12.5.1) only this is read: whether application/json
+ * is among the media types; weights are not compared.
+ * Invariants: allocates nothing, keeps no state.
+ */
+#include "gitproxy/internal.h"
+
+static const struct { const char *target; enum internal_page page; } pages[] = {
+	{ "/", INTERNAL_POLICY },
+	{ "/refusals", INTERNAL_REFUSALS },
+	{ "/ca.pem", INTERNAL_CA },
+};
+
+enum internal_page internal_page_of(struct rd target)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(pages); i++)
+		if (rd_eq_str(target, pages[i].target))
+			return pages[i].page;
+	return INTERNAL_NONE;
+}
+
+/* Up to `stop`, or all of it; *io moves behind. */
+static struct rd piece(struct rd *io, uint8_t stop)
+{
+	struct rd all = *io, got;
+
+	if (rd_left(io) && memchr(io->p, stop, io->n) && rd_until(io, stop, &got))
+		return got;
+	*io = (struct rd){ 0 };
+	return all;
+}
+
+static struct rd trimmed(struct rd r)
+{
+	while (r.n && (r.p[0] == ' ' || r.p[0] == '\t') && rd_skip(&r, 1))
+		;
+	while (r.n && (r.p[r.n - 1] == ' ' || r.p[r.n - 1] == '\t'))
+		r.n--;
+	return r;
+}
+
+bool internal_wants_json(struct rd accept)
+{
+	while (rd_left(&accept)) {
+		struct rd element = piece(&accept, ',');
+
+		if (rd_eq_nocase(trimmed(piece(&element, ';')), "application/json"))
+			return true;
+	}
+	return false;
+}
