@@ -7,7 +7,9 @@
  * hello's session id, so that one server serves both.
  *
  *   bench-flow server ADDRESS PORT
- *   bench-flow client ADDRESS PORT NAME D|U SECONDS     prints bytes per second
+ *   bench-flow client ADDRESS PORT NAME D|U SECONDS FLOWS     prints bytes per second of all flows
+ *   bench-flow answer ADDRESS PORT                            accepts and closes
+ *   bench-flow calls ADDRESS PORT COUNT                       prints microseconds of each connect()
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -158,18 +161,23 @@ static void serve_one(int fd)
 	send_all(fd, &total, sizeof(total));
 }
 
-static int server(const char *address, const char *port)
+static int listener(const char *address, const char *port)
 {
 	struct addrinfo *ai = resolve(address, port);
 	int one = 1, fd = socket(ai->ai_family, SOCK_STREAM, 0);
 
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) ||
-	    bind(fd, ai->ai_addr, ai->ai_addrlen) || listen(fd, 64))
+	    bind(fd, ai->ai_addr, ai->ai_addrlen) || listen(fd, 1024))
 		fail("listen");
 	freeaddrinfo(ai);
+	return fd;
+}
+
+static int server(char **argv)
+{
+	int fd = listener(argv[0], argv[1]);
+
 	signal(SIGCHLD, SIG_IGN);
-	puts("ready");
-	fflush(stdout);
 	for (;;) {
 		int conn = accept(fd, NULL, NULL);
 
@@ -181,6 +189,7 @@ static int server(const char *address, const char *port)
 		}
 		close(conn);
 	}
+	return 1;
 }
 
 /* Bytes per second over `seconds`. */
@@ -202,7 +211,7 @@ static double transfer(int fd, char direction, double seconds)
 	return (double)total / (now() - begin);
 }
 
-static int client(char **argv)
+static double flow(char **argv)
 {
 	struct addrinfo *ai = resolve(argv[0], argv[1]);
 	uint8_t hello[HELLO_MAX];
@@ -213,16 +222,73 @@ static int client(char **argv)
 	freeaddrinfo(ai);
 	send_all(fd, hello, client_hello(hello, argv[2], argv[3][0]));
 	recv_record(fd, hello);
-	printf("%.0f\n", transfer(fd, argv[3][0], atof(argv[4])));
+	return transfer(fd, argv[3][0], atof(argv[4]));
+}
+
+/* One process a flow. */
+static int client(char **argv)
+{
+	int flows = atoi(argv[5]), ends[2], status;
+	double sum = 0, one;
+
+	if (pipe(ends))
+		fail("pipe");
+	for (int i = 0; i < flows; i++)
+		if (!fork()) {
+			one = flow(argv);
+			_exit(write(ends[1], &one, sizeof(one)) != sizeof(one));
+		}
+	for (int i = 0; i < flows; i++) {
+		if (wait(&status) < 0 || status || read(ends[0], &one, sizeof(one)) != sizeof(one))
+			return 1;
+		sum += one;
+	}
+	printf("%.0f\n", sum);
 	return 0;
 }
 
+static int answer(char **argv)
+{
+	int fd = listener(argv[0], argv[1]), conn;
+
+	while ((conn = accept(fd, NULL, NULL)) >= 0)
+		close(conn);
+	fail("accept");
+	return 1;
+}
+
+/* Closed with a reset: neither end keeps anything of the call. */
+static int calls(char **argv)
+{
+	const struct linger reset = { .l_onoff = 1 };
+	struct addrinfo *ai = resolve(argv[0], argv[1]);
+
+	for (int n = atoi(argv[2]); n > 0; n--) {
+		int fd = socket(ai->ai_family, SOCK_STREAM, 0);
+		double begin = now();
+
+		if (fd < 0 || connect(fd, ai->ai_addr, ai->ai_addrlen))
+			fail("connect");
+		printf("%.2f\n", (now() - begin) * 1e6);
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+		close(fd);
+	}
+	freeaddrinfo(ai);
+	return 0;
+}
+
+static const struct mode {
+	const char *name;
+	int words;
+	int (*run)(char **argv);
+} modes[] = { { "server", 2, server }, { "client", 6, client }, { "answer", 2, answer }, { "calls", 3, calls } };
+
 int main(int argc, char **argv)
 {
-	if (argc == 4 && !strcmp(argv[1], "server"))
-		return server(argv[2], argv[3]);
-	if (argc == 7 && !strcmp(argv[1], "client"))
-		return client(argv + 2);
-	fprintf(stderr, "usage: bench-flow server ADDRESS PORT | client ADDRESS PORT NAME D|U SECONDS\n");
+	for (size_t i = 0; i < sizeof(modes) / sizeof(*modes); i++)
+		if (argc == modes[i].words + 2 && !strcmp(argv[1], modes[i].name))
+			return modes[i].run(argv + 2);
+	fprintf(stderr, "usage: bench-flow server|answer ADDRESS PORT | calls ADDRESS PORT COUNT | "
+		"client ADDRESS PORT NAME D|U SECONDS FLOWS\n");
 	return 2;
 }

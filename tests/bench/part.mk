@@ -1,5 +1,6 @@
 # Programs that only `make bench` runs.
 bench-flow_SRC := tests/bench/flow.c
+bench-flood_SRC := tests/bench/flood.c
 bench-stamp_SRC := tests/bench/stamp.c
 bench-stamp_LIB := -static-pie
-BENCHES += bench-flow bench-stamp
+BENCHES += bench-flow bench-flood bench-stamp

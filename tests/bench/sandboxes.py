@@ -14,19 +14,18 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-import run  # noqa: E402
+import measure  # noqa: E402
 from fleet import Control, Fleet, memory, percentile  # noqa: E402
 from lab import Lab  # noqa: E402
-from labnet import family_of, wait_for  # noqa: E402
+from labnet import wait_for  # noqa: E402
 from netdclient import Part  # noqa: E402
 
 SIZE = int(os.environ.get("SANDBOXES", 10000))
 CONNECTS = 400			# a round
-ECHO = ("udp.example", 7000)
 PROFILE = {
     "network": {"default": "deny", "allow": [
-        {"host": run.BENCH_NAME}, {"host": "*.many.example"},
-        {"host": ECHO[0], "ports": [ECHO[1]], "protocol": "tcp"}]},
+        {"host": measure.BENCH_NAME}, {"host": "*.many.example"},
+        {"host": measure.CALL_NAME, "ports": [measure.CALL_PORT], "protocol": "tcp"}]},
     "limits": {"connections": 100000, "new_connections_per_second": 1000000, "names": 100000},
 }
 
@@ -43,11 +42,10 @@ def netd(lab):
 
 
 def made(bench):
-    lab = Lab(bench.lab("cordon").world, profiles={"agent": PROFILE})
+    lab = Lab(bench.world, profiles={"agent": PROFILE})
     lab.up()
     lab.add_sandbox()
-    bench._serve(lab)
-    lab.internet.echo(ECHO[1])
+    measure.serve(lab)
     return lab
 
 
@@ -78,14 +76,7 @@ def pin_names(lab):
 
 def connects(lab, family=4):
     """Median and 99th percentile of connect() to a `tcp` grant, in microseconds."""
-    address, took = lab.sandbox.resolve(ECHO[0], family), []
-    for _ in range(CONNECTS):
-        s = lab.sandbox.socket(family_of(address))
-        begin = time.perf_counter()
-        s.connect((address, ECHO[1]))
-        took.append((time.perf_counter() - begin) * 1e6)
-        s.close()
-    return percentile(took, 50), percentile(took, 99)
+    return measure.calls(lab, lab.sandbox.resolve(measure.CALL_NAME, family), CONNECTS)
 
 
 def restart(lab):
@@ -118,24 +109,24 @@ def timed(action):
 
 def one_against_many(one, many):
     """The working sandbox: throughput of a decided flow and connect latency, next to 10,000 others or alone."""
-    synthetic = {lab: lab.sandbox.resolve(run.BENCH_NAME) for lab in (one, many)}
-    flow = run.interleaved({
-        "many": lambda: run.transfer(many, synthetic[many], run.BENCH_PORT, "D"),
-        "one": lambda: run.transfer(one, synthetic[one], run.BENCH_PORT, "D")}, run.PAIRS)
-    yield {**run.result("sandboxes_10k_throughput", round(statistics.median(flow["many"]), 2),
+    synthetic = {lab: lab.sandbox.resolve(measure.BENCH_NAME) for lab in (one, many)}
+    flow = measure.interleaved({
+        "many": lambda: measure.transfer(many, synthetic[many], measure.BENCH_PORT, "D"),
+        "one": lambda: measure.transfer(one, synthetic[one], measure.BENCH_PORT, "D")}, measure.PAIRS)
+    yield {**measure.result("sandboxes_10k_throughput", round(statistics.median(flow["many"]), 2),
                         round(statistics.median(flow["one"]), 2), "Gbit/s", 1.0,
                         f"a decided flow, {SIZE} sandboxes registered; against one"),
-           "ratio": run.paired_ratio(flow["many"], flow["one"])}
+           "ratio": measure.paired_ratio(flow["many"], flow["one"])}
     for family in (4, 6):
-        calls = run.interleaved({"many": lambda f=family: connects(many, f), "one": lambda f=family: connects(one, f)},
-                                run.PAIRS)
+        calls = measure.interleaved({"many": lambda f=family: connects(many, f), "one": lambda f=family: connects(one, f)},
+                                measure.PAIRS)
         for at, what in ((0, "p50"), (1, "p99")):
             ours, peer = ([c[at] for c in calls[k]] for k in ("many", "one"))
-            yield {**run.result(f"sandboxes_10k_connect{family}_{what}", round(statistics.median(ours), 1),
+            yield {**measure.result(f"sandboxes_10k_connect{family}_{what}", round(statistics.median(ours), 1),
                                 round(statistics.median(peer), 1), "us", 1.0,
                                 f"connect() to a tcp grant over IPv{family}, {SIZE} sandboxes registered; against one",
                                 better="lower"),
-                   "ratio": run.paired_ratio(peer, ours)}
+                   "ratio": measure.paired_ratio(peer, ours)}
 
 
 def row_sandboxes_10k(bench):
@@ -150,38 +141,38 @@ def row_sandboxes_10k(bench):
         added, removed, spent = additions(many, fleet)
         for what, values, limit in (("add", added, 5), ("rm", removed, None)):
             for p in (50, 99):
-                yield run.result(f"sandboxes_10k_{what}_p{p}", round(percentile(values, p), 2),
+                yield measure.result(f"sandboxes_10k_{what}_p{p}", round(percentile(values, p), 2),
                                  limit if p == 99 else None, "ms", 1.0 if limit and p == 99 else None,
                                  f"`cordon {what}` as netd answers it, {SIZE} registered"
                                  + (f"; netd's CPU {spent:.2f} ms each; links made in {links:.1f} s"
                                     if what == "add" else ""), better="lower")
         pins = pin_names(many)
-        yield run.result("sandboxes_10k_pin_p99", round(percentile(pins, 99), 2), None, "ms", None,
+        yield measure.result("sandboxes_10k_pin_p99", round(percentile(pins, 99), 2), None, "ms", None,
                          f"a new name granted, one at a time, up to {SIZE} names")
         settled(many)
         unique, proportional = memory(netd(many))
-        yield run.result("sandboxes_10k_memory", round(proportional, 1), 32, "MiB", 1.0,
+        yield measure.result("sandboxes_10k_memory", round(proportional, 1), 32, "MiB", 1.0,
                          f"netd resident (PSS; its own {unique:.1f}), {SIZE} sandboxes and {SIZE} names", better="lower")
         yield from one_against_many(one, many)
-        yield run.result("sandboxes_10k_ls", round(timed(lambda: many.cordon("ls", check=True))), None, "ms", None,
+        yield measure.result("sandboxes_10k_ls", round(timed(lambda: many.cordon("ls", check=True))), None, "ms", None,
                          f"`cordon ls`, {SIZE} rows; `cordon status`: "
                          f"{timed(lambda: many.cordon('status', check=True)):.0f} ms; `cordon rm` of nobody: "
                          f"{timed(lambda: many.cordon('rm', 'nobody')):.0f} ms")
         unchanged = timed(lambda: many.cordon("reload", check=True))
         many.profile("agent", {**PROFILE, "limits": {**PROFILE["limits"], "connections": 50000}})
-        yield run.result("sandboxes_10k_reload", round(timed(lambda: many.cordon("reload", check=True))), None, "ms",
+        yield measure.result("sandboxes_10k_reload", round(timed(lambda: many.cordon("reload", check=True))), None, "ms",
                          None, f"a reload that changes the profile and the limits of {SIZE} sandboxes; one that "
                          f"changes nothing: {unchanged:.0f} ms")
-        yield run.result("sandboxes_10k_restart", round(restart(many), 2), None, "s", None,
+        yield measure.result("sandboxes_10k_restart", round(restart(many), 2), None, "s", None,
                          f"kill -9 of netd to its answer, {SIZE} sandboxes and {SIZE} names read back")
         settled(many)
         unique, proportional = memory(netd(many))
-        yield run.result("sandboxes_10k_memory_restarted", round(proportional, 1), 32, "MiB", 1.0,
+        yield measure.result("sandboxes_10k_memory_restarted", round(proportional, 1), 32, "MiB", 1.0,
                          f"the same netd after its restart; its own {unique:.1f}", better="lower")
         many.audit.mark()
         many.gateway.run(["nft", "flush", "ruleset"], check=True)
         event = many.audit.wait(event="ruleset", timeout=60)[0]
-        yield run.result("sandboxes_10k_flush", event["ms"], None, "ms", None,
+        yield measure.result("sandboxes_10k_flush", event["ms"], None, "ms", None,
                          "from netd's notice of `nft flush ruleset` to the last element written again")
     finally:
         for lab in (one, many):
