@@ -97,10 +97,19 @@ bool keeper_open_ok(const struct keeper_open *o)
 	       text_ok(o->user_agent, sizeof(o->user_agent));
 }
 
+/* No new name, or a possible one where there may be one. */
+static bool moved_ok(const struct keeper_status *s)
+{
+	if (!text_ok(s->moved, sizeof(s->moved)))
+		return false;
+	return !s->moved[0] || (s->reason == REASON_REDIRECT_NOT_ALLOWED &&
+				gp_repo_valid(rd_str(s->moved), true));
+}
+
 bool keeper_status_ok(const struct keeper_status *s)
 {
 	if (s->kind != KEEPER_STATUS || s->reason >= REASON_COUNT ||
-	    s->n_headers > KEEPER_HEADERS_MAX)
+	    s->n_headers > KEEPER_HEADERS_MAX || !moved_ok(s))
 		return false;
 	for (uint32_t i = 0; i < s->n_headers; i++)
 		if (!keeper_header_name(s->header[i].id) ||

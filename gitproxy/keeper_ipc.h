@@ -69,6 +69,8 @@ struct keeper_status {
 	uint32_t n_headers;
 	uint64_t length;		/* UINT64_MAX: unknown */
 	struct keeper_header header[KEEPER_HEADERS_MAX];
+	/* redirect_not_allowed: the repository's new name, where that is all that changed; else "" */
+	char moved[GP_REPO_MAX + 1];
 };
 struct keeper_end {
 	uint32_t kind;

@@ -116,6 +116,7 @@ enum relay_result relay_run(struct stream *s, int frames, bool close, uint64_t t
 	}
 	status = f->status;
 	ret->reason = (enum reason)status.reason;
+	memcpy(ret->moved, status.moved, sizeof(ret->moved));
 	if (ret->reason != REASON_NONE)
 		return RELAY_REFUSED;
 	o.chunked = status.length == UINT64_MAX;

@@ -15,6 +15,7 @@ enum relay_result {
 struct relay {
 	enum reason reason;	/* of REFUSED and BROKEN; REASON_NONE when the client left */
 	uint64_t down;		/* body bytes delivered */
+	char moved[GP_REPO_MAX + 1]; /* of REFUSED: the repository's new name, or "" */
 };
 /* frames: from keeper_open(). close: this is the connection's last answer. */
 enum relay_result relay_run(struct stream *s, int frames, bool close, uint64_t total_ms,

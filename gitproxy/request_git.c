@@ -79,16 +79,44 @@ static enum refuse_form form(const struct request *rq)
 	return fetch && rq->reason != REASON_REQUEST_MALFORMED ? REFUSE_FETCH_PACKET : REFUSE_TEXT;
 }
 
-static enum step forward(struct session *s, struct request *rq, const struct keeper_open *o,
-			 int body)
+static enum relay_result ask_keeper(struct session *s, const struct request *rq,
+				    const struct keeper_open *o, int body, struct relay *ret)
 {
 	const struct host_config *c = s->env->config;
 	AUTO(fd) int frames = keeper_open(s->env->keeper, o, s->stream.fd, body);
-	struct relay relay = { .reason = REASON_INTERNAL_ERROR };
-	enum relay_result r = RELAY_REFUSED;
 
-	if (frames >= 0)
-		r = relay_run(&s->stream, frames, rq->close, c->total_ms, c->idle_ms, &relay);
+	*ret = (struct relay){ .reason = REASON_INTERNAL_ERROR };
+	if (frames < 0)
+		return RELAY_REFUSED;
+	return relay_run(&s->stream, frames, rq->close, c->total_ms, c->idle_ms, ret);
+}
+
+/*
+ * A renamed repository: true when the policy grants it under its new name too; io asks for that
+ * one then. The keeper decides again, and chooses the credential by the new name.
+ */
+static bool may_follow(const struct session *s, struct request *rq, const struct relay *relay,
+		       struct keeper_open *io)
+{
+	const struct policy *p = rq->sandbox.policy;
+	struct repo_decision d;
+
+	if (!relay->moved[0] || !gp_repo_valid(rd_str(relay->moved), policy_git_nested(p, s->name)))
+		return false;
+	policy_decide_repo(p, s->name, relay->moved, rq->path.service, &d);
+	memcpy(rq->moved, relay->moved, sizeof(rq->moved));
+	return d.allowed && msg_text_set(io->repo, sizeof(io->repo), relay->moved);
+}
+
+static enum step forward(struct session *s, struct request *rq, const struct keeper_open *o,
+			 int body)
+{
+	struct keeper_open again = *o;
+	struct relay relay;
+	enum relay_result r = ask_keeper(s, rq, o, body, &relay);
+
+	if (r == RELAY_REFUSED && may_follow(s, rq, &relay, &again))	/* once: no loop */
+		r = ask_keeper(s, rq, &again, body, &relay);
 	rq->down = relay.down;
 	rq->reason = relay.reason;
 	switch (r) {
@@ -156,6 +184,8 @@ static void describe(const struct request *rq, bool many, struct audit_line *l, 
 
 	audit_str(l, "repo", repo);
 	audit_str(l, "service", service_text(rq->path.service));
+	if (rq->moved[0] && !many)
+		audit_str(l, "moved", rq->moved);
 	wr_fmt(key, "|%s|%s", repo, service_text(rq->path.service));
 }
 

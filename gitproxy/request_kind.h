@@ -15,6 +15,7 @@ struct request {
 	const struct request_kind *kind; /* NULL: the host is (no longer) one that is served */
 	struct http_head head; /* its slices end with the first byte of the body that is read */
 	struct gp_path path;		/* git */
+	char moved[GP_REPO_MAX + 1];	/* git: the name that upstream has for it now; may be "" */
 	struct view_sandbox sandbox;
 	const char *rule;		/* that decided, for the audit; NULL: default */
 	enum reason reason;

@@ -7,6 +7,7 @@ server in the lab's internet whose every answer is a function of the test's.
 
 import contextlib
 import gzip
+import re
 import socket
 import ssl
 import threading
@@ -188,8 +189,16 @@ class Rude:
                     if not more:
                         return
                     data += more
+                while len(data) < self._whole(data) and (more := s.recv(65536)):
+                    data += more
                 self.requests.append(data)
                 self.answer(s, data)
+
+    @staticmethod
+    def _whole(data):
+        """Bytes of the whole request; closing with unread bytes would be a reset."""
+        length = re.search(rb"\r\ncontent-length: *(\d+)\r\n", data, re.I)
+        return data.index(b"\r\n\r\n") + 4 + int(length[1] if length else 0)
 
     def says(self, status="200 OK", *fields, body=b"", type=f"{UPLOAD}-advertisement", length=None):
         """Answer like this from now on. length: what Content-Length claims, true or not."""

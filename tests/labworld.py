@@ -91,13 +91,18 @@ DocumentRoot {dir}/sites/{name}
 </VirtualHost>
 """
 
-GIT_SITE = """
+GIT_SITE = r"""
 <VirtualHost *:443>
 ServerName {name}
 DocumentRoot {dir}/sites/{name}
 SSLEngine on
 SSLCertificateFile {certs}/{name}.crt
 SSLCertificateKeyFile {certs}/{name}.key
+RedirectMatch permanent "^/acme/renamed(\.git)?/(.*)$" "/acme/widgets.git/$2"
+RedirectMatch temp "^/acme/taken(\.git)?/(.*)$" "/acme/payroll.git/$2"
+RedirectMatch permanent "^/acme/away(\.git)?/(.*)$" "https://gitlab.com/acme/widgets.git/$2"
+RedirectMatch permanent "^/acme/ping(\.git)?/(.*)$" "/acme/pong.git/$2"
+RedirectMatch permanent "^/acme/pong(\.git)?/(.*)$" "/acme/ping.git/$2"
 ScriptAlias / /usr/lib/git-core/git-http-backend/
 SetEnv GIT_PROJECT_ROOT {repos}
 SetEnv GIT_HTTP_EXPORT_ALL 1

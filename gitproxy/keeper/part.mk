@@ -3,6 +3,6 @@ PROGS += cordon-keeper
 cordon-keeper_SRC := gitproxy/keeper/main.c gitproxy/keeper/serve.c gitproxy/keeper/upstream.c \
 		     gitproxy/keeper/upstream_git.c gitproxy/keeper/pool.c gitproxy/keeper/dial.c \
 		     gitproxy/keeper/resolve.c gitproxy/keeper/ca.c \
-		     gitproxy/keeper/confine.c gitproxy/keeper_ipc.c gitproxy/git_path.c gitproxy/deadline.c \
+		     gitproxy/keeper/confine.c gitproxy/keeper_ipc.c gitproxy/git_path.c gitproxy/git_moved.c gitproxy/deadline.c \
 		     $(VIEW_SRC) $(POLICY_SRC) $(BASE_ALL)
 cordon-keeper_LIB := -lcurl -lcares -lssl $(POLICY_LIB) $(BASE_LIB)

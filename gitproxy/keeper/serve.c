@@ -143,7 +143,8 @@ static void audit_outcome(const struct job *j, const struct view_sandbox *sb,
 	audit_u64(&l, "bytes_down", out->down);
 	audit_u64(&l, "ms", deadline_now() - j->started);
 	audit_rd(&l, "outcome", rd_str(out->detail));
-	snprintf(key, sizeof(key), "%s|%s|%s|%s", sb->name, o->host, o->repo, h.reason);
+	snprintf(key, sizeof(key), "%s|%s|%s|%s|%u", sb->name, o->host, o->repo, h.reason,
+		 out->status);
 	audit_aggregate(j->serve->audit, key, &l);
 }
 

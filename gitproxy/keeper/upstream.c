@@ -126,8 +126,10 @@ static int on_progress(void *arg, curl_off_t dl, curl_off_t dn, curl_off_t ul, c
 	uint64_t now = deadline_now();
 
 	(void)dl, (void)dn, (void)ul, (void)un;
-	if (poll(&p, 1, 0) > 0)
-		return t->out->gone = true;
+	if (poll(&p, 1, 0) > 0) {
+		t->out->gone = !t->refused;	/* it may leave once it knows of a refusal */
+		return true;
+	}
 	if (!t->heard)
 		return now - t->progress > (uint64_t)c->connect_ms + c->first_byte_ms;
 	return now - t->progress > c->idle_ms;

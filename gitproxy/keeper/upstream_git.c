@@ -3,6 +3,7 @@
  *
  * Theory of operation: the request is built from the fixed struct alone. Only a 200 of the content
  * type that git's protocol demands is an answer; of its headers those of keeper_ipc.h are passed on.
+ * No redirect is followed here: the front is told a repository's new name, and may ask anew.
  * Invariants: nothing of a sandbox but the repository's canonical path, the cleaned user agent and
  * the body's bytes reaches libcurl.
  */
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "gitproxy/deadline.h"
+#include "gitproxy/git_moved.h"
 #include "gitproxy/keeper/transfer.h"
 
 enum { URL_MAX = 768 };
@@ -28,6 +30,12 @@ static enum reason status_reason(long code)
 	if (code >= 400 && code < 500) /* one word for all: says nothing about what exists */
 		return REASON_UPSTREAM_DENIED;
 	return REASON_UPSTREAM_UNREACHABLE;
+}
+
+/* As git means them: the same request, elsewhere. */
+static bool keeps_method(long code)
+{
+	return code == 301 || code == 302 || code == 307 || code == 308;
 }
 
 /* The request's own headers. libcurl's defaults that we do not want are taken out with "Name:". */
@@ -114,6 +122,8 @@ static bool answer(struct transfer *t)
 		t->out->reason = REASON_UPSTREAM_UNREACHABLE;
 	if (t->out->reason == REASON_NONE && !t->typed)
 		t->out->reason = REASON_DUMB_HTTP_NOT_ALLOWED;
+	if (t->out->reason != REASON_REDIRECT_NOT_ALLOWED || !keeps_method(code))
+		t->status.moved[0] = '\0';
 	t->status.kind = KEEPER_STATUS;
 	t->status.reason = t->out->reason;
 	t->status.upstream_status = (uint32_t)code;
@@ -127,6 +137,20 @@ static void block(struct transfer *t)
 {
 	t->status = (struct keeper_status){ 0 };
 	t->typed = t->encoded = false;
+	t->out->detail[0] = '\0';
+}
+
+/* Shown in the audit; of use only when it is the same request under another name. */
+static void location(struct transfer *t, struct rd value)
+{
+	const struct keeper_open *o = t->rq->open;
+
+	snprintf(t->out->detail, sizeof(t->out->detail), "redirects to %.*s",
+		 (int)(value.n < sizeof(t->out->detail) ? value.n : sizeof(t->out->detail)),
+		 (const char *)value.p);
+	if (gp_moved_parse(value, o->host, (enum gp_kind)o->kind, (enum git_service)o->service,
+			   t->status.moved) != PARSE_OK || !strcmp(t->status.moved, o->repo))
+		t->status.moved[0] = '\0';
 }
 
 static bool type_is(const struct transfer *t, struct rd value)
@@ -149,6 +173,8 @@ static void header(struct transfer *t, struct rd line)
 	line = transfer_value(line);
 	if (rd_eq_nocase(name, "content-encoding"))
 		t->encoded = !rd_eq_nocase(line, "identity");
+	if (rd_eq_nocase(name, "location"))
+		location(t, line);
 	id = keeper_header_of(name);
 	if (!id || t->status.n_headers == KEEPER_HEADERS_MAX || !keeper_value_set(line, h->value))
 		return;

@@ -68,6 +68,15 @@ TEST(status)
 	CHECK("too many headers", !keeper_status_ok(&s));
 	s = (struct keeper_status){ .kind = KEEPER_STATUS, .reason = REASON_COUNT };
 	CHECK("unknown reason", !keeper_status_ok(&s));
+	s = (struct keeper_status){ .kind = KEEPER_STATUS, .reason = REASON_REDIRECT_NOT_ALLOWED,
+				    .moved = "acme/gadgets" };
+	CHECK("a new name", keeper_status_ok(&s));
+	strcpy(s.moved, "acme/../payroll");
+	CHECK("a new name that climbs", !keeper_status_ok(&s));
+	memset(s.moved, 'a', sizeof(s.moved));
+	CHECK("a new name without an end", !keeper_status_ok(&s));
+	s = (struct keeper_status){ .kind = KEEPER_STATUS, .moved = "acme/gadgets" };
+	CHECK("a new name without a redirect", !keeper_status_ok(&s));
 	s = (struct keeper_status){ .kind = KEEPER_DATA };
 	CHECK("other kind", !keeper_status_ok(&s));
 }
