@@ -32,7 +32,7 @@ def pytest_configure(config):
 
     def stop(*_):
         raise KeyboardInterrupt		# so that fixtures end the labs
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):	# in the background INT may be ignored
         signal.signal(number, stop)
 
 

@@ -185,8 +185,7 @@ class Space:
 
     def close(self):
         """End everything inside, then the namespace itself. Never raises for what is gone already."""
-        for process in self.processes:
-            end_process(process)
+        end_processes(self.processes)
         with contextlib.suppress(OSError):
             for _ in range(50):
                 left = [p for p in self.pids() if not self._holder or p != self._holder.pid]
@@ -226,6 +225,16 @@ def end_process(process, timeout=5.0):
         if pipe:
             pipe.close()
     return process.returncode
+
+
+def end_processes(processes, timeout=0.5):
+    """SIGTERM to all of them, then SIGKILL: a web server waits for its clients longer than we do."""
+    end = time.monotonic() + timeout
+    for process in processes:
+        if process.poll() is None:
+            process.terminate()
+    for process in processes:
+        end_process(process, max(0, end - time.monotonic()))
 
 
 def sweep():

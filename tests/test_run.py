@@ -16,7 +16,7 @@ import pytest
 from lab import BUILD, row
 from labnet import wait_for
 
-UID = 63000					# nobody's, but ours
+UID = 62000 + os.getpid() % 1000		# nobody's, but this run's
 USER = {"SUDO_UID": str(UID), "SUDO_GID": str(UID)}
 
 
