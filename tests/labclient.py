@@ -6,8 +6,10 @@ the sandbox's namespace, with the TLS of the standard library on top.
 """
 
 import contextlib
+import select
 import socket
 import ssl
+import time
 
 from labnet import family_of
 
@@ -86,3 +88,27 @@ def refused(connect, *args, **kw):
         return True
     except OSError as e:
         return e.errno in (101, 113)	# unreachable: an answer too
+
+
+def offer(sandbox, said, timeout=0.3):
+    """Connect to each (address, port) of `said` at once and say its bytes there, until each has ended or been
+    silent for the timeout. Those that were connected."""
+    connected = set()
+    with contextlib.ExitStack() as stack:
+        trying = {}
+        for where in said:
+            s = stack.enter_context(sandbox.socket(family_of(where[0]), timeout=0))
+            s.connect_ex(where)
+            trying[s] = where
+        end, opened = time.monotonic() + timeout, []
+        while (trying or opened) and (left := end - time.monotonic()) > 0:
+            readable, writable, _ = select.select(opened, trying, [], left)
+            for s in writable:
+                where = trying.pop(s)
+                if not s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                    connected.add(where)
+                    opened.append(s)
+                    with contextlib.suppress(OSError):
+                        s.sendall(said[where])
+            opened = [s for s in opened if s not in readable]
+    return connected

@@ -13,7 +13,8 @@ import foreign
 import labworld
 from conftest import _close
 from lab import Lab, row
-from labclient import refused, serves, tls, udp, works
+from labclient import offer, refused, serves, tls, udp, works
+from labhello import hello, sni
 from labtcp import SYN, Frames, ip_packet
 from labnet import wait_for
 from probe import Probe, dns_query, until_works
@@ -21,6 +22,7 @@ from probe import Probe, dns_query, until_works
 SITE = "pypi.example"
 OTHER = {"network": {"default": "deny", "allow": [{"host": "web.example"}]}}
 IP_TRANSPARENT, IPV6_TRANSPARENT = 19, 75
+LIE = hello(sni(b"evil.example"))		# of a flow to SITE, and what must not get out of any other
 _runs = itertools.count(1)
 
 
@@ -156,9 +158,7 @@ def test_untracked(host, coexist, family, statement):
     site = guest.resolve(SITE, family)
     coexist(foreign.every_hook({-300}, statement, ("prerouting", "output")))
     with host.capture() as capture:
-        for address, port in ((literal(host, family), 443), (site, 443), (site, 8443)):
-            with contextlib.suppress(OSError):
-                guest.connect(address, port, timeout=0.5).close()
+        offer(guest, dict.fromkeys([(literal(host, family), 443), (site, 443), (site, 8443)], LIE))
         nothing_arrived(host, capture, family)
 
 
@@ -187,11 +187,14 @@ def drops_told(lab):
 def test_docker(host, coexist, family):
     """Docker's FORWARD drops granted flows; doctor says which commands let them by, and they open no more."""
     coexist(foreign.DOCKER)
-    assert "tls" in granted(host, family)
+    guest = host.sandbox
+    site = {(guest.resolve(SITE, family), 443): b""}
+    assert not offer(guest, site)
     fixes = drops_told(host)
     assert all(re.fullmatch(r"ip6?tables -I DOCKER-USER -[io] '(tap|cdn)\+' -j ACCEPT", fix) for fix in fixes), fixes
     for fix in fixes:
         host.gateway.run(["sh", "-ec", fix], check=True)
+    until_works("what was dropped", lambda: offer(guest, site))
     stays_closed(host, family)
     assert not granted(host, family)
 
@@ -237,15 +240,14 @@ def test_intercepting_sockets(host, coexist, family, priority):
     with transparent(host.gateway, family, socket.SOCK_STREAM, 3129) as stream, \
          transparent(host.gateway, family, socket.SOCK_DGRAM, 3129) as datagrams, host.capture() as capture:
         coexist(foreign.every_hook({priority}, tproxy, ("prerouting",)))
-        for address, port in ((literal(host, family), 443), (site, 443), (github, 443), (labworld.RESOLVERS[v6], 53)):
-            with contextlib.suppress(OSError):
-                with guest.connect(address, port, timeout=0.5) as s:
-                    s.sendall(b"evil.example")
-            with pytest.raises(BlockingIOError):
-                stream.accept()
-        with udp(guest, labworld.RESOLVERS[v6], 53) as s, contextlib.suppress(OSError):
+        with udp(guest, labworld.RESOLVERS[v6], 53, timeout=0.4) as s:
             s.send(dns_query("leak.evil.example"))
-            s.recv(512)
+            offer(guest, dict.fromkeys([(literal(host, family), 443), (site, 443), (github, 443),
+                                        (labworld.RESOLVERS[v6], 53)], LIE))
+            with contextlib.suppress(OSError):
+                s.recv(512)
+        with pytest.raises(BlockingIOError):
+            stream.accept()
         with pytest.raises(BlockingIOError):
             datagrams.recv(512)
         nothing_arrived(host, capture, family)
@@ -284,10 +286,7 @@ def test_no_other_identity_by_a_mark(host, coexist, family, what, priority):
     coexist(foreign.every_hook({priority}, f'iifname "{thief.interface}" {what} set {identity_of(host, owner):#x}',
                                ("prerouting",)))
     with host.capture() as capture:
-        assert not thief.fetches("https://web.example/", "--resolve", f"web.example:443:{address}", family=family,
-                                 timeout=2)
-        with contextlib.suppress(OSError):
-            thief.connect(address, 443, timeout=0.5).close()
+        assert not offer(thief, {(address, 443): hello(sni(b"web.example"))})
         capture.empty(dst=labworld.WEB[family == 6], where=lambda p: p.flags & SYN)	# not the end of an older flow
     events = host.audit.wait(decision="deny", daddr=address, port=443)
     assert {e["sandbox"] for e in events} == {"vm0"}, host.audit.describe()
@@ -312,14 +311,10 @@ def test_states_of_packets_written_by_others(host, coexist, family, state, how, 
     only = 'iifname "tap*" ' if whose == "sandbox" else 'iifname { "tap0", "up0" } '
     coexist(foreign.every_hook({-150}, f"{only}meta mark set {value}", ("prerouting",)))
     with host.capture() as capture:
-        for address, port in ((literal(host, family), 443), (site, 8443), (github, 22), (github, 443)):
-            with contextlib.suppress(OSError):
-                with guest.connect(address, port, timeout=0.5) as s:
-                    s.sendall(b"evil.example")
-        with contextlib.suppress(OSError):
-            tls(guest, SITE, family, address=site, sni="evil.example", timeout=1).close()
         with udp(guest, labworld.RESOLVERS[v6], 53) as s, contextlib.suppress(OSError):
             s.send(dns_query("leak.evil.example"))
+        offer(guest, dict.fromkeys([(literal(host, family), 443), (site, 443), (site, 8443), (github, 22),
+                                    (github, 443)], LIE))
         nothing_arrived(host, capture, family)
         capture.empty(dst=labworld.GITHUB[v6], where=lambda p: p.flags & SYN)	# the keeper's own are older
 
@@ -343,10 +338,10 @@ def test_revocation_beside_marks(labs, family, name):
             assert flow.recv(100) == b"pong" and works(stream) and serves(decided, SITE)
         lab.cordon("rm", "vm0", check=True)
         server.sendto(b"late", peer)
-        flow.settimeout(0.5)
+        flow.settimeout(0.3)
         with pytest.raises(OSError):
             flow.recv(100)
-        assert not works(stream) and not serves(decided, SITE)
+        assert not works(stream, timeout=0.3) and not serves(decided, SITE, 0.3)
     left = lab.gateway.run(["conntrack", "-L"]).stdout
     assert lab.sandbox.address[family == 6] not in left, left
 
@@ -360,7 +355,7 @@ def forget(lab):
 def survives_or_dies(connection):
     """A flow whose entry is gone may go on or end; it must not hang the test."""
     with contextlib.suppress(OSError):
-        serves(connection, SITE)
+        serves(connection, SITE, 0.5)
 
 
 @row("B22")
