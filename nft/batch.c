@@ -145,11 +145,26 @@ int batch_commit(struct batch *b)
 	return batch_outcome(b, first);
 }
 
+/* Whether an answer ends in here. */
+static bool ends(const void *buf, size_t n)
+{
+	const struct nlmsghdr *h = buf;
+
+	for (int left = (int)n; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left))
+		if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR)
+			return true;
+	return false;
+}
+
+/*
+ * A dump that others' changes interrupt is EINTR, and is read to its end all the same: what is left would be
+ * taken for the answer to each later question.
+ */
 int batch_dump(struct batch *b, struct nlmsghdr *nlh, mnl_cb_t fn, void *owner)
 {
 	char buf[1 << 16] __attribute__((aligned(8)));
 	uint32_t seq = nlh->nlmsg_seq = b->seq++;
-	int r = 1;
+	int r = 1, error = 0;
 
 	if (mnl_socket_sendto(b->nl, nlh, nlh->nlmsg_len) < 0)
 		return -errno;
@@ -159,6 +174,10 @@ int batch_dump(struct batch *b, struct nlmsghdr *nlh, mnl_cb_t fn, void *owner)
 		if (n < 0)
 			return -errno;
 		r = mnl_cb_run(buf, (size_t)n, seq, mnl_socket_get_portid(b->nl), fn, owner);
+		if (r < 0)
+			error = -errno;
+		if (error == -EINTR)
+			r = !ends(buf, (size_t)n);
 	}
-	return r < 0 ? -errno : 0;
+	return error;
 }
