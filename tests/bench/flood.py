@@ -14,6 +14,7 @@ import socket
 import statistics
 import struct
 import subprocess
+import time
 
 from lab import BUILD
 from labnet import tool
@@ -45,9 +46,11 @@ def flooding(sandbox, words, sent):
     """The program runs meanwhile; packets a second are appended to `sent`."""
     process = sandbox.start([f"{BUILD}/bench-flood", CPU, *words], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n"
+    begin = time.monotonic()
     yield
     process.send_signal(signal.SIGTERM)
-    sent.append(int(process.communicate(timeout=10)[0]))
+    took = time.monotonic() - begin
+    sent.append(int(process.communicate(timeout=10)[0]) / took)
     assert process.returncode == 0
 
 
@@ -82,7 +85,7 @@ def row_refused_flood(bench):
                                ("spin", "_spin", "while the core of the flood only spins")):
         r = result(f"refused_flood{suffix}", round(statistics.median(ours), 2),
                    round(statistics.median(figures[peer]), 2), "Gbit/s", 0.8,
-                   f"a decided flow while another sandbox is refused, {per_second['refused']:.0f} k packets a flow's time; "
+                   f"a decided flow while another sandbox is refused, {per_second['refused']:.0f} k packets a second; "
                    f"against {text}" + (f", {per_second[peer]:.0f} k packets" if peer == "ingress" else "")
                    + f"; alone: {alone:.2f}")
         yield {**r, "ratio": paired_ratio(ours, figures[peer])}
