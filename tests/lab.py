@@ -91,7 +91,7 @@ class Sandbox(Space):
         self.ca_bundle = f"{self.dir}/ca-certificates.crt"
         self.resolv = f"{self.dir}/resolv.conf"
         write(f"{self.dir}/nsswitch.conf", "hosts: files dns\npasswd: files\ngroup: files\n")
-        write(self.resolv, "nameserver 8.8.8.8\n")
+        write(self.resolv, "nameserver 8.8.8.8\noptions timeout:1 attempts:5\n")	# a lost query costs a second
         write(self.ca_bundle, open(lab.world.ca_file).read())
         super().__init__(f"{lab.prefix}-{suffix}", {
             "/etc/resolv.conf": self.resolv,
