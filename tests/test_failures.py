@@ -16,8 +16,8 @@ from probe import Probe, until_works
 SITE = "pypi.example"
 
 
-def fetches(lab, family=4):
-    return lab.sandbox.fetches(f"https://{SITE}/", family=family, timeout=5)
+def fetches(lab, family=4, timeout=5):
+    return lab.sandbox.fetches(f"https://{SITE}/", family=family, timeout=timeout)
 
 
 def clones(lab):
@@ -139,7 +139,7 @@ def test_renamed_interface(own_lab):
         lab.gateway.ip(f"link set {interface} down", f"link set {interface} name lan7", "link set lan7 up")
         rounds = probe.rounds
         wait_for("the probe's rounds", lambda: probe.rounds > rounds + 40)
-        assert not fetches(lab)
+        assert not fetches(lab, timeout=1)
 
 
 def stricter():
@@ -249,5 +249,5 @@ def test_removed_sandbox_is_cut_off_within_a_second(own_lab, flows, family):
     for name, alive in flows.items():
         assert not alive(), f"the {name} flow outlived the sandbox"
     with own_lab.capture() as capture:
-        assert not fetches(own_lab, family)
+        assert not fetches(own_lab, family, timeout=1)
         capture.empty(dst=labworld.WEB[family == 6])

@@ -224,7 +224,7 @@ def test_profile_that_is_gone_at_the_start_takes_its_sandboxes_along(own_lab):
     lab.cordon("up", check=True)
     assert listed(lab) == {}
     with lab.capture() as capture:
-        assert not lab.sandbox.fetches(f"https://{SITE}/", timeout=2)
+        assert not lab.sandbox.fetches(f"https://{SITE}/", timeout=1)
         capture.empty(dst=labworld.WEB[0])
 
 

@@ -14,7 +14,7 @@ from lab import AGENT, row
 from labnet import wait_for
 from netdclient import Part
 
-SIZE = int(os.environ.get("SANDBOXES", 300))
+SIZE = int(os.environ.get("SANDBOXES", 150))
 SITE = "pypi.example"
 MAPS = {"identity4": "map", "identity6": "map", "new_flows": "set", "flows": "set", "dns_queries": "set"}
 
