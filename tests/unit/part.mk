@@ -52,3 +52,4 @@ $(eval $(call unit-test,dns_refresh,dns/refresh.c dns/table.c base/loop.c base/m
 $(eval $(call unit-test,dns_wildcard,dns/wildcard.c dns/table.c,))
 $(eval $(call unit-test,ca,gitproxy/keeper/ca.c base/bytes.c,-lcrypto -lpthread))
 $(eval $(call unit-test,confine,gitproxy/confine.c gitproxy/keeper/confine.c base/proc.c base/landlock.c base/log.c base/audit.c base/audit_last.c base/bytes.c,-lseccomp -lcrypto -lpthread))
+$(eval $(call unit-test,echo,gitproxy/keeper/echo.c base/bytes.c,-lcrypto))

@@ -1,0 +1,321 @@
+/*
+ * echo.c - find a secret in what comes back, in the ways it may be spelled
+ *
+ * Theory of operation: every spelling of every secret is a pattern. A search steps through the
+ * stream by the shortest pattern's length at most (Wu and Manber 1994): a table tells, for the two
+ * bytes at the end of the window, how far any pattern's beginning can be; packs look random, so
+ * nearly every step is a whole one, and patterns are compared only where the table says "here".
+ * Base64 of a secret inside a longer text has three forms, by its place modulo three; their inner
+ * digits depend on the secret alone and are the patterns. A secret may lie across the borders of
+ * what is read: the longest end of it that begins a pattern is held back, nearly always nothing.
+ * Not handled: ciphers, compression (zlib inside packs) and pkt-lines that cut a secret in two; an
+ * upstream that wants to tell has been told the secret anyway. Fuzzed by tests/fuzz/fuzz_echo.c.
+ */
+#include "gitproxy/keeper/echo.h"
+
+#include <errno.h>
+#include <string.h>
+#include <openssl/crypto.h>
+
+enum { SHIFT_BITS = 12, SPELL_MAX = 6 };
+
+struct pattern {
+	uint8_t *p;
+	size_t n;
+};
+
+struct echo {
+	struct pattern pattern[ECHO_PATTERNS_MAX];
+	size_t n, shortest, longest;
+	uint8_t shift[1 << SHIFT_BITS];
+};
+
+int echo_new(struct echo **ret)
+{
+	struct echo *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return -ENOMEM;
+	*ret = e;
+	return 0;
+}
+
+void echo_free(struct echo *e)
+{
+	if (!e)
+		return;
+	for (size_t i = 0; i < e->n; i++) {
+		OPENSSL_cleanse(e->pattern[i].p, e->pattern[i].n);
+		free(e->pattern[i].p);
+	}
+	OPENSSL_cleanse(e, sizeof(*e));
+	free(e);
+}
+
+/* ---- patterns ---- */
+
+static unsigned block(const uint8_t *p)
+{
+	return (uint32_t)((p[0] | p[1] << 8) * 0x9e3779b1u) >> (32 - SHIFT_BITS);
+}
+
+/* How far the window may move when these two bytes are at its end. */
+static void shifts_make(struct echo *e)
+{
+	size_t most = e->shortest - 1 < UINT8_MAX ? e->shortest - 1 : UINT8_MAX;
+
+	memset(e->shift, (int)most, sizeof(e->shift));
+	for (size_t i = 0; i < e->n; i++)
+		for (size_t end = 2; end <= e->shortest; end++) {
+			uint8_t *at = &e->shift[block(e->pattern[i].p + end - 2)];
+			size_t left = e->shortest - end;
+
+			if (left < *at)
+				*at = (uint8_t)left;
+		}
+}
+
+static bool known(const struct echo *e, struct rd p)
+{
+	for (size_t i = 0; i < e->n; i++)
+		if (rd_eq(p, e->pattern[i].p, e->pattern[i].n))
+			return true;
+	return false;
+}
+
+static int pattern_add(struct echo *e, struct rd text)
+{
+	uint8_t *p;
+
+	if (known(e, text))
+		return 0;
+	if (e->n == ECHO_PATTERNS_MAX)
+		return -ENOMEM;
+	p = malloc(text.n);
+	if (!p)
+		return -ENOMEM;
+	memcpy(p, text.p, text.n);
+	e->pattern[e->n++] = (struct pattern){ p, text.n };
+	if (text.n < e->shortest || e->n == 1)
+		e->shortest = text.n;
+	if (text.n > e->longest)
+		e->longest = text.n;
+	return 0;
+}
+
+/* ---- spellings: each writes the secret its way ---- */
+
+static void spell_raw(struct wr *w, struct rd s)
+{
+	wr_rd_all(w, s);
+}
+
+static void escape(struct wr *w, const char *sign, const char *digits, uint8_t c)
+{
+	wr_str(w, sign);
+	wr_u8(w, (uint8_t)digits[c >> 4]);
+	wr_u8(w, (uint8_t)digits[c & 15]);
+}
+
+static const char lower[] = "0123456789abcdef", upper[] = "0123456789ABCDEF";
+
+static void each_byte(struct wr *w, struct rd s, const char *sign, const char *digits)
+{
+	for (size_t i = 0; i < s.n; i++)
+		escape(w, sign, digits, s.p[i]);
+}
+static void spell_hex(struct wr *w, struct rd s) { each_byte(w, s, "", lower); }
+static void spell_hex_upper(struct wr *w, struct rd s) { each_byte(w, s, "", upper); }
+static void spell_percent_all(struct wr *w, struct rd s) { each_byte(w, s, "%", lower); }
+static void spell_percent_all_upper(struct wr *w, struct rd s) { each_byte(w, s, "%", upper); }
+static void spell_json_all(struct wr *w, struct rd s) { each_byte(w, s, "\\u00", lower); }
+static void spell_json_all_upper(struct wr *w, struct rd s) { each_byte(w, s, "\\u00", upper); }
+
+/* RFC 3986 s2.3: what is never encoded. */
+static bool unreserved(uint8_t c)
+{
+	return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') ||
+	       (c && strchr("-._~", c));
+}
+
+static void percent(struct wr *w, struct rd s, const char *digits)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (unreserved(s.p[i]))
+			wr_u8(w, s.p[i]);
+		else
+			escape(w, "%", digits, s.p[i]);
+}
+static void spell_percent(struct wr *w, struct rd s) { percent(w, s, lower); }
+static void spell_percent_upper(struct wr *w, struct rd s) { percent(w, s, upper); }
+
+static void json(struct wr *w, struct rd s, const char *escaped)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] && strchr(escaped, s.p[i]))
+			wr_u8(w, '\\');
+		wr_u8(w, s.p[i]);
+	}
+}
+static void spell_json(struct wr *w, struct rd s) { json(w, s, "\"\\"); }
+static void spell_json_slash(struct wr *w, struct rd s) { json(w, s, "\"\\/"); }
+
+static const char alphabet[2][65] = {
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_",
+};
+
+/* The digits that depend on the secret alone, when it stands `at` bytes behind a border of three. */
+static void base64(struct wr *w, struct rd s, unsigned at, const char *digits)
+{
+	size_t bits = 8 * s.n, from = at ? 6 - 8 * at % 6 : 0;
+
+	for (size_t bit = from; bit + 6 <= bits; bit += 6) {
+		size_t i = bit / 8;
+		unsigned two = (unsigned)s.p[i] << 8 | (i + 1 < s.n ? s.p[i + 1] : 0);
+
+		wr_u8(w, (uint8_t)digits[two >> (10 - bit % 8) & 63]);
+	}
+}
+static void spell_base64_0(struct wr *w, struct rd s) { base64(w, s, 0, alphabet[0]); }
+static void spell_base64_1(struct wr *w, struct rd s) { base64(w, s, 1, alphabet[0]); }
+static void spell_base64_2(struct wr *w, struct rd s) { base64(w, s, 2, alphabet[0]); }
+static void spell_base64url_0(struct wr *w, struct rd s) { base64(w, s, 0, alphabet[1]); }
+static void spell_base64url_1(struct wr *w, struct rd s) { base64(w, s, 1, alphabet[1]); }
+static void spell_base64url_2(struct wr *w, struct rd s) { base64(w, s, 2, alphabet[1]); }
+
+static void (*const spellings[])(struct wr *w, struct rd s) = {
+	spell_raw, spell_hex, spell_hex_upper, spell_percent, spell_percent_upper,
+	spell_percent_all, spell_percent_all_upper, spell_json, spell_json_slash, spell_json_all,
+	spell_json_all_upper, spell_base64_0, spell_base64_1, spell_base64_2, spell_base64url_0,
+	spell_base64url_1, spell_base64url_2,
+};
+
+int echo_add(struct echo *e, struct rd secret)
+{
+	size_t cap = SPELL_MAX * secret.n + 1;
+	uint8_t *text;
+	int r = 0;
+
+	if (secret.n < ECHO_SECRET_MIN || secret.n > ECHO_SECRET_MAX)
+		return -EINVAL;
+	text = malloc(cap);
+	if (!text)
+		return -ENOMEM;
+	for (size_t i = 0; i < ARRAY_SIZE(spellings) && !r; i++) {
+		struct wr w = wr_of(text, cap);
+
+		spellings[i](&w, secret);
+		r = wr_ok(&w) ? pattern_add(e, wr_rd(&w)) : -EINVAL;
+	}
+	OPENSSL_cleanse(text, cap);
+	free(text);
+	if (!r)
+		shifts_make(e);
+	return r;
+}
+
+/* ---- search ---- */
+
+static bool begins(const struct echo *e, const uint8_t *p, size_t n)
+{
+	for (size_t i = 0; i < e->n; i++)
+		if (e->pattern[i].n <= n && !memcmp(p, e->pattern[i].p, e->pattern[i].n))
+			return true;
+	return false;
+}
+
+bool echo_in(const struct echo *e, struct rd text)
+{
+	size_t at = 0;
+
+	if (!e || !e->n)
+		return false;
+	while (text.n - at >= e->shortest) {
+		size_t step = e->shift[block(text.p + at + e->shortest - 2)];
+
+		if (!step && begins(e, text.p + at, text.n - at))
+			return true;
+		at += step ? step : 1;
+	}
+	return false;
+}
+
+/* How many of the last bytes begin a pattern that is longer than they are. */
+static size_t unfinished(const struct echo *e, struct rd text)
+{
+	size_t most = text.n < e->longest - 1 ? text.n : e->longest - 1;
+
+	for (size_t n = most; n; n--) {
+		const uint8_t *p = text.p + text.n - n;
+
+		for (size_t i = 0; i < e->n; i++)
+			if (e->pattern[i].n > n && *p == *e->pattern[i].p &&
+			    !memcmp(p, e->pattern[i].p, n))
+				return n;
+	}
+	return 0;
+}
+
+/* ---- a stream ---- */
+
+void echo_scan_init(struct echo_scan *s, const struct echo *e)
+{
+	*s = (struct echo_scan){ .echo = e && e->n ? e : NULL };
+}
+
+static void drop(uint8_t **p, size_t n)
+{
+	if (*p)
+		OPENSSL_cleanse(*p, n);
+	free(*p);
+	*p = NULL;
+}
+
+void echo_scan_done(struct echo_scan *s)
+{
+	drop(&s->hold, s->hold_n);
+	drop(&s->joined, 0);
+	s->hold_n = 0;
+}
+
+static bool join(struct echo_scan *s, struct rd *in)
+{
+	uint8_t *both = malloc(s->hold_n + in->n);
+
+	if (!both)
+		return false;
+	memcpy(both, s->hold, s->hold_n);
+	memcpy(both + s->hold_n, in->p, in->n);
+	*in = rd_of(both, s->hold_n + in->n);
+	s->joined = both;
+	return true;
+}
+
+bool echo_scan_next(struct echo_scan *s, struct rd in, struct rd *ret_pass)
+{
+	size_t back;
+
+	*ret_pass = in;
+	if (!s->echo || !in.n)
+		return true;
+	drop(&s->joined, 0);
+	*ret_pass = (struct rd){ 0 };
+	if ((s->hold_n && !join(s, &in)) || echo_in(s->echo, in))
+		return false;
+	back = unfinished(s->echo, in);
+	drop(&s->hold, s->hold_n);
+	s->hold_n = 0;
+	if (back && !(s->hold = malloc(back)))
+		return false;
+	if (back)
+		memcpy(s->hold, in.p + in.n - back, back);
+	s->hold_n = back;
+	*ret_pass = rd_of(in.p, in.n - back);
+	return true;
+}
+
+struct rd echo_scan_end(const struct echo_scan *s)
+{
+	return rd_of(s->hold, s->hold_n);
+}
