@@ -12,6 +12,7 @@
 
 #include "cli/cli.h"
 #include "cli/client.h"
+#include "cli/credentials.h"
 
 static void show(const struct cli *c, const struct policy *p, json_t *rows)
 {
@@ -92,16 +93,19 @@ static int check_all(const struct cli *c)
 
 	if (r)
 		return r;
+	r = credentials_check(cfg);
 	rows = json_array();
 	for (size_t i = 0; i < set.n; i++)
 		show(c, set.policies[i], rows);
-	if (!c->json)
+	if (!c->json) {
+		credentials_show(cfg);
 		printf("# policy sha256 %s (%zu profile%s)\n", set.sha256, set.n,
 		       set.n == 1 ? "" : "s");
+	}
 	show_end(c, rows);
 	json_decref(rows);
 	profile_set_done(&set);
-	return EXIT_DONE;
+	return r;
 }
 
 struct check_values {

@@ -20,6 +20,7 @@
 
 #include "base/proc.h"
 #include "cli/client.h"
+#include "cli/credentials.h"
 #include "cli/supervise.h"
 #include "cli/units.h"
 #include "nft/firewall.h"
@@ -292,6 +293,8 @@ static int up(const struct cli *c, const void *values, const struct args *a)
 	if (cli_need_root("up"))
 		return EXIT_REFUSED;
 	r = cli_config(c, &cfg);
+	if (!r)
+		r = credentials_check(cfg);
 	if (r)
 		return r;
 	lock = lock_or_say(cfg);

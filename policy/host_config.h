@@ -13,6 +13,7 @@
 #include "base/addr.h"
 #include "policy/address.h"
 #include "policy/diag.h"
+#include "policy/host_credentials.h"
 #include "policy/policy.h"
 
 struct host_sandbox {			/* static registration */
@@ -44,6 +45,7 @@ struct host_config {
 	char *upstream_ca_file;					/* NULL: system */
 	char **nested_groups; size_t n_nested_groups;
 	uint32_t connect_ms, first_byte_ms, idle_ms, total_ms;	/* git timeouts */
+	struct host_credential *credentials; size_t n_credentials;
 	struct host_sandbox *sandboxes; size_t n_sandboxes;
 	struct prefix *forbidden; size_t n_forbidden;		/* pool + networks + run + host's own addresses at load */
 };

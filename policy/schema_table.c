@@ -26,6 +26,7 @@
 #define N "sandbox.network."
 #define G "sandbox.git."
 #define L "sandbox.limits."
+#define C "credentials[]"
 
 /* clang-format off */
 const struct schema_row schema_rows[] = {
@@ -180,7 +181,27 @@ const struct schema_row schema_rows[] = {
 	{ H, "git.scan.rules", SCHEMA_TEXT, "builtin", U, MEANS("rule file") },
 	{ H, "git.scan.exceptions", SCHEMA_PATH, "/etc/cordon/exceptions.yaml", U,
 	  MEANS("accepted findings") },
-	{ H, "credentials[]", SCHEMA_MAP, "", U, MEANS("secrets that are added upstream") },
+	{ H, C, SCHEMA_MAP, "", MEANS("secrets that are added upstream; the most specific match wins") },
+	{ H, C ".name", SCHEMA_LABEL, MEANS("unique; what the audit calls it (else: its match)") },
+	{ H, C ".match", SCHEMA_TEXT,
+	  MEANS("repositories: host/owner/name, host/owner/* or host/*; ** any depth on hosts of nested_groups") },
+	{ H, C ".transport", SCHEMA_WORD, "https", W("https|ssh"), O("https"), MEANS("to upstream") },
+	{ H, C ".username", SCHEMA_TEXT, "x-access-token", MEANS("sent with the token") },
+	{ H, C ".token_file", SCHEMA_PATH,
+	  MEANS("its content is sent as the password; cordon-keeper's own and closed to others; read anew "
+		"when it changes") },
+	{ H, C ".github_app", SCHEMA_MAP, MEANS("tokens of an installation instead of a file's") },
+	{ H, C ".github_app.id", SCHEMA_INT, RANGE(1, 1000000000000000), R, MEANS("of the application") },
+	{ H, C ".github_app.installation", SCHEMA_INT, RANGE(1, 1000000000000000), R,
+	  MEANS("of the application at the owner") },
+	{ H, C ".github_app.key_file", SCHEMA_PATH, R, MEANS("private key, PEM; as token_file") },
+	{ H, C ".github_app.api_url", SCHEMA_TEXT,
+	  MEANS("https://HOST[/PATH]; default api.github.com for github.com, else HOST/api/v3") },
+	{ H, C ".header", SCHEMA_MAP, U, MEANS("a header for terminated hosts; profiles name it") },
+	{ H, C ".header.name", SCHEMA_TEXT, U, MEANS("such as Authorization") },
+	{ H, C ".header.value_file", SCHEMA_PATH, U, MEANS("as token_file") },
+	{ H, C ".identity_file", SCHEMA_PATH, U, MEANS("key for transport ssh") },
+	{ H, C ".known_host_key", SCHEMA_TEXT, U, MEANS("the server's key for transport ssh") },
 	{ H, "sandboxes[]", SCHEMA_MAP, "", MEANS("sandboxes that are always registered") },
 	{ H, "sandboxes[].name", SCHEMA_LABEL, R, MEANS("unique") },
 	{ H, "sandboxes[].interface", SCHEMA_INTERFACE, R, MEANS("one of sandbox_interfaces") },

@@ -39,7 +39,8 @@ NAMES = {
     "ssh.example": SERVICES,
     "granted.evil.example": WEB,
 }
-REPOSITORIES = {"acme/widgets": 300, "acme/payroll": 250}
+REPOSITORIES = {"acme/widgets": 300, "acme/payroll": 250, "private/one": 20, "private/two": 20}
+PRIVATE = ("private/one", "private/two")	# need what Web.password() says
 WWW = 33		# www-data of base-passwd, in every Debian
 
 APACHE_CONF = """
@@ -107,11 +108,23 @@ ScriptAlias / /usr/lib/git-core/git-http-backend/
 SetEnv GIT_PROJECT_ROOT {repos}
 SetEnv GIT_HTTP_EXPORT_ALL 1
 SetEnvIf Git-Protocol "(.*)" GIT_PROTOCOL=$1
+{private}
 </VirtualHost>
 """
 
+PRIVATE_REPOSITORY = """
+<LocationMatch "^/{repo}[./]">
+AuthType Basic
+AuthName lab
+AuthBasicProvider file
+AuthUserFile {file}
+Require valid-user
+</LocationMatch>
+"""
+
 MODULES = {"mpm_event": "mpm_event", "authz_core": "authz_core", "cgid": "cgid", "ssl": "ssl",
-           "alias": "alias", "env": "env", "setenvif": "setenvif", "dir": "dir"}
+           "auth_basic": "auth_basic", "authn_core": "authn_core", "authn_file": "authn_file",
+           "authz_user": "authz_user", "alias": "alias", "env": "env", "setenvif": "setenvif", "dir": "dir"}
 
 
 def fast_import(repo, name, commits):
@@ -206,7 +219,8 @@ class Web:
                 f.write(f"this is {site}\n")
         with open(f"{dir}/sites/pypi.example/big", "wb") as f:
             f.write(b"0123456789abcdef" * (1 << 16))
-        values = {"dir": dir, "certs": world.certs, "repos": world.repos}
+        private = "".join(PRIVATE_REPOSITORY.format(repo=r, file=self._password_file(r)) for r in PRIVATE)
+        values = {"dir": dir, "certs": world.certs, "repos": world.repos, "private": private}
         sites = [PLAIN_SITE.format(name=n, alias="*.files.example" if n == "web.example" else n, **values)
                  for n in SITES]
         sites += [GIT_SITE.format(name=n, **values) for n in ("github.com", "gitlab.com")]
@@ -220,6 +234,17 @@ class Web:
         if not program:
             raise LabError("apache2 is missing: make test-deps")
         self._process = self._space.start([program, "-D", "FOREGROUND", "-f", f"{dir}/httpd.conf"])
+
+    def _password_file(self, repo):
+        return f"{self.dir}/password-{repo.replace('/', '-')}"
+
+    def password(self, repo, password, user="x-access-token"):
+        """What a private repository wants to hear from now on."""
+        hashed = tool("openssl", "passwd", "-apr1", "-stdin", text=password).strip()
+        file = self._password_file(repo)
+        with open(f"{file}.new", "w") as f:
+            f.write(f"{user}:{hashed}\n")
+        os.rename(f"{file}.new", file)
 
     def ready(self):
         def probe():

@@ -10,7 +10,9 @@
 #include "gitproxy/keeper/confine.h"
 
 #include <arpa/nameser.h>
+#include <errno.h>
 #include <seccomp.h>
+#include <string.h>
 
 #include "base/landlock.h"
 #include "base/proc.h"
@@ -36,7 +38,7 @@ static const struct proc_syscall table[] = {
 	{ SCMP_SYS(ppoll), "deadlines" },
 	{ SCMP_SYS(read), "TLS records, files" },
 	{ SCMP_SYS(readv), "C library streams" },
-	{ SCMP_SYS(pread64), "bodies" },
+	{ SCMP_SYS(pread64), "bodies, credentials" },
 	{ SCMP_SYS(lseek), "memory files, C library streams" },
 	{ SCMP_SYS(write), "TLS records, audit and log lines, keys of leaves" },
 	{ SCMP_SYS(ftruncate), "a torn audit line" },
@@ -45,7 +47,7 @@ static const struct proc_syscall table[] = {
 	{ SCMP_SYS(fcntl), "non-blocking, seals" },
 	{ SCMP_SYS(ioctl), "non-blocking (c-ares), C library streams" },
 	{ SCMP_SYS(memfd_create), "keys of leaves" },
-	{ SCMP_SYS(openat), "resolv.conf, trusted certificates" },
+	{ SCMP_SYS(openat), "resolv.conf, trusted certificates, credentials" },
 	{ SCMP_SYS(fstat), "files" },
 	{ SCMP_SYS(stat), "trusted certificates" },
 	{ SCMP_SYS(newfstatat), "files" },
@@ -93,11 +95,30 @@ static const struct landlock_path paths[] = {
 	{ NULL, 0, NULL },
 };
 
+/* A credential's directory: the file is replaced there by renaming. */
+static bool path_add(struct landlock_path *to, const char *file)
+{
+	const char *slash = strrchr(file, '/');
+
+	*to = (struct landlock_path){ strndup(file, slash == file ? 1 : (size_t)(slash - file)),
+				      LANDLOCK_READ, "credentials" };
+	return to->path;
+}
+
 int keeper_confine(const struct host_config *c)
 {
 	uint16_t ports[] = { KEEPER_UPSTREAM_PORT, NS_DEFAULTPORT, c->dns_upstream_port, 0 };
-	const struct landlock_spec files = { .paths = paths, .tcp_ports = ports };
-	int r = landlock_confine(&files);
+	AUTO(mem) struct landlock_path *all = calloc(ARRAY_SIZE(paths) + c->n_credentials, sizeof(*all));
+	size_t n = 0;
+	int r = all ? 0 : -ENOMEM;
 
+	for (; !r && n < c->n_credentials; n++)
+		r = path_add(&all[n], c->credentials[n].file) ? 0 : -ENOMEM;
+	if (!r) {
+		memcpy(all + n, paths, sizeof(paths));
+		r = landlock_confine(&(struct landlock_spec){ .paths = all, .tcp_ports = ports });
+	}
+	while (n)
+		free((char *)(uintptr_t)all[--n].path);
 	return r < 0 ? r : proc_seccomp(table);
 }

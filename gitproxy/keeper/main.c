@@ -20,10 +20,11 @@
 #include "base/log.h"
 #include "gitproxy/keeper/confine.h"
 #include "gitproxy/keeper/serve.h"
+#include "gitproxy/keeper/wipe.h"
 #include "policy/view_audit.h"
 
 enum {
-	SECURE_HEAP = 1 << 20,
+	SECURE_HEAP = 4 << 20,
 	SECURE_MIN = 32,
 	TICK_MS = 1000,
 	VIEW_WAIT_MS = 3000,
@@ -36,6 +37,7 @@ struct keeper {
 	struct upstream *upstream;
 	struct audit *audit;
 	struct view *view;
+	struct credential_store *credentials;
 	struct serve *serve;
 };
 
@@ -77,6 +79,8 @@ static int open_all(struct keeper *k)
 	if (!r)
 		r = audit_open(c->log_dir, "keeper", proc_role_uid(ROLE_KEEPER), proc_group(),
 			       &k->audit);
+	if (!r)
+		r = credential_store_new(c, upstream_ways(k->upstream), k->audit, &k->credentials);
 	return r;
 }
 
@@ -92,7 +96,7 @@ static int serve_open(struct keeper *k)
 	int r = view_new(k->config, ROLE_KEEPER, on_extra, k, &k->view);
 
 	if (!r)
-		r = serve_new(k->ca, k->upstream, k->view, k->audit, &k->serve);
+		r = serve_new(k->ca, k->upstream, k->credentials, k->view, k->audit, &k->serve);
 	if (!r)
 		r = view_start_thread(k->view);
 	return r;
@@ -139,6 +143,7 @@ static int keeper_run(struct keeper *k)
 	if (view_wait_ready(k->view, VIEW_WAIT_MS) < 0)
 		log_line(LOG_WARN, "event=waiting_for_netd");
 	audit_daemon(k, "start");
+	credential_store_load(k->credentials);
 	r = ipc_send(KEEPER_FD, MSG_DONE, 0, &done, sizeof(done), NULL, 0);
 	if (!r)
 		r = keeper_loop(k);
@@ -173,7 +178,9 @@ int main(int argc, char **argv)
 	signal(SIGINT, SIG_IGN);		/* ends with the front, after its last lines */
 	signal(SIGTERM, SIG_IGN);
 	raise_limits();
-	CRYPTO_secure_malloc_init(SECURE_HEAP, SECURE_MIN);
+	wipe_lock_memory();
+	if (CRYPTO_secure_malloc_init(SECURE_HEAP, SECURE_MIN) != 1)
+		log_line(LOG_WARN, "event=secrets_not_locked fix=\"LimitMEMLOCK=8M or more\"");
 	if (host_config_open(argv[2], &k.config) < 0)
 		return 2;
 	r = keeper_run(&k);

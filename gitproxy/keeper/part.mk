@@ -1,8 +1,9 @@
 # cordon-keeper: the CA's key and the upstream connections.
 PROGS += cordon-keeper
 cordon-keeper_SRC := gitproxy/keeper/main.c gitproxy/keeper/serve.c gitproxy/keeper/upstream.c \
-		     gitproxy/keeper/upstream_git.c gitproxy/keeper/pool.c gitproxy/keeper/dial.c \
+		     gitproxy/keeper/upstream_git.c gitproxy/keeper/pool.c gitproxy/keeper/dial.c gitproxy/keeper/credential_store.c gitproxy/keeper/echo.c \
+		     gitproxy/keeper/github_app.c gitproxy/keeper/wipe.c \
 		     gitproxy/keeper/resolve.c gitproxy/keeper/ca.c \
 		     gitproxy/keeper/confine.c gitproxy/keeper_ipc.c gitproxy/git_path.c gitproxy/git_moved.c gitproxy/deadline.c \
 		     $(VIEW_SRC) $(POLICY_SRC) $(BASE_ALL)
-cordon-keeper_LIB := -lcurl -lcares -lssl $(POLICY_LIB) $(BASE_LIB)
+cordon-keeper_LIB := -lcurl -lcares -ljansson -lssl $(POLICY_LIB) $(BASE_LIB)

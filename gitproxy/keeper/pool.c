@@ -19,6 +19,7 @@ struct rested {
 	CURL *handle;			/* NULL: free slot */
 	uint16_t sandbox;
 	char host[MSG_NAME];
+	uint64_t identity;
 	uint64_t since;
 };
 
@@ -48,24 +49,26 @@ void pool_free(struct pool_handles *p)
 	free(p);
 }
 
-static bool fits(const struct rested *r, uint16_t sandbox, const char *host)
+static bool fits(const struct rested *r, uint16_t sandbox, const char *host, uint64_t identity)
 {
-	return r->handle && r->sandbox == sandbox && !strcmp(r->host, host);
+	return r->handle && r->sandbox == sandbox && r->identity == identity &&
+	       !strcmp(r->host, host);
 }
 
-CURL *pool_take(struct pool_handles *p, uint16_t sandbox, const char *host)
+CURL *pool_take(struct pool_handles *p, uint16_t sandbox, const char *host, uint64_t identity)
 {
 	CURL *found = NULL;
 
 	pthread_mutex_lock(&p->lock);
 	for (size_t i = 0; i < POOL_HANDLES_MAX && !found; i++)
-		if (fits(&p->slot[i], sandbox, host))
+		if (fits(&p->slot[i], sandbox, host, identity))
 			found = STEAL(p->slot[i].handle);
 	pthread_mutex_unlock(&p->lock);
 	return found ? found : curl_easy_init();
 }
 
-void pool_give(struct pool_handles *p, uint16_t sandbox, const char *host, CURL *handle)
+void pool_give(struct pool_handles *p, uint16_t sandbox, const char *host, uint64_t identity,
+	       CURL *handle)
 {
 	pthread_mutex_lock(&p->lock);
 	for (size_t i = 0; i < POOL_HANDLES_MAX && handle; i++) {
@@ -75,6 +78,7 @@ void pool_give(struct pool_handles *p, uint16_t sandbox, const char *host, CURL 
 			continue;
 		r->handle = STEAL(handle);
 		r->sandbox = sandbox;
+		r->identity = identity;
 		r->since = deadline_now();
 		snprintf(r->host, sizeof(r->host), "%s", host);
 	}

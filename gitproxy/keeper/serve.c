@@ -25,6 +25,7 @@ enum { ANSWER_MS = 10000, JOB_STACK = 1 << 20 };
 struct serve {
 	struct ca *ca;
 	struct upstream *upstream;
+	struct credential_store *credentials;
 	struct view *view;
 	struct audit *audit;
 	pthread_mutex_t lock;
@@ -38,8 +39,8 @@ struct job {
 	uint64_t started;
 };
 
-int serve_new(struct ca *ca, struct upstream *u, struct view *v, struct audit *a,
-	      struct serve **ret)
+int serve_new(struct ca *ca, struct upstream *u, struct credential_store *c, struct view *v,
+	      struct audit *a, struct serve **ret)
 {
 	struct serve *s = calloc(1, sizeof(*s));
 
@@ -47,6 +48,7 @@ int serve_new(struct ca *ca, struct upstream *u, struct view *v, struct audit *a
 		return -ENOMEM;
 	s->ca = ca;
 	s->upstream = u;
+	s->credentials = c;
 	s->view = v;
 	s->audit = a;
 	pthread_mutex_init(&s->lock, NULL);
@@ -163,6 +165,23 @@ static bool private_ok(const struct view_sandbox *sb, const char *host)
 	return d.allowed && d.private_ok;
 }
 
+/* The policy allows it; only now may a secret be touched. */
+static void perform(struct job *j, struct upstream_request *rq, struct upstream_outcome *out)
+{
+	struct credential_store *store = j->serve->credentials;
+	struct credential *c;
+
+	if (credential_store_get(store, rq->open->host, rq->open->repo, &c) == CREDENTIAL_UNUSABLE) {
+		out->reason = REASON_UPSTREAM_DENIED;
+		snprintf(out->detail, sizeof(out->detail), "its credential cannot be used");
+		refuse(j, out->reason);
+		return;
+	}
+	rq->credential = c;
+	upstream_run(j->serve->upstream, rq, out);
+	credential_store_put(store, c);
+}
+
 static void open_for(struct job *j, const struct view_sandbox *sb)
 {
 	const struct keeper_open *o = (const struct keeper_open *)j->in.body;
@@ -180,7 +199,7 @@ static void open_for(struct job *j, const struct view_sandbox *sb)
 		out.reason = d.allowed ? REASON_INTERNAL_ERROR : d.reason;
 		refuse(j, out.reason);
 	} else {
-		upstream_run(j->serve->upstream, &rq, &out);
+		perform(j, &rq, &out);
 	}
 	if (out.reason != REASON_NONE && !out.gone)
 		audit_outcome(j, sb, &d, &out);

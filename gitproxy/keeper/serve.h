@@ -6,6 +6,7 @@
 
 #include "base/audit.h"
 #include "gitproxy/keeper/ca.h"
+#include "gitproxy/keeper/credential_store.h"
 #include "gitproxy/keeper/upstream.h"
 #include "policy/view.h"
 
@@ -13,8 +14,8 @@ enum { SERVE_JOBS_MAX = 512 };
 
 struct serve;
 /* All are borrowed and must outlive it. 0 or -ENOMEM. */
-int serve_new(struct ca *ca, struct upstream *u, struct view *v, struct audit *a,
-	      struct serve **ret);
+int serve_new(struct ca *ca, struct upstream *u, struct credential_store *c, struct view *v,
+	      struct audit *a, struct serve **ret);
 /*
  * Read one request from the front and start a thread for it. 0, or -errno: the conversation is over
  * (-ECONNRESET: the front is gone; -EPROTO: it sent what our front never sends).

@@ -23,6 +23,8 @@ struct transfer {
 	bool refused;				/* what is out is a refusal */
 	bool heard;				/* upstream has begun to answer */
 	struct dial dial;
+	struct echo_scan scan;			/* of the body, for the credential */
+	bool echoed;				/* it came back */
 	uint64_t started, progress;
 	curl_off_t offset;			/* in the body */
 	char error[CURL_ERROR_SIZE];

@@ -5,7 +5,9 @@
  * which answers count, is the kind's to say (transfer.h); where connections go is dial.c's business.
  * No redirect is followed, no proxy of the environment is used, no cookie is kept. The answer's
  * status and headers are judged before the first frame goes out; after that, every failure is told
- * as one, never as an end. Handles rest in a small pool keyed by sandbox and host.
+ * as one, never as an end. A credential is one more header of the request; what comes back is
+ * searched for it (echo.c), and an answer that holds it is a failure before the byte that would
+ * begin it goes on. Handles rest in a small pool keyed by sandbox, host and credential.
  */
 #include "gitproxy/keeper/upstream.h"
 
@@ -22,7 +24,7 @@
 #include "gitproxy/deadline.h"
 #include "gitproxy/keeper/pool.h"
 #include "gitproxy/keeper/transfer.h"
-
+#include "gitproxy/keeper/wipe.h"
 
 struct upstream {
 	const struct host_config *config;	/* borrowed */
@@ -89,6 +91,7 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
 	struct transfer *t = arg;
 
 	t->progress = deadline_now();
+	t->echoed |= echo_in(t->scan.echo, line);
 	if (!rd_prefix(&start, "HTTP/")) {
 		t->kind->header(t, line);
 		return size * n;
@@ -98,21 +101,38 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
 	return size * n;
 }
 
-static size_t on_body(char *p, size_t size, size_t n, void *arg)
+/* Bytes of the answer to the front, in frames. */
+static bool pass_on(struct transfer *t, struct rd left)
 {
-	struct rd left = rd_of(p, size * n), part;
 	struct keeper_frame head = { KEEPER_DATA };
-	struct transfer *t = arg;
+	struct rd part;
 
-	if (!t->answered && !t->kind->answer(t))
-		return CURL_WRITEFUNC_ERROR;
 	while (rd_left(&left)) {
 		if (!rd_take(&left, left.n < KEEPER_DATA_MAX ? left.n : KEEPER_DATA_MAX, &part) ||
 		    upstream_send(t->rq->answer, &head, sizeof(head), part.p, part.n,
 				  transfer_deadline(t)))
-			return t->out->gone = true, CURL_WRITEFUNC_ERROR;
+			return !(t->out->gone = true);
 		t->out->down += part.n;
 	}
+	return true;
+}
+
+/* The answer's head, unless the credential is in it. */
+static bool begin(struct transfer *t)
+{
+	return t->answered || (!t->echoed && t->kind->answer(t));
+}
+
+static size_t on_body(char *p, size_t size, size_t n, void *arg)
+{
+	struct transfer *t = arg;
+	struct rd pass;
+
+	if (!begin(t))
+		return CURL_WRITEFUNC_ERROR;
+	t->echoed |= !echo_scan_next(&t->scan, rd_of(p, size * n), &pass);
+	if (t->echoed || !pass_on(t, pass))
+		return CURL_WRITEFUNC_ERROR;
 	t->progress = deadline_now();
 	return size * n;
 }
@@ -183,8 +203,15 @@ static void perform(struct transfer *t)
 {
 	CURLcode code = curl_easy_perform(t->curl);
 
-	if (code == CURLE_OK && !t->answered)
-		t->kind->answer(t);			/* an answer without a body */
+	if (code == CURLE_OK)
+		begin(t);				/* an answer without a body */
+	if (code == CURLE_OK && t->answered && t->out->reason == REASON_NONE)
+		pass_on(t, echo_scan_end(&t->scan));
+	if (t->echoed || echo_in(t->scan.echo, rd_str(t->error))) {
+		t->out->reason = REASON_UPSTREAM_UNTRUSTED;
+		snprintf(t->out->detail, sizeof(t->out->detail),
+			 "the answer holds the secret of credential %.63s", t->rq->credential->of->name);
+	}
 	if (code != CURLE_OK && t->out->reason == REASON_NONE) {
 		t->out->reason = t->dial.refused ? REASON_REBINDING_BLOCKED : code_reason(code);
 		snprintf(t->out->detail, sizeof(t->out->detail), "%.150s",
@@ -195,12 +222,15 @@ static void perform(struct transfer *t)
 static void run_with(struct transfer *t, const char *addresses)
 {
 	struct curl_slist *hosts = curl_slist_append(NULL, addresses);
-	struct curl_slist *headers = NULL;
+	const struct credential *credential = t->rq->credential;
+	struct curl_slist *headers = NULL, secret = { 0 };
 
 	if (hosts && t->kind->ask(t, &headers)) {
 		set_common(t->curl, t);
 		curl_easy_setopt(t->curl, CURLOPT_RESOLVE, hosts);
-		curl_easy_setopt(t->curl, CURLOPT_HTTPHEADER, headers);
+		/* Not copied anywhere: libcurl reads the list while it performs. */
+		secret = (struct curl_slist){ credential ? credential->header : NULL, headers };
+		curl_easy_setopt(t->curl, CURLOPT_HTTPHEADER, credential ? &secret : headers);
 		perform(t);
 	} else {
 		t->out->reason = REASON_INTERNAL_ERROR;
@@ -215,23 +245,31 @@ void upstream_run(struct upstream *u, const struct upstream_request *rq,
 {
 	struct transfer t = { .u = u, .rq = rq, .kind = &transfer_git, .out = ret,
 			      .started = deadline_now() };
+	uint64_t identity = rq->credential ? rq->credential->identity : 0;
 	char addresses[DIAL_TEXT];
 
 	*ret = (struct upstream_outcome){ .reason = REASON_NONE };
 	t.progress = t.started;
 	t.dial = (struct dial){ .ways = u->ways, .private_ok = rq->private_ok };
+	echo_scan_init(&t.scan, rq->credential ? rq->credential->echo : NULL);
 	ret->reason = dial_find(&t.dial, rq->host, addresses);
 	if (ret->reason == REASON_NONE) {
-		t.curl = pool_take(u->pool, rq->sandbox, rq->host);
+		t.curl = pool_take(u->pool, rq->sandbox, rq->host, identity);
 		if (t.curl)
 			run_with(&t, addresses);
 		else
 			ret->reason = REASON_INTERNAL_ERROR;
-		pool_give(u->pool, rq->sandbox, rq->host, t.curl);
+		pool_give(u->pool, rq->sandbox, rq->host, identity, t.curl);
 	} else {
 		snprintf(ret->detail, sizeof(ret->detail), "no address to dial");
 	}
 	finish(&t);
+	echo_scan_done(&t.scan);
+}
+
+const struct dial_ways *upstream_ways(const struct upstream *u)
+{
+	return u->ways;
 }
 
 void upstream_tick(struct upstream *u)
@@ -244,7 +282,7 @@ int upstream_new(const struct host_config *c, struct upstream **ret)
 	AUTO(upstream) struct upstream *u = calloc(1, sizeof(*u));
 	int r;
 
-	if (!u || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+	if (!u || wipe_libraries() < 0)
 		return -ENOMEM;
 	u->config = c;
 	r = dial_ways_new(c, &u->ways);

@@ -5,6 +5,7 @@
 #define GITPROXY_KEEPER_UPSTREAM_H
 
 #include "gitproxy/keeper_ipc.h"
+#include "gitproxy/keeper/credential_store.h"
 #include "policy/host_config.h"
 
 struct upstream;
@@ -19,6 +20,7 @@ struct upstream_request {
 	bool private_ok;		/* the policy lets this name have a private address */
 	const char *host;		/* canonical */
 	const struct keeper_open *open;
+	const struct credential *credential; /* NULL: none; borrowed */
 	int body; /* regular file of open->body_length bytes, or -1; borrowed */
 	int answer;			/* frames go here; borrowed */
 };
@@ -35,6 +37,8 @@ struct upstream_outcome {
  */
 void upstream_run(struct upstream *u, const struct upstream_request *rq,
 		  struct upstream_outcome *ret);
+/* What other requests of the keeper dial with. */
+const struct dial_ways *upstream_ways(const struct upstream *u);
 /* Close connections that rested too long; about once a second. */
 void upstream_tick(struct upstream *u);
 

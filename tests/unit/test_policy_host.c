@@ -208,7 +208,36 @@ TEST(errors)
 		{ "CA file", W("version: 1\ngit: {upstream_ca_file: ca.pem}\n"), ":2:25: error: git.upstream_ca_file is an absolute path, or system" },
 		{ "CA name is a wildcard", W("version: 1\nca: {names: ['*.example']}\n"), ":2:13: error: ca.names: \"*.example\" is not a host name" },
 		{ "observe", W("version: 1\nobserve: permitted\n"), ":2:10: error: observe: \"permitted\" is not supported yet" },
-		{ "credentials", W("version: 1\ncredentials: []\n"), ":2:1: error: credentials[] is not supported yet" },
+#define CR(entry) W("version: 1\ncredentials:\n  - {" entry "}\n")
+		{ "ssh", CR("match: github.com/*, transport: ssh"), ":3:38: error: credentials[].transport: \"ssh\" is not supported yet (only https)" },
+		{ "header", CR("name: a, header: {name: A, value_file: /x}"), ":3:15: error: credentials[].header is not supported yet" },
+		{ "no secret", CR("match: github.com/*"), ":3:5: error: a credential has one of token_file, github_app and header" },
+		{ "two secrets", CR("match: github.com/*, token_file: /x, github_app: {id: 1, installation: 2, key_file: /y}"),
+		  ":3:5: error: a credential has one of" },
+		{ "no match", CR("name: a, token_file: /x"), ":3:5: error: a credential with token_file needs match" },
+		{ "match without host", CR("match: widgets, token_file: /x"), ":3:13: error: credentials[].match: \"widgets\" does not begin with a host" },
+		{ "match of a URL", CR("match: 'https://github.com/acme/*', token_file: /x"), ":3:13: error: credentials[].match: \"https://github.com/acme/*\" does not begin" },
+		{ "match of an address", CR("match: 10.0.0.1/acme/*, token_file: /x"), ":3:13: error: credentials[].match: \"10.0.0.1/acme/*\" does not begin" },
+		{ "owner alone", CR("match: github.com/acme, token_file: /x"), ":3:13: error: credentials[].match: \"github.com/acme\" is not host/owner/name" },
+		{ "star in a name", CR("match: github.com/acme/w*, token_file: /x"), ":3:13: error: credentials[].match: \"github.com/acme/w*\" is not" },
+		{ "star for the owner", CR("match: 'github.com/*/widgets', token_file: /x"), ":3:13: error: credentials[].match: \"github.com/*/widgets\" is not" },
+		{ "three stars", CR("match: 'gitlab.com/***', token_file: /x"), ":3:13: error: credentials[].match: \"gitlab.com/***\" is not" },
+		{ "deep on a flat host", CR("match: github.com/**, token_file: /x"), ":3:13: error: credentials[].match: \"github.com/**\" is not" },
+		{ "groups on a flat host", CR("match: github.com/a/b/c, token_file: /x"), ":3:13: error: credentials[].match: \"github.com/a/b/c\" is not" },
+		{ "dots", CR("match: github.com/../x, token_file: /x"), ":3:13: error: credentials[].match: \"github.com/../x\" is not" },
+		{ "relative file", CR("match: github.com/*, token_file: x"), ":3:39: error: credentials[].token_file: \"x\" is not an absolute path" },
+		{ "user with a colon", CR("match: github.com/*, username: 'a:b', token_file: /x"), ":3:37: error: credentials[].username: may have no space, colon" },
+		{ "user of an app", CR("match: github.com/*, username: ab, github_app: {id: 1, installation: 2, key_file: /y}"),
+		  ":3:37: error: credentials[].username goes with token_file" },
+		{ "app without a key", CR("match: github.com/*, github_app: {id: 1, installation: 2}"), ":3:39: error: credentials[].github_app.key_file is missing" },
+		{ "app by plain http", CR("match: github.com/*, github_app: {id: 1, installation: 2, key_file: /y, api_url: 'http://github.com'}"),
+		  ":3:87: error: credentials[].github_app.api_url: \"http://github.com\" is not https" },
+		{ "app with a user in its URL", CR("match: github.com/*, github_app: {id: 1, installation: 2, key_file: /y, api_url: 'https://a@b.example'}"),
+		  ":3:87: error: credentials[].github_app.api_url: \"https://a@b.example\" is not https" },
+		{ "match twice", CR("match: github.com/acme/w, token_file: /x}\n  - {match: GitHub.com/Acme/W.git, token_file: /y"),
+		  ":4:13: error: a second credential for github.com/acme/w; the first is in line 3" },
+		{ "name twice", CR("name: a, match: github.com/acme/w, token_file: /x}\n  - {name: a, match: github.com/acme/v, token_file: /y"),
+		  ":4:5: error: a second credential with the name a; the first is in line 3" },
 		{ "metrics", W("version: 1\nmetrics: {listen: x}\n"), ":2:1: error: metrics is not supported yet" },
 		{ "explicit route", W("version: 1\ngit: {explicit_route: {port: 8080}}\n"), ":2:30: error: git.explicit_route.port: \"8080\" is not supported yet" },
 #define VM(rest) W("version: 1\nsandboxes:\n  - {name: vm0, interface: tap0, mac: '06:00:ac:10:00:02'" rest)
@@ -237,6 +266,150 @@ TEST(errors)
 		    strncmp(said + strlen(config_file), rows[i].want, strlen(rows[i].want)))
 			CHECK_FAIL("%s: said\n%swant\n%s", rows[i].what, said, rows[i].want);
 	}
+}
+
+TEST(the_most_specific_credential_wins)
+{
+	static const char text[] =
+		"version: 1\ncredentials:\n"
+		"  - {name: host, match: GitHub.com./*, token_file: /t}\n"
+		"  - {name: owner, match: github.com/Acme/*, token_file: /t, username: bot}\n"
+		"  - {match: github.com/acme/widgets.git, github_app: {id: 7, installation: 8, key_file: /k}}\n"
+		"  - {name: deep, match: gitlab.com/**, token_file: /t}\n"
+		"  - {name: flat, match: gitlab.com/*, token_file: /t}\n"
+		"  - {name: group, match: gitlab.com/g/**, token_file: /t}\n"
+		"  - {name: sub, match: gitlab.com/g/s/*, token_file: /t}\n"
+		"  - {name: one, match: gitlab.com/g/s/t/r, github_app: {id: 1, installation: 2, key_file: /k, api_url: 'https://Api.Example/v3/'}}\n";
+	static const struct { const char *host, *repo, *want; } rows[] = {
+		{ "github.com", "acme/widgets", "github.com/acme/widgets" }, { "github.com", "ACME/Widgets", "github.com/acme/widgets" },
+		{ "github.com", "acme/widgets.wiki", "owner" }, { "github.com", "acme/gadgets", "owner" },
+		{ "github.com", "acme2/widgets", "host" }, { "github.com", "acm/widgets", "host" }, { "github.com", "a/b/c", NULL },
+		{ "evil.example", "acme/widgets", NULL }, { "github.com.evil.example", "acme/widgets", NULL },
+		{ "api.github.com", "acme/widgets", NULL },
+		{ "gitlab.com", "a/b", "flat" }, { "gitlab.com", "a/b/c", "deep" }, { "gitlab.com", "g/r", "group" },
+		{ "gitlab.com", "g/x/y/z", "group" }, { "gitlab.com", "g/s", "group" }, { "gitlab.com", "g/s/r", "sub" },
+		{ "gitlab.com", "g/s/t/r", "one" }, { "gitlab.com", "g/s/t/q", "group" }, { "gitlab.com", "gg/s/r", "deep" },
+		{ "gitlab.com", "../b", NULL }, { "gitlab.com", "a", NULL }, { "gitlab.com", "", NULL },
+	};
+	AUTO(mem) char *said = NULL;
+	AUTO(host_config) struct host_config *c = load(text, sizeof(text) - 1, &said);
+	const struct host_credential *h;
+
+	CHECK_STR("nothing to say", said, "");
+	if (!c)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		h = host_credential_for(c, rows[i].host, rows[i].repo);
+		CHECK_STR(rows[i].repo, h ? h->name : "none", rows[i].want ? rows[i].want : "none");
+	}
+	CHECK_EQ("all are kept", c->n_credentials, 8);
+	CHECK_STR("user", host_credential_named(c, "owner")->username, "bot");
+	CHECK_STR("default user", host_credential_named(c, "host")->username, "x-access-token");
+	h = host_credential_for(c, "github.com", "acme/widgets");
+	CHECK_STR("github's API", h->api_host, "api.github.com");
+	CHECK_STR("at its root", h->api_path, "");
+	CHECK_EQ("app", h->app * 10 + h->installation, 78);
+	h = host_credential_named(c, "one");
+	CHECK_STR("its own API", h->api_host, "api.example");
+	CHECK_STR("below", h->api_path, "/v3");
+}
+
+TEST(a_credential_for_no_profiles_host)
+{
+	AUTO(mem) char *said = NULL;
+	AUTO(diag) struct diag *d = NULL;
+	AUTO(host_config) struct host_config *c = load(
+		W("version: 1\ncredentials:\n  - {name: a, match: github.com/*, token_file: /t}\n"
+		  "  - {name: b, match: git.example/*, token_file: /t}\n"), &said);
+	struct profile_set set = { 0 };
+	char line[256];
+
+	CHECK_EQ("new", diag_new(&d), 0);
+	put(profile_path("g.yaml"), W("version: 1\nsandbox: {git: {enabled: true, allowed_hosts: [github.com]}}\n"));
+	CHECK_EQ("load", profile_set_load(c, d, &set), 0);
+	diag_summary(d, line, sizeof(line));
+	CHECK_STR("no error", line, "no errors");
+	AUTO(mem) char *told = NULL;
+	size_t n;
+	FILE *to = open_memstream(&told, &n);
+
+	diag_print(d, to);
+	fclose(to);
+	CHECK("which", strstr(told, "warning: credential b: git.example is in no profile's git.allowed_hosts"));
+	CHECK("the other is used", !strstr(told, "credential a"));
+	profile_set_done(&set);
+	unlink(profile_path("g.yaml"));
+}
+
+static const char secret_path[] = "secret";
+struct secret_row { const char *what, *text; size_t n; mode_t mode; uid_t other; bool lines; int want; const char *says; };
+
+static void check_secret(const struct secret_row *row)
+{
+	struct secret_owner o = secret_owner_of(geteuid() + row->other, getegid());
+	char path[128], why[SECRET_WHY] = "", got[64];
+	AUTO(fd) int fd = -1;
+	size_t n = 0;
+	int r;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, secret_path);
+	put(path, row->text, row->n);
+	CHECK_EQ(row->what, chmod(path, row->mode), 0);
+	r = secret_file_open(path, &o, &fd, why);
+	if (!r)
+		r = secret_file_read(fd, row->lines, 8, got, sizeof(got), &n, why);
+	CHECK_EQ(row->what, r, row->want);
+	if (!strstr(why, row->says))
+		CHECK_FAIL("%s: said %s", row->what, why);
+	if (!r)
+		CHECK(row->what, n == 8 && !memcmp(got, "12345678", 8));
+	unlink(path);
+}
+
+TEST(who_may_read_a_secret)
+{
+	static const struct secret_row rows[] = {
+		{ "its own", W("12345678"), 0400, 0, false, 0, "" }, { "a line", W("12345678\n"), 0600, 0, false, 0, "" },
+		{ "of DOS", W("12345678\r\n"), 0600, 0, false, 0, "" },
+		{ "others read", W("12345678"), 0404, 0, false, -EPERM, "is open to others (mode 0404); run: chown" },
+		{ "the group reads", W("12345678"), 0440, 0, false, -EPERM, "is open to others (mode 0440)" },
+		{ "others write", W("12345678"), 0602, 0, false, -EPERM, "is open to others" },
+		{ "another's", W("12345678"), 0400, 1, false, -EPERM, "belongs to user " },
+		{ "too short", W("1234567\n"), 0400, 0, false, -EINVAL, "is too short" }, { "empty", W(""), 0400, 0, false, -EINVAL, "is too short" },
+		{ "two ends", W("12345678\n\n"), 0400, 0, false, -EINVAL, "holds control characters" },
+		{ "two lines", W("1234\n5678"), 0400, 0, false, -EINVAL, "holds control characters" },
+		{ "a header's end", W("12345678\r\nX: y"), 0400, 0, false, -EINVAL, "holds control characters" },
+		{ "NUL", W("1234\0005678"), 0400, 0, false, -EINVAL, "holds control characters" }, { "NUL in lines", W("1234\0005678"), 0400, 0, true, -EINVAL, "holds" },
+		{ "DEL", W("12345678\177"), 0400, 0, false, -EINVAL, "holds control characters" },
+		{ "too long", W("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef!"), 0400, 0, false, -EFBIG, "is too long" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		check_secret(&rows[i]);
+}
+
+TEST(what_is_no_file_of_secrets)
+{
+	struct secret_owner o = secret_owner_of(geteuid(), getegid()), other = secret_owner_of(geteuid() + 1, getegid() + 1);
+	char path[128], link[128], why[SECRET_WHY];
+	int fd = -1;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, secret_path);
+	snprintf(link, sizeof(link), "%s/link", dir);
+	CHECK_EQ("none", secret_file_open(path, &o, &fd, why), -ENOENT);
+	CHECK_EQ("directory", secret_file_open(dir, &o, &fd, why), -EINVAL);
+	CHECK_EQ("device", secret_file_open("/dev/null", &o, &fd, why), -EINVAL);
+	put(path, W("12345678"));
+	chmod(path, 0400);
+	CHECK_EQ("link", symlink(path, link), 0);
+	CHECK_EQ("by a link", secret_file_open(link, &o, &fd, why), -ELOOP);
+	CHECK("which is told", strstr(why, "symbolic link"));
+	CHECK_EQ("by its own way", secret_file_reach(path, &o, why), 0);
+	CHECK_EQ("another cannot pass", secret_file_reach(path, &other, why), -EACCES);
+	CHECK("and where", strstr(why, dir));
+	CHECK_EQ("nothing came back", fd, -1);
+	unlink(link);
+	unlink(path);
 }
 
 TEST(files_that_are_not_there)
