@@ -21,10 +21,11 @@
  *   dns, gitproxy -> netd REFUSED             what they refused a sandbox; not answered
  *   gitproxy -> netd REFUSALS                 a sandbox's last refusals, answered by RECENT with the same
  *                  sequence
+ *   gitproxy -> netd SCOPE                    is this one of the sandbox's tokens; answered by SCOPED
  *   inspect -> netd VERDICT                   a refused or newly decided flow, for the audit
  *   netd  -> part  AUDIT                      with a descriptor: the audit log goes on there; DONE
  *   netd  -> spawner SPAWN                    with the child's pair; answered by CHILD
- *   cli   -> netd  ADD RM LS STATUS RELOAD RUN ROTATE    on RUN/control.sock; REPLY (+ memfd of text)
+ *   cli   -> netd  ADD RM LS STATUS RELOAD RUN ROTATE TOKEN    on RUN/control.sock; REPLY (+ memfd of text)
  * Which part gets what: PROFILE and SANDBOX: dns, gitproxy, keeper. NAME_IS: inspect, gitproxy.
  * NAME_GONE: all three.
  */
@@ -57,6 +58,8 @@ enum msg_type {
 	MSG_AUDIT, MSG_ROTATE,		/* netd - part; cli - netd */
 	MSG_IN_USE,			/* netd - dns */
 	MSG_REFUSED, MSG_REFUSALS, MSG_RECENT,	/* part - netd; gitproxy - netd */
+	MSG_TOKEN,			/* cli - netd */
+	MSG_SCOPE, MSG_SCOPED,		/* gitproxy - netd */
 	MSG_TYPE_COUNT
 };
 
@@ -127,6 +130,10 @@ struct msg_recent {			/* newest first */
 	} refusal[MSG_RECENT_MAX];
 };
 
+enum { MSG_HASH = 32 };		/* SHA-256 */
+struct msg_scope { uint16_t sandbox, pad_; uint8_t hash[MSG_HASH]; };
+struct msg_scoped { uint32_t valid; };
+
 struct msg_verdict {
 	uint32_t mark;			/* profile << 16 | sandbox */
 	uint32_t reason;		/* enum reason; REASON_NONE: decided */
@@ -157,6 +164,7 @@ struct msg_add {
 	struct addr addr[2];		/* v4, v6 */
 };
 struct msg_rm { char name[MSG_LABEL]; };
+struct msg_token { char name[MSG_LABEL]; uint64_t ttl_ms; };
 /* RUN is an ADD whose registration ends with the connection. */
 /* REPLY: descriptor 0, when there, is a memfd of JSON. */
 struct msg_reply {

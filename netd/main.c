@@ -40,6 +40,7 @@
 #include "netd/registry.h"
 #include "netd/sandbox_links.h"
 #include "netd/sandboxes.h"
+#include "netd/scopes.h"
 #include "netd/spawner.h"
 #include "nft/firewall.h"
 #include "nft/offload.h"
@@ -314,6 +315,8 @@ static int serve_all(struct daemon *d)
 	int r = recent_new(n, &n->recent);
 
 	if (r >= 0)
+		r = scopes_new(n, &n->scopes);
+	if (r >= 0)
 		r = say("log group", nflog_new(n, &n->nflog));
 
 	if (r >= 0)
@@ -398,6 +401,7 @@ static void done(struct daemon *d)
 	spawner_end(n->spawner); /* the inspector's pair is closed: both end */
 	nflog_free(n->nflog);
 	recent_free(n->recent);
+	scopes_free(n->scopes);
 	liveness_free(n->liveness);
 	pins_free(n->pins);
 	names_free(n->names);

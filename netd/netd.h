@@ -30,6 +30,7 @@ struct nflog;
 struct liveness;
 struct refusals;
 struct recent;
+struct scopes;
 
 struct netd {
 	struct loop *loop;
@@ -53,6 +54,7 @@ struct netd {
 	bool failed; /* the loop was stopped because of an error */
 	struct refusals *refusals;
 	struct recent *recent;
+	struct scopes *scopes;
 	const char *config_file;
 	const char *pinned_sha256; /* --policy-sha256: no other policy is accepted; or NULL */
 	uint64_t started_ms;	   /* wall clock */

@@ -8,7 +8,7 @@
  * acknowledge what is netd/publish.c's.
  *
  * A part may have been taken over by what it reads. It can ask for nothing but pins (the resolver)
- * and what a sandbox was refused (the proxy), and report; what it asks is decided here again. One that asks faster than it
+ * and what is known of a sandbox (the proxy), and report; what it asks is decided here again. One that asks faster than it
  * takes answers is not read until it has taken some. No message of a part brings a descriptor.
  *
  * Invariants: a part is never told something out of order; a part that misbehaves (unknown type,
@@ -31,6 +31,7 @@
 #include "netd/profiles.h"
 #include "netd/recent.h"
 #include "netd/registry.h"
+#include "netd/scopes.h"
 
 static const char *const state_names[] = { "hello", "waiting", "snapshot", "serving", "dead" };
 enum { READS_PER_WAKE = 64, HELLO_MS = 5000 };
@@ -177,7 +178,7 @@ static uint32_t part_events(const struct part *p)
 
 static bool is_answer(unsigned t)
 {
-	return t == MSG_PINNED || t == MSG_RECENT;
+	return t == MSG_PINNED || t == MSG_RECENT || t == MSG_SCOPED;
 }
 
 void part_flush(struct part *p)
@@ -389,6 +390,19 @@ static int on_refusals(struct part *p, const struct ipc_in *in)
 	return 0;
 }
 
+static int on_scope(struct part *p, const struct ipc_in *in)
+{
+	const struct msg_scope *m = msg_body(in, MSG_SCOPE);
+	struct msg_scoped answer;
+
+	if (!m)
+		return -EPROTO;
+	p->asked++;
+	answer.valid = scopes_valid(p->ps->n->scopes, m->sandbox, m->hash);
+	parts_answer(p->ps, p->serial, MSG_SCOPED, in->head.sequence, &answer);
+	return 0;
+}
+
 static int on_verdict(struct part *p, const struct ipc_in *in)
 {
 	const struct msg_verdict *m = msg_body(in, MSG_VERDICT);
@@ -406,6 +420,7 @@ static const struct {
 	{ MSG_PIN, TO_DNS, on_pin },
 	{ MSG_REFUSED, TO_DNS | TO_GITPROXY, on_refused },
 	{ MSG_REFUSALS, TO_GITPROXY, on_refusals },
+	{ MSG_SCOPE, TO_GITPROXY, on_scope },
 	{ MSG_VERDICT, TO_INSPECT, on_verdict },
 };
 

@@ -22,6 +22,7 @@
 #include "netd/refusals.h"
 #include "netd/sandbox_elements.h"
 #include "netd/sandbox_links.h"
+#include "netd/scopes.h"
 #include "nft/rtnl.h"
 #include "policy/mark.h"
 
@@ -366,6 +367,7 @@ static void rm_published(struct netd *n, struct publish *publish)
 	sandbox_link_unfit(s);
 	refusals_forget(n->refusals, s);
 	recent_forget(n->recent, s->id);
+	scopes_forget(n->scopes, s->id);
 	forget(n, s);
 	end(n, a->fn, a->who, 0, why, NULL);
 	free(a);
