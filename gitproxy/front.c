@@ -146,8 +146,8 @@ static int on_extra(void *owner, const struct ipc_in *in)
 
 	if (in->head.type == MSG_AUDIT)
 		return view_audit(f->view, in, f->env.audit);
-	if (in->head.type == MSG_RECENT)
-		return recent_answered(f->env.recent, in);
+	if (in->head.type == MSG_RECENT || in->head.type == MSG_SCOPED)
+		return ask_answered(f->env.ask, in);
 	if (in->head.type != MSG_CLOSE || !c)
 		return -EPROTO;
 	conns_close(f->env.conns, c->sandbox);
@@ -259,7 +259,9 @@ static int front_open(struct front *f)
 	if (!r)
 		r = budget_new(&f->env.pages);
 	if (!r)
-		r = recent_new(&f->env.recent);
+		r = budget_new(&f->env.scopes);
+	if (!r)
+		r = ask_new(&f->env.ask);
 	if (!r)
 		r = tls_new(spec->keeper, &f->env.tls);
 	if (!r)

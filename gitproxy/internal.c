@@ -112,7 +112,7 @@ static void refusals_text(FILE *to, const struct msg_recent *m)
 static int write_refusals(FILE *to, const struct session *s, const struct view_sandbox *sb, bool json)
 {
 	struct msg_recent m;
-	int r = recent_ask(s->env->recent, s->env->view, sb->id, &m);
+	int r = ask_recent(s->env->ask, s->env->view, sb->id, &m);
 
 	if (r < 0)
 		return r;

@@ -69,8 +69,7 @@ static enum parse read_head(struct input *in, struct http_head *ret, bool *ret_t
 
 /* ---- judging ---- */
 
-/* "name" or "name:port" of this very connection. */
-static bool host_is(const struct session *s, struct rd host)
+bool request_host_is(const struct session *s, struct rd host)
 {
 	char canonical[POLICY_NAME_MAX + 1], port[8];
 	struct rd name = host;
@@ -94,7 +93,7 @@ static const struct request_kind *kind_of(const struct session *s, const struct 
 /* What holds for every kind, then what the kind says. */
 static enum reason judge(const struct session *s, struct request *rq)
 {
-	if (!host_is(s, rq->head.field[HTTP_HOST]))
+	if (!rq->routed && !request_host_is(s, rq->head.field[HTTP_HOST]))
 		return REASON_HOST_MISMATCH;
 	if (!rq->kind)
 		return REASON_HOST_NOT_ALLOWED;
@@ -129,7 +128,7 @@ static void tell(const struct session *s, const struct request *rq)
 
 	snprintf(what, sizeof(what), "%s %s%.*s", rq->method[0] ? rq->method : "request to", s->name,
 		 (int)rq->target_n, (const char *)rq->target);
-	recent_tell(s->env->view, rq->sandbox.id, rq->reason, what);
+	ask_tell(s->env->view, rq->sandbox.id, rq->reason, what);
 }
 
 static void audit_request(const struct session *s, const struct request *rq, bool refused)
@@ -186,12 +185,15 @@ static enum step decide_and_serve(struct session *s, struct input *in, struct re
 
 	rq->started = deadline_now();
 	rq->reason = rq->malformed ? REASON_REQUEST_MALFORMED : REASON_NONE;
+	if (rq->routed && !rq->malformed)
+		rq->reason = request_route(s, rq);
 	rq->kind = kind_of(s, rq);
 	if (!rq->malformed) {
 		remember(rq);
 		rq->close |= rq->head.close;
-		rq->reason = judge(s, rq);
 	}
+	if (rq->reason == REASON_NONE)
+		rq->reason = judge(s, rq);
 	if (rq->reason == REASON_NONE)
 		step = rq->kind->perform(s, in, rq);
 	else
@@ -205,7 +207,7 @@ static enum step decide_and_serve(struct session *s, struct input *in, struct re
 static enum step answer_here(struct session *s, const struct request *rq)
 {
 	const struct http_head *h = rq->malformed ? NULL : &rq->head;
-	int r = internal_serve(s, &rq->sandbox, h, h && host_is(s, h->field[HTTP_HOST]), rq->close);
+	int r = internal_serve(s, &rq->sandbox, h, h && request_host_is(s, h->field[HTTP_HOST]), rq->close);
 
 	return r < 0 ? STEP_RESET : r ? STEP_NEXT : STEP_CLOSE;
 }
@@ -222,10 +224,15 @@ static enum step one(struct session *s, struct input *in, bool last)
 	rq.malformed = r == PARSE_BAD;
 	if (!view_sandbox_of(s->env->view, &s->peer, &rq.sandbox))
 		return STEP_RESET; /* gone, or netd is: nothing is served blindly */
+	rq.routed = request_is_routed(s, &rq);
 	if (rq.sandbox.id != s->sandbox)
 		step = STEP_RESET;
+	else if (s->internal && !rq.routed)
+		step = answer_here(s, &rq);
 	else
-		step = s->internal ? answer_here(s, &rq) : decide_and_serve(s, in, &rq);
+		step = decide_and_serve(s, in, &rq);
+	if (rq.routed)
+		request_route_end(s);
 	view_sandbox_done(&rq.sandbox);
 	return step;
 }

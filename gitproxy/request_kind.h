@@ -20,6 +20,7 @@ struct request {
 	const char *rule;		/* that decided, for the audit; NULL: default */
 	enum reason reason;
 	unsigned status;		/* that was, or is to be, answered; 0: the reason's own */
+	bool routed;			/* came by the explicit route */
 	bool malformed;			/* the head itself: nothing in it can be believed */
 	bool close;
 	uint64_t started, up, down;
@@ -44,6 +45,17 @@ struct request_kind {
 	void (*describe)(const struct request *rq, bool many, struct audit_line *l, struct wr *key);
 };
 extern const struct request_kind request_git;
+
+/* "name" or "name:port" of this very connection. */
+bool request_host_is(const struct session *s, struct rd host);
+
+/*
+ * The explicit route (request_route.c). request_route(): the session's name and the head's target
+ * become those of the git host, until request_route_end(); or the reason why not.
+ */
+bool request_is_routed(const struct session *s, const struct request *rq);
+enum reason request_route(struct session *s, struct request *rq);
+void request_route_end(struct session *s);
 
 /* Say rq->reason. body_pending: the connection cannot be used again. */
 enum step request_refuse(struct session *s, struct request *rq, bool body_pending);

@@ -45,7 +45,7 @@ void session_audit(const struct session *s, const struct view_sandbox *sb, enum 
 	if (audit_aggregate(s->env->audit, key, &l) || !sb)
 		return;
 	snprintf(key, sizeof(key), "connection to %s port %u", s->name[0] ? s->name : to, s->port);
-	recent_tell(s->env->view, sb->id, reason, key);
+	ask_tell(s->env->view, sb->id, reason, key);
 }
 
 /* Not a decision of ours, but the administrator will ask. */
@@ -87,6 +87,16 @@ static bool is_internal(const struct session *s)
 	       index == POOL_CORDON_INTERNAL;
 }
 
+/* The gateway's own address: the ruleset lets only that through to the proxy. */
+static bool is_route(const struct session *s)
+{
+	const struct host_config *c = s->env->config;
+	uint32_t index;
+
+	return c->explicit_port && s->port == c->explicit_port &&
+	       !pool_index(&c->pool, &s->destination, &index);
+}
+
 static enum reason admit(struct session *s, const struct view_sandbox *sb)
 {
 	if (destination(s) && is_internal(s)) {
@@ -95,6 +105,9 @@ static enum reason admit(struct session *s, const struct view_sandbox *sb)
 		return s->port == PORT_HTTPS || s->port == PORT_HTTP ? REASON_NONE :
 								       REASON_PORT_NOT_GRANTED;
 	}
+	s->routed = is_route(s);
+	if (s->routed)
+		return REASON_NONE;
 	if (!s->destination.family || !view_name_of(s->env->view, &s->destination, s->name)) {
 		s->name[0] = '\0';
 		return REASON_ADDRESS_NOT_GRANTED;
@@ -112,7 +125,7 @@ static bool secure(struct session *s, const struct view_sandbox *sb)
 	char sni[TLS_SNI_MAX];
 	enum reason reason;
 
-	if (s->port == PORT_HTTP)
+	if (s->port == PORT_HTTP || s->routed)
 		return true;
 	switch (tls_accept(s->env->tls, &s->stream, s->name, deadline_in(HANDSHAKE_MS), sni,
 			   &reason)) {

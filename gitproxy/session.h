@@ -5,9 +5,9 @@
 #define GITPROXY_SESSION_H
 
 #include "base/audit.h"
+#include "gitproxy/ask.h"
 #include "gitproxy/budget.h"
 #include "gitproxy/conns.h"
-#include "gitproxy/recent.h"
 #include "gitproxy/tls.h"
 #include "policy/view.h"
 
@@ -19,7 +19,8 @@ struct env {
 	struct conns *conns;
 	struct budget *lines;		/* of the audit, for refusals */
 	struct budget *pages;		/* of cordon.internal */
-	struct recent *recent;
+	struct budget *scopes;		/* checks of the explicit route */
+	struct ask *ask;
 	struct tls *tls;
 	int keeper;			/* the pair */
 	char *ca_pem; size_t ca_pem_n;	/* the CA's certificate */
@@ -33,8 +34,9 @@ struct session {
 	uint16_t sandbox; /* who it was when it connected; addresses may change hands */
 	struct addr destination;	/* as the sandbox sees it */
 	uint16_t port;			/* likewise */
-	char name[MSG_NAME];		/* canonical */
+	char name[MSG_NAME];		/* canonical; on the explicit route of the request under way */
 	bool internal;			/* cordon.internal: answered here */
+	bool routed;			/* the port of the explicit route: plain HTTP, no name */
 };
 
 /* Serve the connection to its end. `fd` is borrowed, non-blocking; the peer is a registered

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -26,6 +27,7 @@
 #include "netd/reload.h"
 #include "netd/rotate.h"
 #include "netd/sandboxes.h"
+#include "netd/scopes.h"
 #include "policy/mark.h"
 
 enum { CONNECTIONS_MAX = 12288, /* each `cordon run` keeps one */
@@ -315,6 +317,71 @@ static int on_reload(struct netd *n, struct client *cl, const struct ipc_in *in)
 	return 0;
 }
 
+static json_t *hosts_json(const struct policy *p)
+{
+	json_t *list = json_array();
+	size_t n;
+	const char *const *hosts = policy_git_hosts(p, &n);
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, json_string(hosts[i]));
+	return list;
+}
+
+/* Why there can be no token, or NULL. */
+static const char *token_refuse(const struct netd *n, const struct sandbox *s)
+{
+	size_t hosts;
+
+	if (!n->config->explicit_port)
+		return "git.explicit_route.port of the configuration is 0: set it, and start Cordon anew";
+	if (!s || s->state != SANDBOX_OPEN)
+		return "no such sandbox: cordon ls";
+	policy_git_hosts(profiles_policy(n->profiles, s->profile), &hosts);
+	return hosts ? NULL : "the sandbox's profile has no git hosts";
+}
+
+static void audit_token(struct netd *n, const struct sandbox *s, uint64_t ttl_ms)
+{
+	struct audit_head h = { .event = "scope",
+				.sandbox = s->name,
+				.profile = profiles_name(n->profiles, s->profile),
+				.policy = policy_sha256(profiles_policy(n->profiles, s->profile)) };
+	struct audit_line l;
+
+	audit_begin(&l, &h);
+	audit_str(&l, "what", "token issued");
+	audit_u64(&l, "seconds", ttl_ms / 1000);
+	audit_put(n->audit, &l);
+}
+
+static int on_token(struct netd *n, struct client *cl, const struct ipc_in *in)
+{
+	const struct msg_token *m = msg_body(in, MSG_TOKEN);
+	const struct sandbox *s;
+	char token[SCOPE_TEXT + 1];
+	const char *why;
+	json_t *data;
+
+	if (!msg_text_ok(m->name, sizeof(m->name)))
+		return -EPROTO;
+	s = registry_by_name(n->registry, m->name);
+	why = token_refuse(n, s);
+	if (!why && scopes_issue(n->scopes, s, m->ttl_ms, token) < 0)
+		why = "no token can be made: give a --ttl of at most 365d";
+	if (why) {
+		reply(n, cl->serial, -EINVAL, EXIT_REFUSED, why, NULL);
+		return 0;
+	}
+	audit_token(n, s, m->ttl_ms);
+	data = json_pack("{s:s, s:s, s:i, s:o}", "token", token, "interface", s->interface, "port",
+			 (int)n->config->explicit_port, "hosts",
+			 hosts_json(profiles_policy(n->profiles, s->profile)));
+	OPENSSL_cleanse(token, sizeof(token));
+	reply(n, cl->serial, 0, 0, "", data);
+	return 0;
+}
+
 static void rotated(struct netd *n, uint64_t who, int code, const char *why)
 {
 	reply(n, who, code, code < 0 ? EXIT_REFUSED : 0, why, NULL);
@@ -332,7 +399,7 @@ static const struct {
 } handlers[] = {
 	{ MSG_LS, on_ls },   { MSG_STATUS, on_status }, { MSG_ADD, on_add },
 	{ MSG_RUN, on_run }, { MSG_RM, on_rm },		{ MSG_RELOAD, on_reload },
-	{ MSG_ROTATE, on_rotate },
+	{ MSG_ROTATE, on_rotate }, { MSG_TOKEN, on_token },
 };
 
 /* The handler may end the connection by replying, so the client is not touched after it. */

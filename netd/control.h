@@ -7,6 +7,7 @@
  *            profiles: [{name, id, sha256}], parts: [{role, pid, state, queued}],
  *            inspect: {pid, serving, starts, queue}}
  *   ADD RUN {id}
+ *   TOKEN   {token, interface, port, hosts}
  *   RELOAD  {policy, generation, diagnostics}
  */
 #ifndef NETD_CONTROL_H

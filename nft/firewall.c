@@ -153,6 +153,7 @@ static bool render_site(FILE *f, const struct host_config *c)
 	    !render_uplinks(f, c))
 		return false;
 	render_pools(f, &c->pool);
+	fprintf(f, "define PORT_ROUTE = %u\n", c->explicit_port);
 	render_networks(f, nets, n, 4, &c->pool.v4);
 	render_networks(f, nets, n, 6, &c->pool.v6);
 	return true;

@@ -548,6 +548,9 @@ static void load_git(struct load *l)
 
 	load_names(l, "ca.names", &c->ca_names, &c->n_ca_names);
 	load_names(l, "git.nested_groups", &c->nested_groups, &c->n_nested_groups);
+	c->explicit_port = (uint16_t)load_number(l, "git.explicit_route.port");
+	if (c->explicit_port == PORT_DNS)
+		fault(l, load_at(l, "git.explicit_route.port"), "port 53 is the resolver's");
 	c->connect_ms = (uint32_t)load_number(l, "git.timeouts.connect");
 	c->first_byte_ms = (uint32_t)load_number(l, "git.timeouts.first_byte");
 	c->idle_ms = (uint32_t)load_number(l, "git.timeouts.idle");

@@ -44,6 +44,7 @@ struct host_config {
 	bool observe_permitted;
 	char *upstream_ca_file;					/* NULL: system */
 	char **nested_groups; size_t n_nested_groups;
+	uint16_t explicit_port;					/* of the explicit route; 0: none */
 	uint32_t connect_ms, first_byte_ms, idle_ms, total_ms;	/* git timeouts */
 	struct host_credential *credentials; size_t n_credentials;
 	struct host_sandbox *sandboxes; size_t n_sandboxes;

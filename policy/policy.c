@@ -137,6 +137,12 @@ bool policy_is_git_host(const struct policy *p, const char *host)
 	return git_host(p, host) != NULL;
 }
 
+const char *const *policy_git_hosts(const struct policy *p, size_t *ret_n)
+{
+	*ret_n = p->git_enabled ? p->n_git_hosts : 0;
+	return (const char *const *)p->git_hosts;
+}
+
 bool policy_git_nested(const struct policy *p, const char *host)
 {
 	const struct rule *r = git_host(p, host);

@@ -115,6 +115,8 @@ struct repo_decision {
 void policy_decide_repo(const struct policy *p, const char *host, const char *repo,
 			enum git_service service, struct repo_decision *ret);
 bool policy_is_git_host(const struct policy *p, const char *host);
+/* Those of git.allowed_hosts, sorted; none when git is not enabled. Lives as long as the policy. */
+const char *const *policy_git_hosts(const struct policy *p, size_t *ret_n);
 bool policy_git_nested(const struct policy *p, const char *host);	/* deeper groups allowed */
 bool policy_ech_allowed(const struct policy *p);
 bool policy_icmp_echo(const struct policy *p);

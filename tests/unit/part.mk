@@ -43,6 +43,7 @@ $(eval $(call unit-test,git_path,gitproxy/git_path.c base/bytes.c,))
 $(eval $(call unit-test,git_moved,gitproxy/git_moved.c gitproxy/git_path.c $(GITPROXY_NAMES),-lidn2))
 $(eval $(call unit-test,http_head,gitproxy/http_head.c base/bytes.c,))
 $(eval $(call unit-test,internal_page,gitproxy/internal_page.c base/bytes.c,))
+$(eval $(call unit-test,route,gitproxy/route.c policy/scope.c $(GITPROXY_NAMES),-lidn2 -lcrypto))
 $(eval $(call unit-test,http_body,gitproxy/http_body.c,-lz))
 $(eval $(call unit-test,keeper_ipc,gitproxy/keeper_ipc.c gitproxy/git_path.c base/msg.c base/ipc.c $(GITPROXY_NAMES),-lidn2))
 DNS_NAMES := policy/name.c policy/known.c base/addr.c base/bytes.c

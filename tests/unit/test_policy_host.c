@@ -239,7 +239,7 @@ TEST(errors)
 		{ "name twice", CR("name: a, match: github.com/acme/w, token_file: /x}\n  - {name: a, match: github.com/acme/v, token_file: /y"),
 		  ":4:5: error: a second credential with the name a; the first is in line 3" },
 		{ "metrics", W("version: 1\nmetrics: {listen: x}\n"), ":2:1: error: metrics is not supported yet" },
-		{ "explicit route", W("version: 1\ngit: {explicit_route: {port: 8080}}\n"), ":2:30: error: git.explicit_route.port: \"8080\" is not supported yet" },
+		{ "explicit route", W("version: 1\ngit: {explicit_route: {port: 53}}\n"), ":2:30: error: port 53 is the resolver's" },
 #define VM(rest) W("version: 1\nsandboxes:\n  - {name: vm0, interface: tap0, mac: '06:00:ac:10:00:02'" rest)
 		{ "no such profile", VM(", ipv4: 10.199.0.2, profile: agnet}\n"), ":3:87: error: there is no profile \"agnet\"" },
 		{ "profile is a path", VM(", ipv4: 10.199.0.2, profile: ../agent}\n"), ":3:87: error: sandboxes[].profile: \"../agent\" is not a name" },
