@@ -207,12 +207,23 @@ static void decide_name(const struct policy *p, const struct target *t, struct a
 		decide_repo(p, t, ret);
 }
 
+static void decide_internal(const struct target *t, struct answer *ret)
+{
+	bool web = t->proto == IPPROTO_TCP && (t->port == 80 || t->port == 443);
+
+	*ret = (struct answer){ web, web ? REASON_NONE : REASON_PORT_NOT_GRANTED, "default",
+				"answered by Cordon itself: every sandbox's own policy and refusals",
+				"nothing: it has ports 80 and 443" };
+}
+
 static void decide(const struct policy *p, const struct target *t,
 		   const struct address_context *ctx, struct answer *ret)
 {
 	if (t->port == 53)
 		*ret = (struct answer){ true, REASON_NONE, "default",
 					"answered by Cordon's resolver, whatever the address", "" };
+	else if (!strcmp(t->host, CORDON_INTERNAL))
+		decide_internal(t, ret);
 	else if (t->host[0])
 		decide_name(p, t, ret);
 	else

@@ -190,6 +190,15 @@ def test_asking_has_a_rate(lab, audit):
     audit.wait_one(event="internal", reason="rate_limited")
 
 
+@pytest.mark.parametrize("what, status, text", [
+    ("http://cordon.internal/", 0, "answered by Cordon itself"), ("https://cordon.internal/refusals", 0, "by Cordon itself"),
+    ("cordon.internal:22", 1, "port_not_granted"), ("udp://cordon.internal:443", 1, "port_not_granted"),
+])
+def test_explain_knows_the_name(lab, what, status, text):
+    done = lab.cordon("explain", "--profile", "agent", what)
+    assert done.returncode == status and text in done.stdout, done
+
+
 def test_without_netd_nobody_is_told_anything(labs):
     """Who asks cannot be known: the connection is refused, not answered from an old picture."""
     lab = labs()
