@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "policy/doc.h"
 #include "policy/host_config.h"
@@ -220,8 +221,29 @@ static void load_app(struct load *l)
 	}
 }
 
+/* RFC 9110 s5.1; less what frames a message or names its receiver. */
+static bool header_ok(const char *name)
+{
+	static const char bytes[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+	static const char *const ours[] = { "host", "content-length", "transfer-encoding", "connection", "te",
+					    "trailer", "upgrade", "expect", "keep-alive" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
+		if (!strcasecmp(name, ours[i]))
+			return false;
+	return strlen(name) <= 64 && strspn(name, bytes) == strlen(name) &&
+	       strncasecmp(name, "proxy-", 6);
+}
+
 static void load_header(struct load *l)
 {
+	const struct node *name = member(l, "header.name");
+
+	if (!name || !member(l, "header.value_file"))
+		fault(l, l->row, "a header has name and value_file");
+	else if (!header_ok(name->text))
+		fault(l, name, AT "header.name: \"%.64s\" is no header that can be added", name->text);
 	l->to->kind = CREDENTIAL_HEADER;
 	l->to->header = copy(l, text_of(l, "header.name"));
 	l->to->file = copy(l, text_of(l, "header.value_file"));

@@ -120,6 +120,16 @@ static char *basic_header(const char *user, const char *secret, size_t n)
 	return NULL;
 }
 
+static char *plain_header(const char *name, const char *secret, size_t n)
+{
+	size_t cap = strlen(name) + 2 + n + 1;
+	char *header = OPENSSL_secure_malloc(cap);
+
+	if (header)
+		snprintf(header, cap, "%s: %.*s", name, (int)n, secret);
+	return header;
+}
+
 static int value_new(struct slot *s, const char *secret, size_t n, struct credential **ret)
 {
 	struct credential *v = calloc(1, sizeof(*v));
@@ -127,7 +137,11 @@ static int value_new(struct slot *s, const char *secret, size_t n, struct creden
 
 	if (!r)
 		r = echo_add(v->echo, rd_of(secret, n));
-	if (!r && !(v->header = basic_header(s->of->username, secret, n)))
+	if (!r)
+		v->header = s->of->kind == CREDENTIAL_HEADER ?
+				    plain_header(s->of->header, secret, n) :
+				    basic_header(s->of->username, secret, n);
+	if (!r && !v->header)
 		r = -ENOMEM;
 	if (r < 0) {
 		if (v)
@@ -350,16 +364,11 @@ static void freshen(struct slot *s)
 
 /* ---- use ---- */
 
-enum credential_answer credential_store_get(struct credential_store *s, const char *host,
-					    const char *repo, struct credential **ret)
+static enum credential_answer use(struct credential_store *s, const struct host_credential *h,
+				  struct credential **ret)
 {
-	const struct host_credential *h = host_credential_for(s->config, host, repo);
-	struct slot *slot;
+	struct slot *slot = &s->slots[h - s->config->credentials];
 
-	*ret = NULL;
-	if (!h)
-		return CREDENTIAL_NONE;
-	slot = &s->slots[h - s->config->credentials];
 	pthread_mutex_lock(&slot->lock);
 	look(slot);
 	if (h->kind == CREDENTIAL_APP && slot->content)
@@ -368,6 +377,24 @@ enum credential_answer credential_store_get(struct credential_store *s, const ch
 		*ret = value_ref(s, slot->value);
 	pthread_mutex_unlock(&slot->lock);
 	return *ret ? CREDENTIAL_READY : CREDENTIAL_UNUSABLE;
+}
+
+enum credential_answer credential_store_get(struct credential_store *s, const char *host,
+					    const char *repo, struct credential **ret)
+{
+	const struct host_credential *h = host_credential_for(s->config, host, repo);
+
+	*ret = NULL;
+	return h ? use(s, h, ret) : CREDENTIAL_NONE;
+}
+
+enum credential_answer credential_store_named(struct credential_store *s, const char *name,
+					      struct credential **ret)
+{
+	const struct host_credential *h = host_credential_named(s->config, name);
+
+	*ret = NULL;
+	return h && h->kind == CREDENTIAL_HEADER ? use(s, h, ret) : CREDENTIAL_UNUSABLE;
 }
 
 static void slot_init(struct credential_store *s, size_t i)

@@ -11,7 +11,7 @@
 /* One secret as it is sent. Immutable; kept until the last request that uses it is over. */
 struct credential {
 	const struct host_credential *of;
-	char *header;			/* "Authorization: Basic ...", locked */
+	char *header;			/* "Authorization: Basic ...", a whole line, locked */
 	struct echo *echo;		/* how it would look if it came back */
 	uint64_t identity;		/* another secret, another number; never 0 */
 	unsigned refs;
@@ -36,6 +36,9 @@ void credential_store_load(struct credential_store *s);
  */
 enum credential_answer credential_store_get(struct credential_store *s, const char *host,
 					    const char *repo, struct credential **ret);
+/* The header that a profile names for a terminated host; no such one is unusable. Otherwise as above. */
+enum credential_answer credential_store_named(struct credential_store *s, const char *name,
+					      struct credential **ret);
 void credential_store_put(struct credential_store *s, struct credential *c /* takes; or NULL */);
 
 #endif

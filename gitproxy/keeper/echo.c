@@ -28,6 +28,7 @@ struct echo {
 	struct pattern pattern[ECHO_PATTERNS_MAX];
 	size_t n, shortest, longest;
 	uint8_t shift[1 << SHIFT_BITS];
+	bool first[UINT8_MAX + 1];	/* bytes that begin a pattern */
 };
 
 int echo_new(struct echo **ret)
@@ -96,6 +97,7 @@ static int pattern_add(struct echo *e, struct rd text)
 		return -ENOMEM;
 	memcpy(p, text.p, text.n);
 	e->pattern[e->n++] = (struct pattern){ p, text.n };
+	e->first[*p] = true;
 	if (text.n < e->shortest || e->n == 1)
 		e->shortest = text.n;
 	if (text.n > e->longest)
@@ -249,9 +251,8 @@ static size_t unfinished(const struct echo *e, struct rd text)
 	for (size_t n = most; n; n--) {
 		const uint8_t *p = text.p + text.n - n;
 
-		for (size_t i = 0; i < e->n; i++)
-			if (e->pattern[i].n > n && *p == *e->pattern[i].p &&
-			    !memcmp(p, e->pattern[i].p, n))
+		for (size_t i = 0; e->first[*p] && i < e->n; i++)
+			if (e->pattern[i].n > n && !memcmp(p, e->pattern[i].p, n))
 				return n;
 	}
 	return 0;
