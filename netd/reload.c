@@ -36,6 +36,7 @@ struct reload {
 	struct publish publish;
 	struct host_config *config;
 	struct profiles *next;
+	bool credentials;  /* their list has changed, which is the keeper's at its start only */
 	char *diagnostics; /* of diag_print(), or NULL */
 	uint64_t who;
 	reload_fn *fn;
@@ -91,9 +92,10 @@ static void committed(struct netd *n, struct publish *publish)
 	struct reload *r = container_of(publish, struct reload, publish);
 	char why[WHY_MAX];
 
-	snprintf(why, sizeof(why), "policy %.12s is in force: %zu profile%s, %zu grant%s ended",
+	snprintf(why, sizeof(why), "policy %.12s is in force: %zu profile%s, %zu grant%s ended%s",
 		 n->profiles->sha256, n->profiles->count, n->profiles->count == 1 ? "" : "s",
-		 r->lost.lost, r->lost.lost == 1 ? "" : "s");
+		 r->lost.lost, r->lost.lost == 1 ? "" : "s",
+		 r->credentials ? "; credentials have changed: restart cordon-gitproxy to use them" : "");
 	finish(r, n, 0, why);
 }
 
@@ -299,6 +301,7 @@ static int compile(struct netd *n, struct reload *r, struct diag *d, char *why, 
 			 r->next->sha256, n->pinned_sha256);
 		return -EPERM;
 	}
+	r->credentials = !host_credentials_same(n->config, r->config);
 	e = profiles_inherit(r->next, n->profiles);
 	if (e >= 0)
 		e = profiles_assign(r->next);

@@ -396,6 +396,30 @@ const struct host_credential *host_credential_named(const struct host_config *c,
 	return NULL;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
+static bool same_one(const struct host_credential *a, const struct host_credential *b)
+{
+	return a->kind == b->kind && a->app == b->app && a->installation == b->installation &&
+	       same_text(a->name, b->name) && same_text(a->match, b->match) &&
+	       same_text(a->username, b->username) && same_text(a->file, b->file) &&
+	       same_text(a->header, b->header) && same_text(a->api_host, b->api_host) &&
+	       same_text(a->api_path, b->api_path);
+}
+
+bool host_credentials_same(const struct host_config *a, const struct host_config *b)
+{
+	if (a->n_credentials != b->n_credentials)
+		return false;
+	for (size_t i = 0; i < a->n_credentials; i++)
+		if (!same_one(&a->credentials[i], &b->credentials[i]))
+			return false;
+	return true;
+}
+
 /* ---- what can be wrong around them ---- */
 
 void host_credentials_warn(const struct host_config *c, struct policy *const *policies, size_t n,

@@ -53,6 +53,8 @@ const struct host_credential *host_credential_for(const struct host_config *c, c
 /* By its name, for profiles that name one; NULL: there is none. */
 const struct host_credential *host_credential_named(const struct host_config *c, const char *name);
 
+/* Whether two configurations list the same; the files' contents do not matter. */
+bool host_credentials_same(const struct host_config *a, const struct host_config *b);
 /* Warn of those whose host is a git host of none of these profiles. */
 void host_credentials_warn(const struct host_config *c, struct policy *const *policies, size_t n,
 			   struct diag *d);

@@ -255,6 +255,20 @@ def test_wrong_files_at_the_start(world, request):
         told(lab, "failed", name="owner")
 
 
+def test_a_changed_list_is_not_taken_for_used(vault):
+    """The keeper has closed itself in around the directories that it knew; reload says what to do."""
+    lab, secrets = vault
+    done = lab.cordon("reload", check=True)
+    assert "credentials" not in done.stdout + done.stderr
+    entries = two_tokens(secrets)
+    entries[0]["match"] = "github.com/acme/*"
+    lab.configure({"credentials": entries, "hosts": {"gitlab.com": labworld.SERVICES[0]}})
+    done = lab.cordon("reload", check=True)
+    assert "restart cordon-gitproxy" in done.stdout + done.stderr
+    assert ls_remote(lab, "private/one").returncode == 0
+    assert sent(lab, "private/one") == {basic(OWNER)}
+
+
 # ---- the keeper decides ----
 
 @row("C7", "D12")
