@@ -1,0 +1,275 @@
+"""Clients unmodified: what git does against a server works through Cordon, and reads the same.
+
+Each operation of a real client that tests/test_git.py does not have, and the words and headers that a
+client sees compared with those of the same operation straight from the internet's own namespace.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+
+import pytest
+
+import labworld
+from labhttp import ask, info_refs
+from labworld import ENV, WWW, fast_import
+from test_git import WIDGETS, allowed, guest, refused, seen  # noqa: F401 (fixtures)
+from lab import AGENT, Lab
+
+PROFILE = {**AGENT, "git": {**AGENT["git"],
+                            "allowed_repos": [f"acme/{r}" for r in
+                                              ("widgets", "many", "sub", "super", "hashed", "moving")]}}
+
+
+def git(*argv, cwd=None, **kw):
+    """The machine's git, on the server's own files."""
+    with tempfile.NamedTemporaryFile("w") as trust:	# git's children read safe.directory only there
+        trust.write("[safe]\ndirectory = *\n[protocol \"file\"]\nallow = always\n")
+        trust.flush()
+        return subprocess.run(["git", *argv], cwd=cwd, check=True, capture_output=True, text=True,
+                              env={**ENV, "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": trust.name,
+                                   "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@lab.invalid",
+                                   "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@lab.invalid"},
+                              **kw).stdout.strip()
+
+
+def bare(world, name, *options):
+    path = f"{world.repos}/acme/{name}.git"
+    shutil.rmtree(path, ignore_errors=True)
+    git("init", "-q", "--bare", "-b", "main", *options, path)
+    git("-C", path, "config", "uploadpack.allowFilter", "true")
+    return path
+
+
+def served(path):
+    subprocess.run(["chown", "-hR", f"{WWW}:{WWW}", path], check=True)
+
+
+def superproject(world, tmp):
+    """acme/super, with acme/sub (granted) and acme/payroll (not) as submodules."""
+    work = f"{tmp}/super"
+    git("init", "-q", "-b", "main", work)
+    for name, repo in (("good", "sub"), ("bad", "payroll")):
+        commit = world.tip(f"acme/{repo}")
+        git("update-index", "--add", "--cacheinfo", f"160000,{commit},{name}", cwd=work)
+        git("config", "-f", ".gitmodules", f"submodule.{name}.path", name, cwd=work)
+        git("config", "-f", ".gitmodules", f"submodule.{name}.url", f"../{repo}.git", cwd=work)
+    git("add", ".gitmodules", cwd=work)
+    git("commit", "-q", "-m", "modules", cwd=work)
+    path = bare(world, "super")
+    git("push", "-q", path, "main", cwd=work)
+    served(path)
+
+
+def many(world):
+    """3,000 refs: more than one pkt-line's worth, more than one read."""
+    path = bare(world, "many")
+    git("-C", path, "fetch", "-q", f"{world.repos}/acme/widgets.git", "main:main")
+    tip = git("-C", path, "rev-parse", "main")
+    git("-C", path, "update-ref", "--stdin",
+        input="".join(f"create refs/heads/b/{i:05} {tip}\n" for i in range(3000)))
+    git("-C", path, "pack-refs", "--all")
+    served(path)
+
+
+@pytest.fixture(scope="module")
+def lab(world, tmp_path_factory):
+    sub = f"{world.repos}/acme/sub.git"
+    shutil.rmtree(sub, ignore_errors=True)
+    fast_import(sub, "sub", 3)
+    served(sub)
+    superproject(world, tmp_path_factory.mktemp("super"))
+    many(world)
+    with Lab(world, profiles={"agent": PROFILE}) as lab:
+        lab.up()
+        lab.add_sandbox()
+        yield lab
+        assert not lab.problems()
+
+
+def url(repo):
+    return f"https://github.com/acme/{repo}"
+
+
+# ---- kinds of fetches ----
+
+@pytest.mark.parametrize("version", [0, 1, 2])
+@pytest.mark.parametrize("options", [
+    ["--depth=1"], ["--shallow-since=2023-11-15T00:00:00Z"], ["--shallow-exclude=v2"], ["--single-branch"],
+    ["--no-tags"], ["--filter=blob:none", "--no-checkout"], ["--filter=tree:0", "--no-checkout"],
+    ["--filter=blob:limit=100", "--no-checkout"], ["--mirror"], ["--branch=v1"], ["--depth=5", "--no-single-branch"]],
+    ids=lambda o: "".join(o) if isinstance(o, list) else f"v{o}")
+def test_clones(lab, guest, version, options):
+    """The same objects, whichever protocol carries them."""
+    done = guest.git("-c", f"protocol.version={version}", "clone", *options, WIDGETS, "w")
+    assert done.returncode == 0, done.stderr
+    assert guest.git("-C", "w", "fsck", "--connectivity-only").returncode == 0
+    tip = "refs/tags/v1" if options == ["--branch=v1"] else "refs/heads/main"
+    assert guest.git("-C", "w", "rev-parse", "HEAD").stdout.strip() == lab.world.tip("acme/widgets", tip)
+    allowed(lab)
+
+
+@pytest.mark.parametrize("version", [0, 2])
+def test_deepen(lab, guest, version):
+    v = ["-c", f"protocol.version={version}"]
+    assert guest.git(*v, "clone", "--depth=1", WIDGETS, "w").returncode == 0
+    for options, count in ((["--deepen=9"], "10"), (["--depth=3"], "3"),
+                           (["--shallow-since=2023-11-15T02:00:00Z"], None), (["--unshallow"], "300")):
+        done = guest.git("-C", "w", *v, "fetch", *options)
+        assert done.returncode == 0, done.stderr
+        got = guest.git("-C", "w", "rev-list", "--count", "HEAD").stdout.strip()
+        assert count in (None, got), options
+    allowed(lab)
+
+
+def test_lazy_fetches(lab, guest):
+    """A partial clone asks for what it lacks, when it is looked at, with many small requests."""
+    assert guest.git("clone", "--filter=blob:none", "--no-checkout", WIDGETS, "w").returncode == 0
+    missing = guest.git("-C", "w", "rev-list", "--objects", "--missing=print", "HEAD").stdout.count("\n?")
+    assert missing > 100
+    for n in (1, 50, 150):
+        done = guest.git("-C", "w", "show", f"HEAD~{n}:src/file1.txt")
+        assert done.returncode == 0 and "acme/widgets" in done.stdout, done.stderr
+    assert guest.git("-C", "w", "checkout", "-q", "main").returncode == 0
+    allowed(lab)
+
+
+def test_prune(lab, guest):
+    """A branch that upstream has deleted goes away here too; a moved one follows."""
+    path = bare(lab.world, "moving")
+    git("-C", path, "fetch", "-q", f"{lab.world.repos}/acme/widgets.git", "main:main", "main:gone")
+    served(path)
+    assert guest.git("clone", url("moving"), "w").returncode == 0
+    assert "origin/gone" in guest.git("-C", "w", "branch", "-r").stdout
+    git("-C", path, "branch", "-D", "gone")
+    git("-C", path, "update-ref", "refs/heads/main", "main~5")
+    done = guest.git("-C", "w", "fetch", "--prune")
+    assert done.returncode == 0 and "[deleted]" in done.stderr and "(forced update)" in done.stderr
+    assert "origin/gone" not in guest.git("-C", "w", "branch", "-r").stdout
+    allowed(lab)
+
+
+def test_submodules(lab, guest):
+    """Each is its own decision: the granted one is there, the other says why not."""
+    assert guest.git("clone", url("super"), "w").returncode == 0
+    done = guest.git("-C", "w", "submodule", "update", "--init", "good")
+    assert done.returncode == 0, done.stderr
+    assert guest.git("-C", "w/good", "rev-parse", "HEAD").stdout.strip() == lab.world.tip("acme/sub")
+    done = guest.git("-C", "w", "submodule", "update", "--init", "bad")
+    assert done.returncode and "remote: repository_not_allowed" in done.stderr
+    refused(lab, "repository_not_allowed", repo="acme/payroll")
+
+
+@pytest.mark.parametrize("version", [0, 2])
+def test_sha256(lab, guest, tmp_path, version):
+    work, path = f"{tmp_path}/w", bare(lab.world, "hashed", "--object-format=sha256")
+    git("init", "-q", "-b", "main", "--object-format=sha256", work)
+    git("commit", "-q", "--allow-empty", "-m", "x", cwd=work)
+    git("push", "-q", path, "main", cwd=work)
+    served(path)
+    done = guest.git("-c", f"protocol.version={version}", "clone", url("hashed"), "w")
+    assert done.returncode == 0, done.stderr
+    head = guest.git("-C", "w", "rev-parse", "HEAD").stdout.strip()
+    assert len(head) == 64 and head == git("rev-parse", "HEAD", cwd=work)
+    allowed(lab)
+
+
+@pytest.mark.parametrize("version", [0, 2])
+def test_many_refs(lab, guest, version):
+    done = guest.git("-c", f"protocol.version={version}", "ls-remote", url("many"))
+    assert done.returncode == 0 and done.stdout.count("refs/heads/b/") == 3000
+    done = guest.git("-c", f"protocol.version={version}", "clone", url("many"), "w")
+    assert done.returncode == 0, done.stderr
+    allowed(lab)
+
+
+# ---- other clients ----
+
+LIBGIT2 = """
+import pygit2, sys
+class Calls(pygit2.RemoteCallbacks):
+    def certificate_check(self, certificate, valid, host):
+        return True
+r = pygit2.clone_repository(sys.argv[1], 'w', callbacks=Calls())
+print(r.head.target)
+r.remotes['origin'].fetch(callbacks=Calls())
+"""
+
+
+@pytest.mark.parametrize("scheme", ["https", "http"])
+def test_libgit2(lab, guest, scheme):
+    """Its HTTP is its own: always chunked, 100-continue. Debian's is built with an mbedTLS that knows no
+    name constraints and therefore takes no CA that has them, so it is told to trust what it sees."""
+    pytest.importorskip("pygit2")
+    done = guest.run(["/usr/bin/python3", "-c", LIBGIT2, f"{scheme}://github.com/acme/widgets"])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == lab.world.tip("acme/widgets")
+    allowed(lab)
+
+
+def test_libgit2_refused(lab, guest):
+    """It shows the status alone, so that must say enough; and it ends."""
+    pytest.importorskip("pygit2")
+    done = guest.run(["/usr/bin/python3", "-c", LIBGIT2, url("payroll")])
+    assert done.returncode and "403" in done.stderr
+    refused(lab, "repository_not_allowed", repo="acme/payroll")
+
+
+def test_dulwich(lab, guest):
+    pytest.importorskip("dulwich")
+    script = ("import sys\nfrom dulwich import porcelain\n"
+              "print(porcelain.clone(sys.argv[1], 'w', depth=int(sys.argv[2]) or None).head().decode())\n")
+    for depth in ("0", "1"):
+        shutil.rmtree(f"{guest.dir}/home/w", ignore_errors=True)
+        done = guest.run(["/usr/bin/python3", "-c", script, WIDGETS, depth])
+        assert done.returncode == 0, done.stderr
+        assert lab.world.tip("acme/widgets") in done.stdout
+    allowed(lab)
+
+
+# ---- the same words ----
+
+def direct(lab, *argv, dir):
+    """The same git, from the internet's own namespace to the same server."""
+    os.makedirs(dir, exist_ok=True)
+    return lab.internet.run(
+        ["git", "-c", f"http.sslCAInfo={lab.world.ca_file}",
+         "-c", f"http.curloptResolve=github.com:443:{labworld.GITHUB[0]}", *argv],
+        env={"HOME": dir, "GIT_TERMINAL_PROMPT": "0"}, cwd=dir)
+
+
+@pytest.mark.parametrize("version", [0, 2])
+def test_same_words(lab, guest, tmp_path, version):
+    """Output and error stream of each operation, but for rates and times."""
+    def plain(text):
+        """The lines that stay, without sizes and rates."""
+        lines = [line.rstrip() for line in re.split(r"[\r\n]", text)]
+        lines = [line for line in lines if "%" not in line or "done" in line]
+        return [re.sub(r", \d.*(bytes|iB).*, done", ", done", line) for line in lines if line]
+
+    steps = (["clone", "--progress", WIDGETS, "w"], ["-C", "w", "fetch", "--progress", "--tags"],
+             ["-C", "w", "fetch", "-v"], ["-C", "w", "pull"], ["ls-remote", WIDGETS],
+             ["clone", "--depth=2", "--progress", WIDGETS, "s"], ["-C", "s", "fetch", "--unshallow"],
+             ["-C", "w", "remote", "show", "origin"], ["-C", "w", "fetch", "origin", "no-such-branch"])
+    for argv in steps:
+        ours = guest.git("-c", f"protocol.version={version}", *argv)
+        theirs = direct(lab, "-c", f"protocol.version={version}", *argv, dir=f"{tmp_path}/d")
+        assert ours.returncode == theirs.returncode, ours.stderr + theirs.stderr
+        assert ours.stdout == theirs.stdout, argv
+        assert plain(ours.stderr) == plain(theirs.stderr), argv
+    allowed(lab)
+
+
+def test_same_headers(lab, guest, seen):
+    """Those that are passed on stand in upstream's order, with upstream's values."""
+    done = lab.internet.run(["curl", "-sS", "-D-", "-o/dev/null", "--cacert", lab.world.ca_file,
+                             "--resolve", f"github.com:443:{labworld.GITHUB[0]}",
+                             f"{WIDGETS}.git/info/refs?service=git-upload-pack"])
+    theirs = [line.split(": ", 1) for line in done.stdout.split("\n")[1:] if line]
+    kept = ("expires", "pragma", "cache-control", "content-type")
+    got = ask(guest, info_refs("acme/widgets"))
+    assert [k for k in got.order if k in kept] == [k.lower() for k, _ in theirs if k.lower() in kept]
+    for name, value in theirs:
+        assert name.lower() not in kept or got.fields[name.lower()] == value
