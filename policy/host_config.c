@@ -545,7 +545,11 @@ static void load_files(struct load *l)
 static void load_git(struct load *l)
 {
 	struct host_config *c = l->c;
+	const char *proxy = load_text(l, "git.upstream_proxy");
 
+	if (strcmp(proxy, "none") && !host_proxy_parse(proxy, &c->proxy))
+		fault(l, load_at(l, "git.upstream_proxy"),
+		      "git.upstream_proxy is http://HOST:PORT without user and password, or none");
 	load_names(l, "ca.names", &c->ca_names, &c->n_ca_names);
 	load_names(l, "git.nested_groups", &c->nested_groups, &c->n_nested_groups);
 	c->explicit_port = (uint16_t)load_number(l, "git.explicit_route.port");

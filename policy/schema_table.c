@@ -161,8 +161,9 @@ const struct schema_row schema_rows[] = {
 	  MEANS("fetched before they are asked for") },
 	{ H, "git.upstream_ca_file", SCHEMA_TEXT, "system",
 	  MEANS("PEM file that verifies upstreams, or system") },
-	{ H, "git.upstream_proxy", SCHEMA_TEXT, "none", O("none"),
-	  MEANS("proxy for upstream connections") },
+	{ H, "git.upstream_proxy", SCHEMA_TEXT, "none",
+	  MEANS("http://HOST:PORT of a proxy that upstream connections go through (CONNECT), or none; it "
+		"looks the upstreams' names up itself") },
 	{ H, "git.timeouts", SCHEMA_MAP, MEANS("of upstream connections") },
 	{ H, "git.timeouts.connect", SCHEMA_TIME, "10s", RANGE(100, HOURS(1)),
 	  MEANS("until connected") },

@@ -107,7 +107,8 @@ static bool path_add(struct landlock_path *to, const char *file)
 
 int keeper_confine(const struct host_config *c)
 {
-	uint16_t ports[] = { KEEPER_UPSTREAM_PORT, NS_DEFAULTPORT, c->dns_upstream_port, 0 };
+	uint16_t ports[] = { KEEPER_UPSTREAM_PORT, NS_DEFAULTPORT, c->dns_upstream_port,
+			     c->proxy.port, 0 };
 	AUTO(mem) struct landlock_path *all = calloc(ARRAY_SIZE(paths) + c->n_credentials, sizeof(*all));
 	size_t n = 0;
 	int r = all ? 0 : -ENOMEM;

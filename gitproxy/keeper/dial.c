@@ -5,15 +5,20 @@
  * policy/address.h let pass, and the function that opens its sockets asks policy/address.h again
  * about the very address that is dialled. TLS is verified against the system's or the configured
  * certificates. Every handle of the keeper goes through here, whatever it asks for.
+ * With git.upstream_proxy all this holds for the proxy, whose own address may be a private one. What
+ * it connects to is its business: it is asked by name, for port 443 alone, and only for names that
+ * the policy has granted; `hosts:` and the filter of addresses do not reach behind it.
  */
 #include "gitproxy/keeper/dial.h"
 
 #include <errno.h>
 #include <openssl/ssl.h>
+#include <stdio.h>
 #include <sys/socket.h>
 
 #include "gitproxy/keeper/resolve.h"
 
+#define PROXY_NAME "proxy.invalid"	/* stands for the addresses that were found: never resolved */
 #define SYSTEM_BUNDLE "/etc/ssl/certs/ca-certificates.crt"
 
 struct dial_ways {
@@ -21,6 +26,11 @@ struct dial_ways {
 	struct resolve *resolve;
 	X509_STORE *store;			/* trusted certificates, read once */
 };
+
+static uint16_t dialled_port(const struct host_config *c)
+{
+	return c->proxy.port ? c->proxy.port : KEEPER_UPSTREAM_PORT;
+}
 
 /* The last word on where a connection goes. */
 static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *sa)
@@ -35,7 +45,7 @@ static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sock
 	if (purpose != CURLSOCKTYPE_IPCXN || sa->addrlen > sizeof(ss))
 		return CURL_SOCKET_BAD;
 	memcpy(&ss, &sa->addr, sa->addrlen);
-	if (!addr_from_sockaddr(&ss, &a, &port) || port != KEEPER_UPSTREAM_PORT ||
+	if (!addr_from_sockaddr(&ss, &a, &port) || port != dialled_port(c) ||
 	    !address_usable(&a, &ctx, d->private_ok)) {
 		d->refused = true;
 		return CURL_SOCKET_BAD;
@@ -53,6 +63,19 @@ static CURLcode on_ssl_ctx(CURL *curl, void *ctx, void *arg)
 	return CURLE_OK;
 }
 
+/* Of the host, or of the proxy that is asked for it. */
+static bool find(struct dial *d, const char *host, struct resolved *ret)
+{
+	const struct host_proxy *p = &d->ways->config->proxy;
+
+	d->private_ok |= p->port != 0;
+	if (p->port && !p->name[0]) {
+		*ret = (struct resolved){ .addr = { p->addr }, .n = 1 };
+		return true;
+	}
+	return !resolve_name(d->ways->resolve, p->port ? p->name : host, ret) && ret->n;
+}
+
 /* "host:443:addr,addr" of the addresses that may be dialled. */
 enum reason dial_find(struct dial *d, const char *host, char ret_text[DIAL_TEXT])
 {
@@ -63,10 +86,10 @@ enum reason dial_find(struct dial *d, const char *host, char ret_text[DIAL_TEXT]
 	struct resolved found;
 	size_t usable = 0;
 
-	if (resolve_name(d->ways->resolve, host, &found) < 0 || !found.n)
+	if (!find(d, host, &found))
 		return REASON_UPSTREAM_UNREACHABLE;
 	d->private_ok |= found.fixed;
-	wr_fmt(&w, "%s:%d:", host, KEEPER_UPSTREAM_PORT);
+	wr_fmt(&w, "%s:%u:", c->proxy.port ? PROXY_NAME : host, dialled_port(c));
 	for (size_t i = 0; i < found.n; i++) {
 		if (!address_usable(&found.addr[i], &ctx, d->private_ok))
 			continue;
@@ -78,6 +101,20 @@ enum reason dial_find(struct dial *d, const char *host, char ret_text[DIAL_TEXT]
 	return usable && wr_ok(&w) ? REASON_NONE : REASON_REBINDING_BLOCKED;
 }
 
+/* One of the environment is never used. Headers of requests are not for the proxy to see. */
+static void set_proxy(const struct host_config *hc, CURL *c)
+{
+	char url[64] = "";
+
+	if (hc->proxy.port)
+		snprintf(url, sizeof(url), "http://" PROXY_NAME ":%u", hc->proxy.port);
+	curl_easy_setopt(c, CURLOPT_PROXY, url);
+	curl_easy_setopt(c, CURLOPT_NOPROXY, "");
+	curl_easy_setopt(c, CURLOPT_HTTPPROXYTUNNEL, 1L);
+	curl_easy_setopt(c, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
+	curl_easy_setopt(c, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+}
+
 void dial_set(struct dial *d, CURL *c)
 {
 	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
@@ -87,7 +124,7 @@ void dial_set(struct dial *d, CURL *c)
 	curl_easy_setopt(c, CURLOPT_PROTOCOLS, (long)CURLPROTO_HTTPS);
 #endif
 	curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(c, CURLOPT_PROXY, "");			/* nor one from the environment */
+	set_proxy(d->ways->config, c);
 	curl_easy_setopt(c, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
 	curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 1L);
 	curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 2L);

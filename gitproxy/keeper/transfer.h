@@ -27,6 +27,7 @@ struct transfer {
 	bool echoed;				/* it came back */
 	uint64_t started, progress;
 	curl_off_t offset;			/* in the body */
+	const char *late;			/* which of the configured times has passed */
 	char error[CURL_ERROR_SIZE];
 };
 

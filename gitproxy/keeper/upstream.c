@@ -150,9 +150,11 @@ static int on_progress(void *arg, curl_off_t dl, curl_off_t dn, curl_off_t ul, c
 		t->out->gone = !t->refused;	/* it may leave once it knows of a refusal */
 		return true;
 	}
-	if (!t->heard)
-		return now - t->progress > (uint64_t)c->connect_ms + c->first_byte_ms;
-	return now - t->progress > c->idle_ms;
+	if (!t->heard && now - t->progress > (uint64_t)c->connect_ms + c->first_byte_ms)
+		t->late = "no answer within git.timeouts.first_byte";
+	else if (t->heard && now - t->progress > c->idle_ms)
+		t->late = "no byte within git.timeouts.idle";
+	return t->late != NULL;
 }
 
 /* What is the same in every transfer. */
@@ -202,6 +204,7 @@ static void finish(struct transfer *t)
 static void perform(struct transfer *t)
 {
 	CURLcode code = curl_easy_perform(t->curl);
+	curl_off_t connected = 0;		/* after how many us; 0: never */
 
 	if (code == CURLE_OK)
 		begin(t);				/* an answer without a body */
@@ -212,7 +215,13 @@ static void perform(struct transfer *t)
 		snprintf(t->out->detail, sizeof(t->out->detail),
 			 "the answer holds the secret of credential %.63s", t->rq->credential->of->name);
 	}
-	if (code != CURLE_OK && t->out->reason == REASON_NONE) {
+	curl_easy_getinfo(t->curl, CURLINFO_PRETRANSFER_TIME_T, &connected);
+	if (code == CURLE_OPERATION_TIMEDOUT && connected)
+		t->late = "not complete within git.timeouts.total";
+	if (t->late && t->out->reason == REASON_NONE) {
+		t->out->reason = REASON_DEADLINE_EXCEEDED;
+		snprintf(t->out->detail, sizeof(t->out->detail), "%s", t->late);
+	} else if (code != CURLE_OK && t->out->reason == REASON_NONE) {
 		t->out->reason = t->dial.refused ? REASON_REBINDING_BLOCKED : code_reason(code);
 		snprintf(t->out->detail, sizeof(t->out->detail), "%.150s",
 			 t->error[0] ? t->error : curl_easy_strerror(code));

@@ -206,6 +206,16 @@ TEST(errors)
 		{ "address as host", W("version: 1\nhosts: {10.0.0.1: 10.0.0.2}\n"), ":2:9: error: \"10.0.0.1\" is not a host name" },
 		{ "relative directory", W("version: 1\ndirectories: {run: run}\n"), ":2:20: error: directories.run: \"run\" is not an absolute path" },
 		{ "CA file", W("version: 1\ngit: {upstream_ca_file: ca.pem}\n"), ":2:25: error: git.upstream_ca_file is an absolute path, or system" },
+		{ "proxy: no scheme", W("version: 1\ngit: {upstream_proxy: '10.0.0.1:3128'}\n"), ":2:23: error: git.upstream_proxy is http://HOST:PORT" },
+		{ "proxy: https", W("version: 1\ngit: {upstream_proxy: 'https://10.0.0.1:3128'}\n"), ":2:23: error: git.upstream_proxy is http://HOST:PORT" },
+		{ "proxy: no port", W("version: 1\ngit: {upstream_proxy: 'http://proxy.example'}\n"), ":2:23: error: git.upstream_proxy is http://HOST:PORT" },
+		{ "proxy: port 0", W("version: 1\ngit: {upstream_proxy: 'http://proxy.example:0'}\n"), ":2:23: error: git.upstream_proxy is http://HOST:PORT" },
+		{ "proxy: port too high", W("version: 1\ngit: {upstream_proxy: 'http://proxy.example:65536'}\n"), ":2:23: error: git.upstream_proxy is http://HOST:PORT" },
+		{ "proxy: userinfo", W("version: 1\ngit: {upstream_proxy: 'http://u:p@proxy.example:3128'}\n"), ":2:23: error: git.upstream_proxy is http://HOST:PORT" },
+		{ "proxy: path", W("version: 1\ngit: {upstream_proxy: 'http://proxy.example:3128/'}\n"), ":2:23: error: git.upstream_proxy is http://HOST:PORT" },
+		{ "proxy: bare IPv6", W("version: 1\ngit: {upstream_proxy: 'http://fd00::1:3128'}\n"), ":2:23: error: git.upstream_proxy is http://HOST:PORT" },
+		{ "proxy: IPv4 in brackets", W("version: 1\ngit: {upstream_proxy: 'http://[10.0.0.1]:3128'}\n"), ":2:23: error: git.upstream_proxy is http://HOST:PORT" },
+		{ "proxy: no host", W("version: 1\ngit: {upstream_proxy: 'http://:3128'}\n"), ":2:23: error: git.upstream_proxy is http://HOST:PORT" },
 		{ "CA name is a wildcard", W("version: 1\nca: {names: ['*.example']}\n"), ":2:13: error: ca.names: \"*.example\" is not a host name" },
 		{ "observe", W("version: 1\nobserve: permitted\n"), ":2:10: error: observe: \"permitted\" is not supported yet" },
 #define CR(entry) W("version: 1\ncredentials:\n  - {" entry "}\n")
@@ -520,4 +530,21 @@ TEST(reference_is_up_to_date)
 	CHECK("profile keys", strstr(want, "| `sandbox.network.allow[].host` |"));
 	CHECK("defaults", strstr(want, "| 198.18.0.0/15 |"));
 	CHECK("what is not there yet", strstr(want, "(not supported yet)"));
+}
+
+TEST(proxy)
+{
+	static const struct { const char *text, *name; int family; } rows[] = {
+		{ "http://proxy.example:3128", "proxy.example", 0 },
+		{ "http://10.0.0.1:3128", "", 4 },
+		{ "http://[fd00::1]:3128", "", 6 },
+	};
+	struct host_proxy p;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		CHECK(rows[i].text, host_proxy_parse(rows[i].text, &p));
+		CHECK_EQ(rows[i].text, p.port, 3128);
+		CHECK_STR(rows[i].text, p.name, rows[i].name);
+		CHECK_EQ(rows[i].text, p.addr.family, rows[i].family);
+	}
 }
