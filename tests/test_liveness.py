@@ -187,7 +187,7 @@ def forgetting(labs, after, up=True, **options):
 @row("A11")
 def test_name_is_followed_though_the_client_never_asks_again(labs, family):
     """The client keeps a synthetic address; its live flow stays, a new one goes where the name is now."""
-    lab, six = forgetting(labs, "24s"), family == 6
+    lab, six = forgetting(labs, "12s"), family == 6
     second_addresses(lab)
     parrot(lab, SECOND[six])
     echo(lab, labworld.SERVICES[six], 7000)
@@ -295,6 +295,7 @@ def test_rotation_through_300_addresses(labs, family):
 def test_unused_name_is_forgotten(labs):
     """Kernel, resolver, index: and one with a live flow stays."""
     lab = forgetting(labs, "3s")
+    lab.gateway.sysctl(net__netfilter__nf_conntrack_tcp_timeout_close=1)	# ten seconds by default
     lab.internet.echo(7000)
     synthetic = lab.sandbox.resolve("ssh.example")
     with lab.sandbox.connect(lab.sandbox.resolve(STREAM), 7000) as flow:
