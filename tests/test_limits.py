@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import select
 import socket
 
 import pytest
@@ -28,7 +29,11 @@ def answering(sandbox, address, port, count):
         flows = [held.enter_context(udp(sandbox, address, port)) for _ in range(count)]
         for flow in flows:
             flow.send(b"ping")
-        return sum(works(flow, timeout=0.3) for flow in flows)
+        silent, answers = set(flows), 1
+        while silent and answers:
+            answers = select.select(silent, [], [], 0.5)[0]
+            silent -= set(answers)
+        return count - len(silent)
 
 
 @row("B16")
