@@ -60,6 +60,7 @@ def serve_tls(listener):
             s.recv(65536)
             s.sendall(server_hello())
 
+    listener.settimeout(None)
     with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
         while True:		# one that says nothing keeps no other waiting
             s = stack.enter_context(listener.accept()[0])
