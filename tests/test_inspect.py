@@ -205,6 +205,31 @@ def test_syn_in_a_decided_flow(lab, audit, capture, family):
     audit.only("state_invalid", port=443)
 
 
+MPTCP, TCP_IS_MPTCP = 262, 43		# linux/in.h, linux/tcp.h
+
+
+@row("B8")
+def test_multipath_tcp_is_not_negotiated(own_lab, family):
+    """Its mappings take a good hello out of the stream and read an evil one from early data, behind all that was
+    inspected. The client goes on with plain TCP at once."""
+    address = labworld.SERVICES[family == 6]
+    own_lab.dns.set("a.files.example", address)
+    kind = socket.AF_INET6 if family == 6 else socket.AF_INET
+    with own_lab.internet.socket(kind, socket.SOCK_STREAM, MPTCP) as listener, \
+            own_lab.sandbox.socket(kind, socket.SOCK_STREAM, MPTCP) as client:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address, 443))
+        listener.listen()
+        client.settimeout(0.9)		# less than a second SYN takes
+        client.connect((own_lab.sandbox.resolve("a.files.example", family), 443))
+        with listener.accept()[0] as s:
+            s.settimeout(5)
+            good = hello(sni(b"a.files.example"))
+            client.sendall(good)
+            assert s.recv(len(good)) == good
+            assert not s.getsockopt(socket.IPPROTO_TCP, TCP_IS_MPTCP)
+
+
 # ---- B4: segments that conntrack lets through
 
 @row("B4")
