@@ -246,6 +246,24 @@ def test_host_carries_no_letter_in_an_option_error(lab, capture, option):
     capture.empty(contains=MARK)
 
 
+@row("B3", families=(6,))
+@pytest.mark.parametrize("option", [0xbe, 0xfe, 0xc2])
+def test_option_error_goes_by_no_other_interface_either(own_lab, option):
+    """Cordon polices neither that network nor the way there, which the host may have for itself."""
+    lab = own_lab
+    options = bytes([socket.IPPROTO_UDP, 0, option, 4, 1, 2, 3, 4]) + bytes(8) + MARK
+    lab.gateway.ip("link add side0 type veth peer name side1", "link set side1 up",
+                   "addr add 2a00:77::1/64 dev side0 nodad", "link set side0 up",
+                   "neigh add 2a00:77::2 lladdr 02:00:00:00:00:02 dev side0")
+    with lab.gateway.socket(socket.AF_PACKET, socket.SOCK_RAW, 0, timeout=1) as watch, Frames(lab.sandbox) as frames:
+        watch.bind(("side1", Frames.ALL))
+        for n in range(5):
+            frames.send(ip_packet("2a00:77::2", lab.sandbox.gateway[1], socket.IPPROTO_HOPOPTS, options))
+        with pytest.raises(TimeoutError):
+            while MARK not in watch.recv(65536):
+                pass
+
+
 @row("B16")
 def test_flood_of_flows_is_limited_before_what_is_shared(own_lab, family):
     """A sandbox cannot take every port that masquerading has for a destination: another's flow still opens."""
