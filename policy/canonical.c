@@ -28,6 +28,32 @@ static void print_budget(FILE *to, const struct rule *r)
 		r->budget.names_per_minute, r->budget.label_bytes_per_hour);
 }
 
+static void print_methods(FILE *to, uint32_t methods)
+{
+	const char *between = "";
+
+	for (size_t i = 0; http_method_name(i); i++)
+		if (methods & 1u << i) {
+			fprintf(to, "%s%s", between, http_method_name(i));
+			between = ", ";
+		}
+}
+
+/* With every row that the proxy reads, so that each compiles to the same alone. */
+static void print_http(FILE *to, const struct rule *r)
+{
+	for (size_t i = 0; i < r->http.n; i++) {
+		fputs(i ? ", " : ", http: [", to);
+		fputs("{methods: [", to);
+		print_methods(to, r->http.rule[i].methods);
+		fprintf(to, "], path: \"%s\", upgrade: %s}", r->http.rule[i].path,
+			r->http.rule[i].upgrade ? "true" : "false");
+	}
+	fputs(r->http.n ? "]" : "", to);
+	if (r->credential)
+		fprintf(to, ", credential: %s", r->credential);
+}
+
 /* Rows of one rule: one for each protocol. */
 static void print_rule(FILE *to, const struct rule *r)
 {
@@ -39,6 +65,8 @@ static void print_rule(FILE *to, const struct rule *r)
 			r->private_ok ? ", private: true" : "",
 			r->resolver ? ", resolver: true" : "");
 		print_budget(to, r);
+		if (r->grants[i].action == GRANT_PROXY)
+			print_http(to, r);
 		fputs("}\n", to);
 	}
 }

@@ -35,6 +35,13 @@ void compile_ranges_settle(struct policy *p);
 void compile_each(struct compile *c, const char *path,
 		  void (*fn)(struct compile *, const struct node *));
 
+/* What a row of network.allow says of requests. After its ports. */
+void compile_http_row(struct compile *c, struct rule *r, const struct node *row);
+/* When all rows are there: hosts with rules of requests, or a credential, go to the proxy. */
+void compile_http(struct compile *c);
+/* An error when the CA may not sign for a host (and what is below a wildcard). */
+void compile_ca_covers(struct compile *c, const struct node *at, const char *base);
+
 /* The section sandbox.git, after the rows of sandbox.network. */
 void compile_git(struct compile *c);
 /* Warnings that need all rules. */

@@ -9,6 +9,7 @@
 
 #include <stdatomic.h>
 
+#include "policy/http_rule.h"
 #include "policy/name.h"
 #include "policy/policy.h"
 #include "policy/repo.h"
@@ -16,6 +17,7 @@
 enum verdict { RULE_DENY = 0, RULE_ALLOW };
 enum protocol {
 	PROTOCOL_NONE = 0,
+	PROTOCOL_HTTP,
 	PROTOCOL_SSH,
 	PROTOCOL_TCP,
 	PROTOCOL_TLS,
@@ -33,6 +35,8 @@ struct rule {
 	enum protocol *protocols; /* of each grant */
 	size_t n_grants;
 	bool private_ok, resolver;
+	struct http_rules http; /* none: any request, where the host is proxied */
+	char *credential;	/* owned; NULL: none */
 	struct wildcard_budget budget; /* zero unless a wildcard of network.allow */
 	bool git, nested;    /* from git.allowed_hosts */
 	size_t line, column; /* of its first row */

@@ -122,6 +122,62 @@ enum grant_action policy_decide_port(const struct policy *p, const char *name, u
 	return GRANT_NONE;
 }
 
+/* The rule of a name that is allowed, or NULL. */
+static const struct rule *allowed(const struct policy *p, const char *host)
+{
+	return rule_index_match(&p->index, RULE_DENY, host) ? NULL :
+							      rule_index_match(&p->index, RULE_ALLOW, host);
+}
+
+bool policy_is_http_host(const struct policy *p, const char *host, uint16_t port)
+{
+	const struct rule *r = allowed(p, host);
+
+	for (size_t i = 0; r && !r->git && i < r->n_grants; i++)
+		if (r->grants[i].port == port && r->grants[i].action == GRANT_PROXY)
+			return true;
+	return false;
+}
+
+/* Method and path may each fit some rule and yet none fit both: then it is the method. */
+static enum reason decide_request(const struct rule *r, struct rd method, struct rd path, bool *ret_upgrade)
+{
+	enum reason reason = r->http.n ? REASON_PATH_NOT_ALLOWED : REASON_NONE;
+	uint32_t bit = http_method_bit(method);
+
+	if (!http_path_plain(path))
+		return REASON_PATH_NOT_ALLOWED;
+	if (!bit)
+		return REASON_METHOD_NOT_ALLOWED;
+	for (size_t i = 0; i < r->http.n && reason != REASON_NONE; i++) {
+		const struct http_rule *h = &r->http.rule[i];
+
+		if (!http_pattern_match(h->path, path))
+			continue;
+		reason = h->methods & bit ? REASON_NONE : REASON_METHOD_NOT_ALLOWED;
+		*ret_upgrade = h->upgrade;
+	}
+	return reason;
+}
+
+void policy_decide_http(const struct policy *p, const char *host, struct rd method, struct rd path,
+			struct http_decision *ret)
+{
+	const struct rule *r = allowed(p, host);
+	bool upgrade = false;
+
+	*ret = (struct http_decision){ .reason = REASON_HOST_NOT_ALLOWED, .rule = "default" };
+	if (!r || r->git || !(policy_is_http_host(p, host, 443) || policy_is_http_host(p, host, 80)))
+		return;
+	ret->reason = decide_request(r, method, path, &upgrade);
+	ret->rule = r->text;
+	if (ret->reason != REASON_NONE)
+		return;
+	ret->allowed = true;
+	ret->upgrade = upgrade;
+	ret->credential = r->credential;
+}
+
 /* The rule that makes a host a git host; NULL when it is none or denied. */
 static const struct rule *git_host(const struct policy *p, const char *host)
 {

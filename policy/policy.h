@@ -49,6 +49,7 @@ const char *policy_sha256(const struct policy *p);	/* 64 hex digits of the canon
 struct policy_site {
 	const char *const *ca_names; size_t n_ca_names;		/* NULL: not checked */
 	const char *const *nested_groups; size_t n_nested_groups;
+	const char *const *credentials; size_t n_credentials;	/* with a header; NULL: not checked */
 	struct address_context addresses;
 	bool observe_permitted;
 };
@@ -114,6 +115,22 @@ struct repo_decision {
 /* host canonical; path the canonical "owner/repo" (lower-cased for matching inside, no .git). */
 void policy_decide_repo(const struct policy *p, const char *host, const char *repo,
 			enum git_service service, struct repo_decision *ret);
+/*
+ * Requests to hosts that the proxy reads and that are no git hosts. `path` is raw, without its query; what
+ * is not plain (see policy/http_rule.h) is refused. A host without rules may be asked anything plain.
+ */
+struct http_decision {
+	bool allowed;
+	enum reason reason;		/* when not allowed */
+	const char *rule;
+	bool upgrade;			/* the protocol may be upgraded */
+	const char *credential;		/* lives as long as the policy; NULL: none */
+};
+void policy_decide_http(const struct policy *p, const char *host, struct rd method, struct rd path,
+			struct http_decision *ret);
+/* Does the proxy read this port of the name: it is granted so, and the name is no git host. */
+bool policy_is_http_host(const struct policy *p, const char *host, uint16_t port);
+
 bool policy_is_git_host(const struct policy *p, const char *host);
 /* Those of git.allowed_hosts, sorted; none when git is not enabled. Lives as long as the policy. */
 const char *const *policy_git_hosts(const struct policy *p, size_t *ret_n);

@@ -25,6 +25,7 @@ static const struct {
 	uint16_t port; /* that it is the default of, and that is its default */
 } protocols[PROTOCOLS] = {
 	[PROTOCOL_NONE] = { "", 0, GRANT_NONE, 0 },
+	[PROTOCOL_HTTP] = { "http", IPPROTO_TCP, GRANT_PROXY, 80 },
 	[PROTOCOL_SSH] = { "ssh", IPPROTO_TCP, GRANT_FORWARD, 22 },
 	[PROTOCOL_TCP] = { "tcp", IPPROTO_TCP, GRANT_FORWARD, 0 },
 	[PROTOCOL_TLS] = { "tls", IPPROTO_TCP, GRANT_INSPECT, 443 },
@@ -118,6 +119,11 @@ bool compile_port(struct compile *c, const struct node *at, uint8_t proto, uint6
 
 static bool host_port(struct compile *c, const struct node *at, enum protocol proto, uint64_t port)
 {
+	if (proto == PROTOCOL_HTTP && port != 80) {
+		fault(c, at, "http is read on port 80 only; protocol tcp grants port %u unread",
+		      (unsigned)port);
+		return false;
+	}
 	if (!compile_port(c, at, protocols[proto].proto, port))
 		return false;
 	if ((port == 443 || port == 80) && proto == PROTOCOL_TCP)
@@ -172,10 +178,6 @@ static void row_port(struct compile *c, struct rule *r, const struct node *at, e
 		proto = protocol_of_port(port);
 	if (proto != PROTOCOL_NONE)
 		rule_grant(c, r, at, proto, port);
-	else if (port == 80)
-		fault(c, at,
-		      "port 80 is http, which is not supported yet; protocol: tcp grants it "
-		      "unchecked");
 	else
 		fault(c, at, "port %u needs a protocol: tls, tcp, ssh or udp", (unsigned)port);
 }
@@ -286,6 +288,7 @@ static void allow_row(struct compile *c, const struct node *row)
 	rule_budget(c, r, first, row, host);
 	r->resolver |= schema_number(SCHEMA_PROFILE, row, NETWORK "allow[].", "resolver") != 0;
 	row_ports(c, r, row, host);
+	compile_http_row(c, r, row);
 }
 
 static void deny_row(struct compile *c, const struct node *row)
@@ -365,6 +368,7 @@ static int compile_tree(struct compile *c)
 
 	compile_each(c, NETWORK "allow", allow_row);
 	compile_each(c, NETWORK "deny", deny_row);
+	compile_http(c);
 	compile_git(c);
 	limits_section(c);
 	compile_checks(c);

@@ -16,10 +16,10 @@
 
 #define GIT "sandbox.git."
 
-static bool site_lists(const char *const *names, size_t n, const char *name, bool below)
+static bool site_lists(const char *const *names, size_t n, const char *name)
 {
 	for (size_t i = 0; i < n; i++)
-		if (below ? name_is_below(name, names[i]) : !strcmp(name, names[i]))
+		if (!strcmp(name, names[i]))
 			return true;
 	return false;
 }
@@ -50,16 +50,11 @@ static void git_host_grant(struct compile *c, const struct node *at,
 	if (!r)
 		return;
 	r->git = true;
-	r->nested = site_lists(site->nested_groups, site->n_nested_groups, name->base, false);
+	r->nested = site_lists(site->nested_groups, site->n_nested_groups, name->base);
 	compile_grant(c, r, PROTOCOL_NONE, (struct grant){ IPPROTO_TCP, 22, GRANT_PROXY });
 	compile_grant(c, r, PROTOCOL_NONE, (struct grant){ IPPROTO_TCP, 80, GRANT_PROXY });
 	compile_grant(c, r, PROTOCOL_NONE, (struct grant){ IPPROTO_TCP, 443, GRANT_PROXY });
-	if (site->ca_names && !site_lists(site->ca_names, site->n_ca_names, name->base, true))
-		fault(c, at,
-		      "%s is not among the names of the CA (ca.names), so its TLS cannot be "
-		      "terminated; "
-		      "run: cordon ca renew --add %s",
-		      name->base, name->base);
+	compile_ca_covers(c, at, name->base);
 }
 
 static void git_host_row(struct compile *c, const struct node *at)
@@ -99,7 +94,7 @@ static void git_repos(struct compile *c, const char *path, const char *key, stru
 		hosts[i] = (struct repo_host){ c->p->git_hosts[i],
 					       site_lists(c->site->nested_groups,
 							  c->site->n_nested_groups,
-							  c->p->git_hosts[i], false) };
+							  c->p->git_hosts[i]) };
 	c->no_memory |= !hosts;
 	for (size_t i = 0; list && !list->bad && hosts && i < list->n; i++) {
 		const struct node *at = list->items[i];

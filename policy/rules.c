@@ -28,6 +28,8 @@ void rule_free(struct rule *r)
 	free(r->text);
 	free(r->grants);
 	free(r->protocols);
+	free(r->credential);
+	http_rules_done(&r->http);
 	free(r);
 }
 

@@ -326,6 +326,17 @@ TEST(no_two_ranges_overlap)
 						 !prefix_overlap(&r[i].prefix, &r[j].prefix));
 }
 
+static const char requests[] = NET
+	"    allow:\n"
+	"      - {host: git.x.example, http: [{methods: [GET, POST], path: '/v1/**'}, {path: /health}]}\n"
+	"      - {host: git.x.example, http: [{methods: [DELETE], path: '/v1/jobs/*'}]}\n"
+	"      - {host: git.x.example, ports: [22]}\n"
+	"      - {host: '*.git.example', http: [{path: '/pool/a*'}]}\n"
+	"      - {host: deb.example, protocol: http}\n"
+	"      - {host: plain.example, ports: [80]}\n"
+	"    deny: [{host: no.git.example}]\n"
+	"  git: {enabled: true, allowed_hosts: [github.com]}\n";
+
 /* --- canonical form --- */
 
 TEST(canonical_ranges)
@@ -350,7 +361,7 @@ TEST(canonical_ranges)
 TEST(canonical_is_a_fixed_point)
 {
 	static const char *const texts[] = {
-		"version: 1\nsandbox: {}\n", precedence, ports, budgets,
+		"version: 1\nsandbox: {}\n", precedence, ports, budgets, requests,
 		HEAD "  git: {enabled: true, allowed_hosts: [gitlab.com, github.com], allowed_repos: "
 		     "[B/a, a/B.git, 'a/*', GitHub.com/x/y, 'g/**', a/b], denied_repos: ['*/p', a/b]}\n"
 		     "  limits: {request_bytes: 3072, names: 7, connections: 1}\n",
@@ -391,6 +402,97 @@ TEST(canonical_text)
 	size_t n;
 
 	CHECK_STR("all keys, sorted rows", policy_canonical(p, &n), want);
+}
+
+TEST(requests)
+{
+	static const struct { const char *host, *method, *path; enum reason reason; } rows[] = {
+		{ "git.x.example", "GET", "/v1/a", REASON_NONE }, { "git.x.example", "POST", "/v1/a/b/c", REASON_NONE },
+		{ "git.x.example", "GET", "/v1/", REASON_NONE }, { "git.x.example", "GET", "/health", REASON_NONE },
+		{ "git.x.example", "HEAD", "/health", REASON_NONE },
+		{ "git.x.example", "DELETE", "/v1/jobs/7", REASON_NONE },
+		{ "git.x.example", "GET", "/v1", REASON_PATH_NOT_ALLOWED },
+		{ "git.x.example", "GET", "/v10/a", REASON_PATH_NOT_ALLOWED },
+		{ "git.x.example", "GET", "/V1/a", REASON_PATH_NOT_ALLOWED },
+		{ "git.x.example", "GET", "/health/", REASON_PATH_NOT_ALLOWED },
+		{ "git.x.example", "GET", "/", REASON_PATH_NOT_ALLOWED },
+		{ "git.x.example", "PUT", "/v1/a", REASON_METHOD_NOT_ALLOWED },
+		{ "git.x.example", "DELETE", "/v1/jobs/7/log", REASON_METHOD_NOT_ALLOWED },
+		{ "git.x.example", "get", "/v1/a", REASON_METHOD_NOT_ALLOWED },
+		{ "git.x.example", "TRACE", "/v1/a", REASON_METHOD_NOT_ALLOWED },
+		{ "a.git.example", "GET", "/pool/apt", REASON_NONE },
+		{ "a.git.example", "GET", "/pool/a", REASON_PATH_NOT_ALLOWED },
+		{ "a.git.example", "GET", "/pool/b", REASON_PATH_NOT_ALLOWED },
+		{ "a.git.example", "GET", "/pool/apt/x", REASON_PATH_NOT_ALLOWED },
+		{ "deb.example", "GET", "/", REASON_NONE }, { "deb.example", "DELETE", "/a%20b/c", REASON_NONE },
+		{ "plain.example", "GET", "/a/b", REASON_NONE },
+		/* one path to us, another to a server */
+		{ "git.x.example", "GET", "/v1/../etc", REASON_PATH_NOT_ALLOWED },
+		{ "git.x.example", "GET", "/v1/%2e%2e/etc", REASON_PATH_NOT_ALLOWED },
+		{ "git.x.example", "GET", "/v1/%252e%252e/etc", REASON_PATH_NOT_ALLOWED },
+		{ "git.x.example", "GET", "/v1//a", REASON_PATH_NOT_ALLOWED },
+		{ "git.x.example", "GET", "/v1/./a", REASON_PATH_NOT_ALLOWED },
+		{ "git.x.example", "GET", "/v1/..", REASON_PATH_NOT_ALLOWED },
+		{ "git.x.example", "GET", "/v1\\a", REASON_PATH_NOT_ALLOWED },
+		{ "git.x.example", "GET", "/v1/a;b=c", REASON_PATH_NOT_ALLOWED },
+		{ "git.x.example", "GET", "/v1/a%2fb", REASON_PATH_NOT_ALLOWED },
+		{ "git.x.example", "GET", "/v1/a%3Bb", REASON_PATH_NOT_ALLOWED },
+		{ "git.x.example", "GET", "/v1/a%00", REASON_PATH_NOT_ALLOWED },
+		{ "git.x.example", "GET", "/v1/a%0d%0a", REASON_PATH_NOT_ALLOWED },
+		{ "git.x.example", "GET", "/v1/a%", REASON_PATH_NOT_ALLOWED },
+		{ "git.x.example", "GET", "/v1/a%4", REASON_PATH_NOT_ALLOWED },
+		{ "git.x.example", "GET", "/v1/a%zz", REASON_PATH_NOT_ALLOWED },
+		{ "git.x.example", "GET", "v1/a", REASON_PATH_NOT_ALLOWED },
+		{ "git.x.example", "GET", "", REASON_PATH_NOT_ALLOWED },
+		/* not the proxy's to decide */
+		{ "github.com", "GET", "/v1/a", REASON_HOST_NOT_ALLOWED },
+		{ "no.git.example", "GET", "/pool/apt", REASON_HOST_NOT_ALLOWED },
+		{ "else.example", "GET", "/", REASON_HOST_NOT_ALLOWED },
+	};
+	AUTO(policy) struct policy *p = fixture_policy(requests);
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		AUTO(mem) void *path = check_exact(rows[i].path, strlen(rows[i].path));
+		struct http_decision d;
+
+		policy_decide_http(p, rows[i].host, rd_str(rows[i].method), rd_of(path, strlen(rows[i].path)), &d);
+		CHECK_EQ(rows[i].path, d.reason, rows[i].reason);
+		CHECK_EQ(rows[i].path, d.allowed, rows[i].reason == REASON_NONE);
+	}
+}
+
+TEST(who_reads)
+{
+	static const struct { const char *host; uint16_t port; enum grant_action action; bool http; } rows[] = {
+		{ "git.x.example", 443, GRANT_PROXY, true }, { "git.x.example", 22, GRANT_FORWARD, false },
+		{ "deb.example", 80, GRANT_PROXY, true }, { "deb.example", 443, GRANT_NONE, false },
+		{ "github.com", 443, GRANT_PROXY, false }, { "a.git.example", 443, GRANT_PROXY, true },
+	};
+	AUTO(policy) struct policy *p = fixture_policy(requests);
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		CHECK_EQ(rows[i].host, policy_decide_port(p, rows[i].host, IPPROTO_TCP, rows[i].port), rows[i].action);
+		CHECK_EQ(rows[i].host, policy_is_http_host(p, rows[i].host, rows[i].port), rows[i].http);
+	}
+}
+
+TEST(canonical_requests)
+{
+	static const char want[] =
+		"    allow:\n"
+		"      - {host: \"deb.example\", ports: [80], protocol: http}\n"
+		"      - {host: \"*.git.example\", ports: [443], protocol: tls, "
+		"http: [{methods: [GET, HEAD], path: \"/pool/a*\", upgrade: false}]}\n"
+		"      - {host: \"git.x.example\", ports: [22], protocol: ssh}\n"
+		"      - {host: \"git.x.example\", ports: [443], protocol: tls, "
+		"http: [{methods: [GET, HEAD], path: \"/health\", upgrade: false}, "
+		"{methods: [GET, POST], path: \"/v1/**\", upgrade: false}, "
+		"{methods: [DELETE], path: \"/v1/jobs/*\", upgrade: false}]}\n"
+		"      - {host: \"plain.example\", ports: [80], protocol: http}\n";
+	AUTO(policy) struct policy *p = fixture_policy(requests);
+	size_t n;
+
+	CHECK("rules add up, sorted", strstr(policy_canonical(p, &n), want));
 }
 
 TEST(canonical_budget)

@@ -116,6 +116,27 @@ TEST(keys_and_types)
 	check_rows(rows, ARRAY_SIZE(rows));
 }
 
+TEST(requests)
+{
+	static const struct row rows[] = {
+		{ "CA", W(ALLOW("{host: a.example, http: [{}]}")), { E("5:16") "a.example is not among the names of the CA" } },
+		{ "no rules", W(ALLOW("{host: git.x.example, http: []}")), { E("5:37") "http is empty" } },
+		{ "no methods", W(ALLOW("{host: git.x.example, http: [{methods: []}]}")), { E("5:48") "methods is empty" } },
+		{ "lower case", W(ALLOW("{host: git.x.example, http: [{methods: [get]}]}")), { E("5:49") "method \"get\" is none of GET, HEAD" } },
+		{ "CONNECT", W(ALLOW("{host: git.x.example, http: [{methods: [CONNECT]}]}")), { E("5:49") "method \"CONNECT\" is none of" } },
+		{ "no slash", W(ALLOW("{host: git.x.example, http: [{path: v1}]}")), { E("5:45") "path \"v1\" must begin with /" } },
+		{ "dots", W(ALLOW("{host: git.x.example, http: [{path: /a/../b}]}")), { E("5:45") "path \"/a/../b\" must begin with /" } },
+		{ "stars inside", W(ALLOW("{host: git.x.example, http: [{path: /**/b}]}")), { E("5:45") "path \"/**/b\" may have ** only at its end" } },
+		{ "stars in a segment", W(ALLOW("{host: git.x.example, http: [{path: /a**}]}")), { E("5:45") "path \"/a**\" may have ** only as a whole segment" } },
+		{ "star inside", W(ALLOW("{host: git.x.example, http: [{path: /a*b}]}")), { E("5:45") "path \"/a*b\" may have * only at the end of a segment" } },
+		{ "port", W(ALLOW("{host: git.x.example, ports: [8443], protocol: tls, http: [{}]}")), { E("5:16") "requests can be checked on port 443 only" } },
+		{ "not read at all", W(ALLOW("{host: git.x.example, ports: [22], http: [{}]}")), { E("5:16") "git.x.example has rules of requests, but neither" } },
+		{ "http elsewhere", W(ALLOW("{host: a.example, ports: [8080], protocol: http}")), { E("5:35") "http is read on port 80 only" } },
+	};
+
+	check_rows(rows, ARRAY_SIZE(rows));
+}
+
 TEST(not_supported_yet)
 {
 	static const struct row rows[] = {
@@ -123,11 +144,9 @@ TEST(not_supported_yet)
 		{ "quic", W(NET "    quic: inspect\n"), { E("4:11") "sandbox.network.quic: \"inspect\" is not supported yet" } },
 		{ "ech", W(NET "    ech: allow\n"), { E("4:10") "sandbox.network.ech: \"allow\" is not supported yet" } },
 		{ "echo", W(NET "    icmp_echo: true\n"), { E("4:16") "sandbox.network.icmp_echo: \"true\" is not supported yet" } },
-		{ "http", W(ALLOW("{host: a.example, http: [{methods: [GET]}]}")), { E("5:27") "sandbox.network.allow[].http[] is not supported yet" } },
 		{ "credential", W(ALLOW("{host: a.example, credential: x}")), { E("5:27") "sandbox.network.allow[].credential is not" } },
+		{ "upgrade", W(ALLOW("{host: git.x.example, http: [{upgrade: true}]}")), { E("5:48") "sandbox.network.allow[].http[].upgrade: \"true\" is not supported yet" } },
 		{ "dns_types", W(ALLOW("{host: a.example, dns_types: [SRV]}")), { E("5:27") "sandbox.network.allow[].dns_types[] is not" } },
-		{ "protocol http", W(ALLOW("{host: a.example, protocol: http}")), { E("5:37") "sandbox.network.allow[].protocol: \"http\" is not supported yet" } },
-		{ "port 80", W(ALLOW("{host: a.example, ports: [80]}")), { E("5:35") "port 80 is http, which is not supported yet" } },
 		{ "mirror", W(GIT(", source: host_mirror")), { E("3:83") "sandbox.git.source: \"host_mirror\" is not supported yet" } },
 		{ "stale", W(GIT(", stale: allow")), { E("3:82") "sandbox.git.stale: \"allow\" is not supported yet" } },
 		{ "lfs", W(GIT(", lfs: true")), { E("3:80") "sandbox.git.lfs: \"true\" is not supported yet" } },

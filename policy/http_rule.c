@@ -1,0 +1,205 @@
+/*
+ * http_rule.c - rules about requests to hosts whose TLS is terminated
+ *
+ * Theory of operation: a rule is a set of methods and a path pattern. Patterns are compared with the raw
+ * bytes of a path that http_path_plain() has let pass: since nothing in it can be read in two ways, no
+ * decoding is needed, and the bytes that are judged are the bytes that go upstream. Matching is one pass
+ * without backtracking, because a star stands inside one segment and two stars only at the end.
+ * Input: paths of an untrusted client. Fuzzed by tests/fuzz/fuzz_http_rule.c.
+ */
+#include "policy/http_rule.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+static const char *const methods[] = { "GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE" };
+
+uint32_t http_method_bit(struct rd method)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
+		if (rd_eq_str(method, methods[i]))
+			return 1u << i;
+	return 0;
+}
+
+const char *http_method_name(size_t bit)
+{
+	return bit < ARRAY_SIZE(methods) ? methods[bit] : NULL;
+}
+
+/* ---- paths ---- */
+
+static int hex(uint8_t c)
+{
+	return c >= '0' && c <= '9' ? c - '0' :
+	       c >= 'a' && c <= 'f' ? c - 'a' + 10 :
+	       c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* What an escape may stand for: not what separates or ends a path, nor what decodes again. */
+static bool escape_ok(struct rd *io)
+{
+	uint8_t a, b;
+	int c;
+
+	if (!rd_u8(io, &a) || !rd_u8(io, &b) || hex(a) < 0 || hex(b) < 0)
+		return false;
+	c = hex(a) << 4 | hex(b);
+	return c > 0x20 ? c != 0x7f && !strchr("./\\%;", c) : c == 0x20;
+}
+
+static bool dots(struct rd segment)
+{
+	return rd_eq_str(segment, ".") || rd_eq_str(segment, "..");
+}
+
+static bool byte_ok(uint8_t c)
+{
+	return c > 0x20 && c < 0x7f && !strchr("\\;#?\"<>", c);
+}
+
+static bool segment_plain(struct rd segment)
+{
+	struct rd at = segment;
+	uint8_t c;
+
+	if (dots(segment))
+		return false;
+	while (rd_left(&at))
+		if (!rd_u8(&at, &c) || !byte_ok(c) || (c == '%' && !escape_ok(&at)))
+			return false;
+	return true;
+}
+
+/* The next segment; what is left begins behind its slash. */
+static struct rd next_segment(struct rd *io, bool *ret_last)
+{
+	struct rd segment, all = *io;
+
+	*ret_last = !rd_until(io, '/', &segment);
+	if (!*ret_last)
+		return segment;
+	*io = rd_of(NULL, 0);
+	return all;
+}
+
+bool http_path_plain(struct rd path)
+{
+	bool last = false;
+	uint8_t c;
+
+	if (!rd_u8(&path, &c) || c != '/')
+		return false;
+	while (!last) {
+		struct rd segment = next_segment(&path, &last);
+
+		if ((!segment.n && !last) || !segment_plain(segment))
+			return false;
+	}
+	return true;
+}
+
+/* ---- patterns ---- */
+
+const char *http_pattern_wrong(const char *text)
+{
+	const char *star = strchr(text, '*');
+	size_t n = strlen(text);
+
+	if (n > HTTP_PATTERN_MAX)
+		return "is too long";
+	if (!http_path_plain(rd_of(text, n)))
+		return "must begin with / and have no empty, . or .. segment, query, or escape that could be "
+		       "read in two ways";
+	for (; star; star = strchr(star, '*')) {
+		size_t stars = strspn(star, "*");
+
+		star += stars;
+		if (stars > 2 || (stars == 2 && *star))
+			return "may have ** only at its end";
+		if (stars == 2 && star[-3] != '/')
+			return "may have ** only as a whole segment";
+		if (stars == 1 && *star && *star != '/')
+			return "may have * only at the end of a segment";
+	}
+	return NULL;
+}
+
+/* One segment of a pattern, which ends in a star or is exact. */
+static bool segment_match(struct rd pattern, struct rd segment)
+{
+	if (pattern.n && pattern.p[pattern.n - 1] == '*') {
+		pattern.n--;
+		return segment.n > pattern.n && !memcmp(segment.p, pattern.p, pattern.n);
+	}
+	return pattern.n == segment.n && (!pattern.n || !memcmp(pattern.p, segment.p, pattern.n));
+}
+
+bool http_pattern_match(const char *pattern, struct rd path)
+{
+	struct rd want = rd_str(pattern);
+	bool want_last = false, last = false;
+
+	while (!want_last && !last) {
+		struct rd w = next_segment(&want, &want_last), s;
+
+		if (want_last && rd_eq_str(w, "**"))
+			return true;
+		s = next_segment(&path, &last);
+		if (!segment_match(w, s))
+			return false;
+	}
+	return want_last && last;
+}
+
+/* ---- lists ---- */
+
+int http_rules_add(struct http_rules *l, const struct http_rule *r)
+{
+	struct http_rule *more = reallocarray(l->rule, l->n + 1, sizeof(*more));
+	char *path = strdup(r->path);
+
+	l->rule = more ? more : l->rule;
+	if (!more || !path) {
+		free(path);
+		return -ENOMEM;
+	}
+	more[l->n++] = (struct http_rule){ r->methods, path, r->upgrade };
+	return 0;
+}
+
+void http_rules_done(struct http_rules *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		free(l->rule[i].path);
+	free(l->rule);
+	*l = (struct http_rules){ 0 };
+}
+
+static int order(const void *va, const void *vb)
+{
+	const struct http_rule *a = va, *b = vb;
+	int c = strcmp(a->path, b->path);
+
+	if (!c)
+		c = (int)a->upgrade - (int)b->upgrade;
+	return c ? c : (a->methods > b->methods) - (a->methods < b->methods);
+}
+
+void http_rules_sort(struct http_rules *l)
+{
+	size_t n = 0;
+
+	if (l->n)
+		qsort(l->rule, l->n, sizeof(*l->rule), order);
+	for (size_t i = 0; i < l->n; i++) {
+		if (n && !order(&l->rule[n - 1], &l->rule[i]))
+			free(l->rule[i].path);
+		else
+			l->rule[n++] = l->rule[i];
+	}
+	l->n = n;
+}
