@@ -53,7 +53,7 @@ enum msg_type {
 	MSG_PREPARE, MSG_READY, MSG_COMMIT, MSG_ABORT,
 	MSG_PIN, MSG_PINNED, MSG_CLOSE, MSG_VERDICT,
 	MSG_ADD, MSG_RM, MSG_LS, MSG_STATUS, MSG_RELOAD, MSG_RUN, MSG_REPLY,
-	MSG_SIGN, MSG_CERT, MSG_OPEN,	/* gitproxy - keeper; bodies in gitproxy/keeper_ipc.h */
+	MSG_SIGN, MSG_CERT, MSG_OPEN, MSG_OPEN_HTTP,	/* gitproxy - keeper; gitproxy/keeper_ipc.h */
 	MSG_SPAWN, MSG_CHILD,		/* netd - its spawner */
 	MSG_AUDIT, MSG_ROTATE,		/* netd - part; cli - netd */
 	MSG_IN_USE,			/* netd - dns */

@@ -54,3 +54,10 @@ int deadline_wait_alive(int fd, short events, int alive, uint64_t deadline)
 		return r;
 	return p[1].revents ? -ECONNRESET : 0;
 }
+
+int deadline_wait_either(int a, int b, uint64_t deadline)
+{
+	struct pollfd p[2] = { { .fd = a, .events = POLLIN }, { .fd = b, .events = POLLIN } };
+
+	return wait_fds(p, 2, deadline);
+}

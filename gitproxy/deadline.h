@@ -19,4 +19,7 @@ int deadline_wait(int fd, short events, uint64_t deadline);
  */
 int deadline_wait_alive(int fd, short events, int alive, uint64_t deadline);
 
+/* Wait until one of two can be read, or hangs up. */
+int deadline_wait_either(int a, int b, uint64_t deadline);
+
 #endif

@@ -4,8 +4,7 @@
  * Theory of operation: lines end in CR LF and nothing else; each is checked byte by byte before it
  * is given a meaning. A field that carries meaning here may appear once (Connection excepted), its
  * value has one spelling, and what frames the body is unambiguous: either one Content-Length of
- * plain digits or one "Transfer-Encoding: chunked", never both. Unknown fields are dropped, because
- * the upstream request is built anew. Input: at most HTTP_HEAD_MAX bytes of an untrusted client;
+ * plain digits or one "Transfer-Encoding: chunked", never both. Input: at most HTTP_HEAD_MAX bytes of an untrusted client;
  * the caller parses again from the start when more has come.
  * Invariants: allocates nothing, keeps no state, outputs change on success only.
  * Fuzzed by tests/fuzz/fuzz_http_head.c.
@@ -225,6 +224,8 @@ enum parse http_head_parse(struct rd in, struct http_head *ret, size_t *ret_used
 	enum parse r;
 
 	for (size_t lines = 0; lines <= HTTP_FIELDS_MAX + 1; lines++) {
+		size_t left = at.n;
+
 		r = next_line(&at, &line);
 		if (r == PARSE_MORE)
 			return all == HTTP_HEAD_MAX ? PARSE_BAD : PARSE_MORE;
@@ -233,12 +234,15 @@ enum parse http_head_parse(struct rd in, struct http_head *ret, size_t *ret_used
 		if (lines && !line.n) {
 			if (!meaning(&h))
 				return PARSE_BAD;
+			h.lines.n -= left;
 			*ret = h;
 			*ret_used = all - at.n;
 			return PARSE_OK;
 		}
 		if (!(lines ? field_line(line, &h) : request_line(line, &h)))
 			return PARSE_BAD;
+		if (!lines)
+			h.lines = at;
 	}
 	return PARSE_BAD;
 }

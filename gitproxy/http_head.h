@@ -13,14 +13,14 @@
 
 enum {
 	HTTP_HEAD_MAX = 16384,		/* bytes of a head, its final empty line included */
-	HTTP_TARGET_MAX = 2048,
+	HTTP_TARGET_MAX = 8192,
 	HTTP_FIELDS_MAX = 64
 };
 
 enum http_method { HTTP_OTHER = 0, HTTP_GET, HTTP_HEAD, HTTP_POST };
 enum http_framing { HTTP_NO_BODY = 0, HTTP_LENGTH, HTTP_CHUNKED };
 
-/* The fields we look at; all others are dropped, since the request is rebuilt. */
+/* The fields we look at. The request is rebuilt; see http_fields.h for what others do. */
 enum http_field {
 	HTTP_HOST, HTTP_CONTENT_LENGTH, HTTP_TRANSFER_ENCODING, HTTP_CONTENT_TYPE,
 	HTTP_CONTENT_ENCODING, HTTP_GIT_PROTOCOL, HTTP_USER_AGENT, HTTP_EXPECT, HTTP_AUTHORIZATION,
@@ -30,6 +30,7 @@ enum http_field {
 struct http_head {			/* slices borrow from the input */
 	enum http_method method;
 	struct rd method_text, target;	/* target is origin-form: begins with a slash */
+	struct rd lines;		/* of all fields, with their ends */
 	struct rd field[HTTP_FIELD_COUNT];	/* trimmed; .p is NULL when the field is absent */
 	enum http_framing framing;
 	uint64_t length;		/* HTTP_LENGTH */

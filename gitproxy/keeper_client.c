@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <openssl/crypto.h>
 
 #include "gitproxy/deadline.h"
@@ -90,6 +91,29 @@ int keeper_open(int keeper, const struct keeper_open *o, int client, int body)
 	return ask(keeper, MSG_OPEN, o, sizeof(*o), fds, body < 0 ? 2 : 3, KEEPER_ANSWER);
 }
 
+int keeper_open_http(int keeper, const struct keeper_http *q, int client,
+		     const struct keeper_text *text, size_t n)
+{
+	int fds[2] = { [KEEPER_CLIENT] = client };
+	AUTO(fd) int answer = ask(keeper, MSG_OPEN_HTTP, q, sizeof(*q), fds, 2, KEEPER_ANSWER);
+
+	if (answer >= 0 && send(answer, text, n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		return -errno;
+	return STEAL_FD(answer);
+}
+
+int keeper_put(int answer, enum keeper_frame_kind kind, struct rd data)
+{
+	struct keeper_end head = { kind, REASON_NONE };
+	struct iovec iov[2] = {
+		{ &head, kind == KEEPER_END ? sizeof(head) : sizeof(struct keeper_frame) },
+		{ (void *)(uintptr_t)data.p, data.n },
+	};
+	struct msghdr mh = { .msg_iov = iov, .msg_iovlen = data.n ? 2 : 1 };
+
+	return sendmsg(answer, &mh, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
 /* The kind, if the size is one that the kind may have. */
 static enum keeper_frame_kind kind_of(const union keeper_in *f, size_t n)
 {
@@ -100,6 +124,9 @@ static enum keeper_frame_kind kind_of(const union keeper_in *f, size_t n)
 		return KEEPER_STATUS;
 	if (f->frame.kind == KEEPER_DATA && n > sizeof(f->frame))
 		return KEEPER_DATA;
+	if (f->frame.kind == KEEPER_HEAD && n >= KEEPER_HEAD_HEAD &&
+	    keeper_head_ok(&f->head, n - KEEPER_HEAD_HEAD))
+		return KEEPER_HEAD;
 	if (f->frame.kind == KEEPER_END && n == sizeof(f->end) && f->end.reason < REASON_COUNT)
 		return KEEPER_END;
 	return KEEPER_NONE;
@@ -116,11 +143,15 @@ enum keeper_frame_kind keeper_next(int answer, int client, uint64_t deadline, un
 	if (*ret_error)
 		return KEEPER_NONE;
 	n = recv(answer, f, sizeof(*f), MSG_DONTWAIT | MSG_TRUNC);
+	if (n < 0 && errno == ECONNRESET)	/* it has not read all of ours; told once, unix(7) */
+		n = recv(answer, f, sizeof(*f), MSG_DONTWAIT | MSG_TRUNC);
 	*ret_error = n < 0 ? -errno : -EPIPE;
 	if (n <= 0 || (size_t)n > sizeof(*f))
 		return KEEPER_NONE;
 	kind = kind_of(f, (size_t)n);
 	if (kind == KEEPER_DATA)
 		*ret_n = (size_t)n - sizeof(f->frame);
+	if (kind == KEEPER_HEAD)
+		*ret_n = (size_t)n - KEEPER_HEAD_HEAD;
 	return kind;
 }

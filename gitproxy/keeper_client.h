@@ -20,8 +20,18 @@ void keeper_leaf_done(struct keeper_leaf *l);
 int keeper_open(int keeper, const struct keeper_open *o, int client, int body);
 
 /*
+ * The same for a request to a host that is none of git's: target and fields are in `text`, of n
+ * bytes in all. If there is a body, keeper_put() it.
+ */
+int keeper_open_http(int keeper, const struct keeper_http *q, int client,
+		     const struct keeper_text *text, size_t n);
+/* Send a frame: DATA with bytes, or END without. 0, -EAGAIN, or -errno: the keeper is gone. */
+int keeper_put(int answer, enum keeper_frame_kind kind, struct rd data);
+
+/*
  * The next frame: kind, and its bytes in f (fixed size). Waits until the deadline, and only while
- * the client's connection lives. *ret_n is the number of data bytes of a DATA frame. KEEPER_NONE:
+ * the client's connection lives. *ret_n is the number of data bytes of a DATA
+ * frame, or of text of a HEAD. KEEPER_NONE:
  * failure, *ret_error tells which (-ETIMEDOUT, -ECONNRESET: the client is gone, -EPIPE: the keeper
  * is).
  */
@@ -30,6 +40,7 @@ union keeper_in {
 	struct keeper_status status;
 	struct keeper_data data;
 	struct keeper_end end;
+	struct keeper_head head;
 };
 enum keeper_frame_kind keeper_next(int answer, int client, uint64_t deadline, union keeper_in *f,
 				   size_t *ret_n, int *ret_error);

@@ -7,6 +7,9 @@
  */
 #include "gitproxy/keeper_ipc.h"
 
+#include "gitproxy/http_fields.h"
+#include "gitproxy/http_head.h"
+
 static const char *const header_names[KEEPER_HEADER_COUNT] = {
 	[KEEPER_CONTENT_TYPE] = "content-type",
 	[KEEPER_CACHE_CONTROL] = "cache-control",
@@ -116,4 +119,55 @@ bool keeper_status_ok(const struct keeper_status *s)
 		    !text_ok(s->header[i].value, KEEPER_VALUE))
 			return false;
 	return true;
+}
+
+static bool method_ok(const char *text)
+{
+	struct rd r;
+	uint8_t c;
+
+	if (!text_ok(text, KEEPER_METHOD) || !text[0])
+		return false;
+	for (r = rd_str(text); rd_left(&r);)
+		if (!rd_u8(&r, &c) || c < 'A' || c > 'Z')
+			return false;
+	return true;
+}
+
+bool keeper_http_ok(const struct keeper_http *q)
+{
+	if (q->has_body > 1 || (!q->has_body && q->body_length))
+		return false;
+	return (q->port == 443 || q->port == 80) && method_ok(q->method) && host_ok(q->host);
+}
+
+bool keeper_head_ok(const struct keeper_head *h, size_t n)
+{
+	if (h->kind != KEEPER_HEAD || h->reason >= REASON_COUNT || n > KEEPER_TEXT_MAX)
+		return false;
+	if (h->reason != REASON_NONE)
+		return !n;
+	return h->status >= 200 && h->status <= 599 &&
+	       http_fields_ok(rd_of(h->text, n), HTTP_TO_CLIENT);
+}
+
+static bool target_ok(struct rd r)
+{
+	uint8_t c;
+
+	if (!r.n || r.n > HTTP_TARGET_MAX || r.p[0] != '/')
+		return false;
+	while (rd_left(&r))
+		if (!rd_u8(&r, &c) || c <= ' ' || c > '~' || c == '#')
+			return false;
+	return true;
+}
+
+bool keeper_text_split(const struct keeper_text *t, size_t n, struct rd *ret_target,
+		       struct rd *ret_fields)
+{
+	*ret_fields = rd_of(t->text, n);
+	return t->kind == KEEPER_TEXT && n <= KEEPER_TEXT_MAX &&
+	       rd_until(ret_fields, '\n', ret_target) && target_ok(*ret_target) &&
+	       http_fields_ok(*ret_fields, HTTP_TO_SERVER);
 }

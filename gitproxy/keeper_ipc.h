@@ -3,13 +3,16 @@
  *
  * Theory of operation: requests go over the inherited SEQPACKET pair (base/ipc.h) and are never
  * answered there: each brings a socket of its own for the answer, so that threads of the front need
- * no dispatcher, and a front that lost interest just closes it. SIGN{name}            fds: answer
- * answered by CERT on it (fd 0: memfd with the key) OPEN{request}         fds: client, answer[,
- * body] answered by frames on it DONE{result}          keeper to front, once, on the pair: the
- * keeper serves An answer to OPEN is SEQPACKET datagrams that begin with a struct keeper_frame: one
- * STATUS; if that has no reason, any number of DATA and then END. Anything else, and above all an
- * end of file without END, is a failure: the client's connection is then reset, never ended
- * cleanly. The keeper never believes who asks: it takes the sandbox from the peer address of the
+ * no dispatcher, and a front that lost interest just closes it.
+ *   SIGN{name}       fds: answer                  answered by CERT on it (fd 0: memfd with the key)
+ *   OPEN{request}    fds: client, answer[, body]  to a git host; answered by frames on it
+ *   OPEN_HTTP{...}   fds: client, answer          to any other; answered by frames on it
+ *   DONE{result}     keeper to front, once, on the pair: the keeper serves
+ * An answer is SEQPACKET datagrams that begin with a struct keeper_frame: one STATUS (HEAD for
+ * OPEN_HTTP); if that has no reason, any number of DATA and then END. Anything else, and above all
+ * an end of file without END, is a failure: the client's connection is then reset, never ended
+ * cleanly. After OPEN_HTTP the front sends frames too: one TEXT; if there is a body, DATA and END;
+ * whoever is slow holds the other up, so bodies of any size need constant memory. The keeper never believes who asks: it takes the sandbox from the peer address of the
  * client descriptor and repeats the policy decision.
  */
 #ifndef GITPROXY_KEEPER_IPC_H
@@ -25,6 +28,8 @@ enum {
 	KEEPER_VALUE = 128,
 	KEEPER_HEADERS_MAX = 8,
 	KEEPER_DATA_MAX = 32768,	/* bytes of a DATA frame */
+	KEEPER_METHOD = 20,
+	KEEPER_TEXT_MAX = 16384,	/* bytes of target and fields */
 	KEEPER_DER_MAX = 4096,
 	KEEPER_KEY_MAX = 1024		/* PKCS#8, DER */
 };
@@ -49,7 +54,19 @@ struct keeper_open {
 	char user_agent[KEEPER_AGENT];	/* cleaned; may be empty */
 };
 
-enum keeper_frame_kind { KEEPER_NONE = 0, KEEPER_STATUS, KEEPER_DATA, KEEPER_END };
+#define KEEPER_UNKNOWN UINT64_MAX	/* as a length */
+
+struct keeper_http {
+	uint64_t body_length;		/* KEEPER_UNKNOWN: chunked; 0 without a body */
+	uint16_t port;			/* 443: TLS; 80: plain */
+	uint8_t has_body;
+	uint8_t pad_[5];
+	char method[KEEPER_METHOD];
+	char host[MSG_NAME];		/* canonical */
+};
+
+enum keeper_frame_kind { KEEPER_NONE = 0, KEEPER_STATUS, KEEPER_DATA, KEEPER_END, KEEPER_HEAD,
+			 KEEPER_TEXT };
 struct keeper_frame { uint32_t kind; };
 
 /* Upstream's response headers that are passed on, in upstream's order. */
@@ -78,11 +95,33 @@ struct keeper_end {
 }; /* REASON_NONE: upstream's answer is complete */
 struct keeper_data { uint32_t kind; uint8_t data[KEEPER_DATA_MAX]; };
 
+/* Both are sent without the unused end of their text. */
+struct keeper_text {
+	uint32_t kind;			/* KEEPER_TEXT */
+	char text[KEEPER_TEXT_MAX];	/* the target, a line feed, a block of http_fields.h */
+};
+struct keeper_head {
+	uint32_t kind;			/* KEEPER_HEAD */
+	uint32_t reason;		/* enum reason; REASON_NONE: an answer follows */
+	uint32_t status;		/* upstream's, 200 to 599; with a reason for the audit, or 0 */
+	uint32_t pad_;
+	uint64_t length;		/* of the body as announced, or KEEPER_UNKNOWN */
+	char text[KEEPER_TEXT_MAX];	/* a block of http_fields.h */
+};
+enum { KEEPER_TEXT_HEAD = offsetof(struct keeper_text, text),
+       KEEPER_HEAD_HEAD = offsetof(struct keeper_head, text) };
+
 /* What a receiver checks before it believes a struct: text, enums, lengths, combinations. */
 bool keeper_sign_ok(const struct keeper_sign *s);
 bool keeper_cert_ok(const struct keeper_cert *c);
 bool keeper_open_ok(const struct keeper_open *o);
 bool keeper_status_ok(const struct keeper_status *s);
+bool keeper_http_ok(const struct keeper_http *q);
+/* n: bytes of its text */
+bool keeper_head_ok(const struct keeper_head *h, size_t n);
+/* Its parts, which borrow from it; false: not what our front makes. */
+bool keeper_text_split(const struct keeper_text *t, size_t n, struct rd *ret_target,
+		       struct rd *ret_fields);
 
 /* Names of the response headers, lower case; NULL for an unknown id. And back: 0 for an unknown
  * name. */

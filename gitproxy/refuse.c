@@ -24,10 +24,16 @@ static const struct { enum reason reason; unsigned status; } statuses[] = {
 };
 
 static const struct { unsigned status; const char *phrase; } phrases[] = {
-	{ 200, "OK" }, { 400, "Bad Request" }, { 403, "Forbidden" }, { 404, "Not Found" },
-	{ 405, "Method Not Allowed" }, { 413, "Content Too Large" },
-	{ 415, "Unsupported Media Type" }, { 429, "Too Many Requests" }, { 501, "Not Implemented" },
-	{ 502, "Bad Gateway" }, { 504, "Gateway Timeout" },
+	{ 200, "OK" }, { 201, "Created" }, { 202, "Accepted" }, { 204, "No Content" },
+	{ 206, "Partial Content" }, { 301, "Moved Permanently" }, { 302, "Found" },
+	{ 303, "See Other" }, { 304, "Not Modified" }, { 307, "Temporary Redirect" },
+	{ 308, "Permanent Redirect" }, { 400, "Bad Request" }, { 401, "Unauthorized" },
+	{ 403, "Forbidden" }, { 404, "Not Found" }, { 405, "Method Not Allowed" },
+	{ 409, "Conflict" }, { 410, "Gone" }, { 412, "Precondition Failed" },
+	{ 413, "Content Too Large" }, { 415, "Unsupported Media Type" },
+	{ 416, "Range Not Satisfiable" }, { 422, "Unprocessable Content" },
+	{ 429, "Too Many Requests" }, { 500, "Internal Server Error" }, { 501, "Not Implemented" },
+	{ 502, "Bad Gateway" }, { 503, "Service Unavailable" }, { 504, "Gateway Timeout" },
 };
 
 /* Never 401: git would ask for a password. */
@@ -39,12 +45,12 @@ static unsigned status_of(enum reason r)
 	return 403;
 }
 
-static const char *phrase_of(unsigned status)
+const char *refuse_phrase(unsigned status)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(phrases); i++)
 		if (phrases[i].status == status)
 			return phrases[i].phrase;
-	return "Refused";
+	return "";
 }
 
 /* "ERR <text>" as one pkt-line (gitprotocol-common.txt). */
@@ -69,7 +75,7 @@ int refuse_answer(struct stream *s, enum refuse_form form, enum reason r, unsign
 	wr_fmt(&w,
 	       "HTTP/1.1 %u %s\r\nX-Cordon-Reason: %s\r\nCache-Control: no-cache\r\n"
 	       "Content-Type: %s\r\nContent-Length: %zu\r\n%s%s\r\n",
-	       *ret_status, phrase_of(*ret_status), reason_text(r),
+	       *ret_status, refuse_phrase(*ret_status), reason_text(r),
 	       form == REFUSE_FETCH_PACKET ? "application/x-git-upload-pack-result" : "text/plain",
 	       b.n, *ret_status == 405 ? "Allow: GET, HEAD\r\n" : "", close ? "Connection: close\r\n" : "");
 	if (form != REFUSE_NO_BODY)

@@ -14,6 +14,8 @@ enum refuse_form {
 	REFUSE_FETCH_PACKET /* 200 and an ERR packet: the only thing git shows on POST
 			       git-upload-pack */
 };
+/* What stands behind a status in a head; may be empty. */
+const char *refuse_phrase(unsigned status);
 /* status 0: the reason's own. 0 or -errno; ret_status is what was sent. */
 int refuse_answer(struct stream *s, enum refuse_form form, enum reason r, unsigned status,
 		  bool close, unsigned *ret_status);

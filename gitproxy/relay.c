@@ -1,11 +1,12 @@
 /*
  * relay.c - the keeper's answer, passed on to the client
  *
- * Theory of operation: nothing is written before the keeper's STATUS says that upstream's answer is
- * one that may be passed on. The head is built anew from the allowed headers, in upstream's order.
- * A known length is kept and counted; otherwise the body is chunked. Only the keeper's END makes an
- * end: every other outcome is a broken answer, and the caller resets the connection, so that a
- * client cannot take a cut pack for a whole one.
+ * Theory of operation: nothing is written before the keeper's STATUS or HEAD says that upstream's
+ * answer is one that may be passed on. The head is built anew from the allowed headers, in
+ * upstream's order. A known length is kept and counted; otherwise the body is chunked. Only the
+ * keeper's END makes an end: every other outcome is a broken answer, and the caller resets the
+ * connection, so that a client cannot take a cut body for a whole one. A request's body is passed on
+ * whenever no frame waits, so that a server may answer before it has all of it.
  */
 #include "gitproxy/relay.h"
 
@@ -13,33 +14,74 @@
 #include <stdio.h>
 
 #include "gitproxy/deadline.h"
+#include "gitproxy/refuse.h"
 
-enum { CHUNK_HEAD = 16 };
+enum { CHUNK_HEAD = 16, HEAD_TEXT = 2 * KEEPER_TEXT_MAX };
 
 struct out {
-	struct stream *stream;
-	const struct keeper_status *status;	/* a copy: the frame buffer is used again */
-	bool chunked;
-	unsigned idle_ms;
-	uint64_t down;
+	const struct relay_spec *spec;
+	struct relay *ret;
+	uint64_t deadline;
+	uint64_t length;		/* KEEPER_UNKNOWN: chunked */
+	bool bodiless;			/* whatever length is announced */
+	union keeper_in *f;		/* the last frame */
 };
 
-static int put_head(struct out *o, bool close)
+static int put(const struct out *o, const void *p, size_t n)
 {
-	const struct keeper_status *st = o->status;
-	char text[2048];
-	struct wr w = wr_of(text, sizeof(text));
-
-	wr_str(&w, "HTTP/1.1 200 OK\r\n");
-	for (uint32_t i = 0; i < st->n_headers; i++)
-		wr_fmt(&w, "%s: %s\r\n", keeper_header_name(st->header[i].id), st->header[i].value);
-	if (o->chunked)
-		wr_str(&w, "transfer-encoding: chunked\r\n");
-	else
-		wr_fmt(&w, "content-length: %ju\r\n", (uintmax_t)st->length);
-	wr_str(&w, close ? "connection: close\r\n\r\n" : "\r\n");
-	return wr_ok(&w) ? stream_write(o->stream, w.p, w.n, o->idle_ms) : -EMSGSIZE;
+	return stream_write(o->spec->stream, p, n, o->spec->idle_ms);
 }
+
+/* ---- the head ---- */
+
+static void status_fields(const struct keeper_status *st, struct wr *w)
+{
+	for (uint32_t i = 0; i < st->n_headers; i++)
+		wr_fmt(w, "%s: %s\r\n", keeper_header_name(st->header[i].id), st->header[i].value);
+}
+
+static void block_fields(struct rd block, struct wr *w)
+{
+	struct rd line;
+
+	while (rd_left(&block) && rd_until(&block, '\n', &line)) {
+		wr_rd_all(w, line);
+		wr_str(w, "\r\n");
+	}
+}
+
+/* RFC 9112 s6.3: what may have a body, and how its end is told. */
+static void framing(struct out *o, struct wr *w)
+{
+	unsigned status = o->ret->status;
+
+	o->bodiless = o->spec->head || status == 204 || status == 304;
+	if (o->length != KEEPER_UNKNOWN && status != 204)
+		wr_fmt(w, "content-length: %ju\r\n", (uintmax_t)o->length);
+	else if (!o->bodiless)
+		wr_str(w, "transfer-encoding: chunked\r\n");
+}
+
+static int put_head(struct out *o, enum keeper_frame_kind kind, size_t n)
+{
+	AUTO(mem) char *text = malloc(HEAD_TEXT);
+	struct wr w = wr_of(text, text ? HEAD_TEXT : 0);
+	const union keeper_in *f = o->f;
+
+	o->ret->status = kind == KEEPER_HEAD ? f->head.status : 200;
+	o->length = kind == KEEPER_HEAD ? f->head.length : f->status.length;
+	o->ret->close = o->spec->close || (o->spec->upload && !o->spec->upload->done);
+	wr_fmt(&w, "HTTP/1.1 %u %s\r\n", o->ret->status, refuse_phrase(o->ret->status));
+	if (kind == KEEPER_HEAD)
+		block_fields(rd_of(f->head.text, n), &w);
+	else
+		status_fields(&f->status, &w);
+	framing(o, &w);
+	wr_str(&w, o->ret->close ? "connection: close\r\n\r\n" : "\r\n");
+	return wr_ok(&w) ? put(o, w.p, w.n) : -EMSGSIZE;
+}
+
+/* ---- the body ---- */
 
 /* One frame's data, as one write: a chunk's size, the data, CR LF. */
 static int put_data(struct out *o, struct rd data)
@@ -47,82 +89,89 @@ static int put_data(struct out *o, struct rd data)
 	uint8_t text[CHUNK_HEAD + KEEPER_DATA_MAX + 2];
 	struct wr w = wr_of(text, sizeof(text));
 
-	o->down += data.n;
-	if (!o->chunked && o->down > o->status->length)
+	o->ret->down += data.n;
+	if (o->bodiless || (o->length != KEEPER_UNKNOWN && o->ret->down > o->length))
 		return -EPROTO;
-	if (!o->chunked)
-		return stream_write(o->stream, data.p, data.n, o->idle_ms);
+	if (o->length != KEEPER_UNKNOWN)
+		return put(o, data.p, data.n);
 	wr_fmt(&w, "%zx\r\n", data.n);
 	wr_rd_all(&w, data);
 	wr_str(&w, "\r\n");
-	return wr_ok(&w) ? stream_write(o->stream, w.p, w.n, o->idle_ms) : -EMSGSIZE;
+	return wr_ok(&w) ? put(o, w.p, w.n) : -EMSGSIZE;
 }
 
 static int put_end(struct out *o)
 {
-	if (!o->chunked)
-		return o->down == o->status->length ? 0 : -EPROTO;
-	return stream_write(o->stream, "0\r\n\r\n", 5, o->idle_ms);
+	if (o->bodiless)
+		return 0;
+	if (o->length != KEEPER_UNKNOWN)
+		return o->ret->down == o->length ? 0 : -EPROTO;
+	return put(o, "0\r\n\r\n", 5);
 }
 
-/* Why nothing came from the keeper. */
+/* ---- frames ---- */
+
+/* Why nothing came from the keeper, or nothing could be sent to it. */
 static enum reason error_reason(int error)
 {
 	if (error == -ECONNRESET)
 		return REASON_NONE;			/* the client left, or was told to */
+	if (error == -EBADMSG)
+		return REASON_REQUEST_MALFORMED;
 	return error == -ETIMEDOUT ? REASON_DEADLINE_EXCEEDED : REASON_INTERNAL_ERROR;
 }
 
-static enum relay_result body(struct out *o, int frames, uint64_t deadline, union keeper_in *f,
-			      struct relay *ret)
+/* The next frame, and meanwhile the request's body. On KEEPER_NONE ret->reason says why. */
+static enum keeper_frame_kind next(struct out *o, size_t *ret_n)
 {
-	size_t n;
-	int error;
+	const struct relay_spec *p = o->spec;
+	enum keeper_frame_kind kind = KEEPER_NONE;
+	int error = p->upload ? upload_run(p->upload, p->frames, p->idle_ms) : 0;
 
-	for (;;) {
-		enum keeper_frame_kind kind =
-			keeper_next(frames, o->stream->fd, deadline, f, &n, &error);
-
-		if (kind == KEEPER_DATA) {
-			if (put_data(o, rd_of(f->data.data, n)) < 0)
-				return RELAY_BROKEN; /* reason none: the client does not take it */
-			continue;
-		}
-		if (kind == KEEPER_END && f->end.reason == REASON_NONE && !put_end(o))
-			return RELAY_DONE;
-		ret->reason = kind == KEEPER_END ? (enum reason)f->end.reason :
-			      kind == KEEPER_NONE ? error_reason(error) : REASON_INTERNAL_ERROR;
-		return RELAY_BROKEN;
-	}
+	if (!error)
+		kind = keeper_next(p->frames, p->stream->fd, o->deadline, o->f, ret_n, &error);
+	if (kind == KEEPER_NONE)
+		o->ret->reason = error_reason(error);
+	return kind;
 }
 
-enum relay_result relay_run(struct stream *s, int frames, bool close, uint64_t total_ms,
-			    unsigned idle_ms, struct relay *ret)
+static enum relay_result body(struct out *o)
 {
-	uint64_t deadline = deadline_in(total_ms);
-	AUTO(mem) union keeper_in *f = malloc(sizeof(*f));
-	struct keeper_status status;
-	struct out o = { .stream = s, .status = &status, .idle_ms = idle_ms };
-	enum relay_result r;
+	enum keeper_frame_kind kind;
 	size_t n;
-	int error;
+
+	while ((kind = next(o, &n)) == KEEPER_DATA)
+		if (put_data(o, rd_of(o->f->data.data, n)) < 0)
+			return RELAY_BROKEN; /* reason none: the client does not take it */
+	if (kind == KEEPER_NONE)
+		return RELAY_BROKEN;
+	o->ret->reason = kind == KEEPER_END ? (enum reason)o->f->end.reason : REASON_INTERNAL_ERROR;
+	if (o->ret->reason != REASON_NONE || put_end(o) < 0)
+		return RELAY_BROKEN;
+	o->ret->close |= o->spec->upload && !o->spec->upload->done;
+	return RELAY_DONE;
+}
+
+enum relay_result relay_run(const struct relay_spec *spec, struct relay *ret)
+{
+	AUTO(mem) union keeper_in *f = malloc(sizeof(*f));
+	struct out o = { .spec = spec, .ret = ret, .f = f,
+			 .deadline = deadline_in(spec->total_ms) };
+	enum keeper_frame_kind kind;
+	size_t n;
 
 	*ret = (struct relay){ .reason = REASON_INTERNAL_ERROR };
 	if (!f)
 		return RELAY_REFUSED;
-	if (keeper_next(frames, s->fd, deadline, f, &n, &error) != KEEPER_STATUS) {
-		ret->reason = error_reason(error);
+	kind = next(&o, &n);
+	if (kind == KEEPER_NONE)
 		return ret->reason == REASON_NONE ? RELAY_BROKEN : RELAY_REFUSED;
-	}
-	status = f->status;
-	ret->reason = (enum reason)status.reason;
-	memcpy(ret->moved, status.moved, sizeof(ret->moved));
+	if (kind != KEEPER_STATUS && kind != KEEPER_HEAD)
+		return RELAY_REFUSED;
+	ret->reason = (enum reason)(kind == KEEPER_HEAD ? f->head.reason : f->status.reason);
+	if (kind == KEEPER_STATUS)
+		memcpy(ret->moved, f->status.moved, sizeof(ret->moved));
 	if (ret->reason != REASON_NONE)
 		return RELAY_REFUSED;
-	o.chunked = status.length == UINT64_MAX;
-	if (put_head(&o, close) < 0)
-		return RELAY_BROKEN;
-	r = body(&o, frames, deadline, f, ret);
-	ret->down = o.down;
-	return r;
+	return put_head(&o, kind, n) < 0 ? RELAY_BROKEN : body(&o);
 }

@@ -6,19 +6,29 @@
 
 #include "gitproxy/keeper_client.h"
 #include "gitproxy/tls.h"
+#include "gitproxy/upload.h"
 
 enum relay_result {
 	RELAY_BROKEN = 0, /* part of an answer is out, or nobody listens: reset the connection */
 	RELAY_REFUSED,	  /* nothing is out yet; say why */
 	RELAY_DONE	  /* a whole answer is out */
 };
+struct relay_spec {		/* all borrowed */
+	struct stream *stream;
+	int frames;		/* from keeper_open() or keeper_open_http() */
+	struct upload *upload;	/* NULL: the keeper has the request's body, or there is none */
+	bool head;		/* of a HEAD request: no body follows */
+	bool close;		/* this is the connection's last answer */
+	uint64_t total_ms;
+	unsigned idle_ms;
+};
 struct relay {
 	enum reason reason;	/* of REFUSED and BROKEN; REASON_NONE when the client left */
+	unsigned status;	/* that went out; 0: none */
 	uint64_t down;		/* body bytes delivered */
 	char moved[GP_REPO_MAX + 1]; /* of REFUSED: the repository's new name, or "" */
+	bool close;		/* nothing more can come on this connection */
 };
-/* frames: from keeper_open(). close: this is the connection's last answer. */
-enum relay_result relay_run(struct stream *s, int frames, bool close, uint64_t total_ms,
-			    unsigned idle_ms, struct relay *ret);
+enum relay_result relay_run(const struct relay_spec *spec, struct relay *ret);
 
 #endif

@@ -16,6 +16,7 @@
 
 #include "gitproxy/deadline.h"
 #include "gitproxy/internal.h"
+#include "gitproxy/http_fields.h"
 #include "gitproxy/request_kind.h"
 
 enum {
@@ -87,7 +88,11 @@ bool request_host_is(const struct session *s, struct rd host)
 /* NULL: the policy has changed, and the host is none of ours any more. */
 static const struct request_kind *kind_of(const struct session *s, const struct request *rq)
 {
-	return policy_is_git_host(rq->sandbox.policy, s->name) ? &request_git : NULL;
+	const struct policy *p = rq->sandbox.policy;
+
+	if (policy_is_git_host(p, s->name))
+		return &request_git;
+	return !rq->routed && policy_is_http_host(p, s->name, s->port) ? &request_http : NULL;
 }
 
 /* What holds for every kind, then what the kind says. */
@@ -113,7 +118,7 @@ static enum refuse_form form_of(const struct request *rq)
 
 enum step request_refuse(struct session *s, struct request *rq, bool body_pending)
 {
-	bool close = rq->close || body_pending || rq->malformed;
+	bool close = rq->close || body_pending || rq->reason == REASON_REQUEST_MALFORMED;
 	int r = refuse_answer(&s->stream, form_of(rq), rq->reason, rq->status, close, &rq->status);
 
 	return r < 0 ? STEP_RESET : close ? STEP_CLOSE : STEP_NEXT;
@@ -169,8 +174,10 @@ static void audit_request(const struct session *s, const struct request *rq, boo
 /* What the audit will show, while the head's bytes are still there. */
 static void remember(struct request *rq)
 {
-	struct rd t = rq->head.target;
+	struct rd t = rq->head.target, query;
 
+	if (!rq->kind || !rq->kind->shows_query)
+		http_target_split(t, &t, &query);	/* it may hold secrets */
 	rq->target_n = t.n < sizeof(rq->target) ? t.n : sizeof(rq->target);
 	memcpy(rq->target, t.p, rq->target_n);
 	snprintf(rq->method, sizeof(rq->method), "%.*s", (int)rq->head.method_text.n,
@@ -233,6 +240,7 @@ static enum step one(struct session *s, struct input *in, bool last)
 		step = decide_and_serve(s, in, &rq);
 	if (rq.routed)
 		request_route_end(s);
+	free(rq.http);
 	view_sandbox_done(&rq.sandbox);
 	return step;
 }

@@ -84,11 +84,14 @@ static enum relay_result ask_keeper(struct session *s, const struct request *rq,
 {
 	const struct host_config *c = s->env->config;
 	AUTO(fd) int frames = keeper_open(s->env->keeper, o, s->stream.fd, body);
+	struct relay_spec spec = { .stream = &s->stream, .close = rq->close,
+				   .total_ms = c->total_ms, .idle_ms = c->idle_ms };
 
 	*ret = (struct relay){ .reason = REASON_INTERNAL_ERROR };
 	if (frames < 0)
 		return RELAY_REFUSED;
-	return relay_run(&s->stream, frames, rq->close, c->total_ms, c->idle_ms, ret);
+	spec.frames = frames;
+	return relay_run(&spec, ret);
 }
 
 /*
@@ -190,5 +193,5 @@ static void describe(const struct request *rq, bool many, struct audit_line *l, 
 }
 
 const struct request_kind request_git = {
-	.event = "git", .judge = judge, .perform = perform, .form = form, .describe = describe,
+	.event = "git", .shows_query = true, .judge = judge, .perform = perform, .form = form, .describe = describe,
 };

@@ -16,6 +16,7 @@ struct request {
 	struct http_head head; /* its slices end with the first byte of the body that is read */
 	struct gp_path path;		/* git */
 	char moved[GP_REPO_MAX + 1];	/* git: the name that upstream has for it now; may be "" */
+	struct http_request *http;	/* the others; owned, heap */
 	struct view_sandbox sandbox;
 	const char *rule;		/* that decided, for the audit; NULL: default */
 	enum reason reason;
@@ -33,6 +34,7 @@ enum step { STEP_RESET = 0, STEP_CLOSE, STEP_NEXT };
 
 struct request_kind {
 	const char *event;		/* of the audit */
+	bool shows_query;		/* the audit may: its grammar is closed */
 	/* The policy's word on a well-formed request whose Host is the connection's. */
 	enum reason (*judge)(const struct session *s, struct request *rq);
 	/* An allowed request: upstream's answer, or a refusal. */
@@ -44,7 +46,7 @@ struct request_kind {
 	 */
 	void (*describe)(const struct request *rq, bool many, struct audit_line *l, struct wr *key);
 };
-extern const struct request_kind request_git;
+extern const struct request_kind request_git, request_http;
 
 /* "name" or "name:port" of this very connection. */
 bool request_host_is(const struct session *s, struct rd host);

@@ -4,7 +4,8 @@
  * Theory of operation: the steering left the original destination as the socket's own address. That
  * is a synthetic address, hence a name; no name, no service. Port 443 is TLS under that name's
  * certificate, port 80 plain HTTP; port 22 is answered with where to go instead. Only names that
- * the sandbox's profile lists as git hosts get as far as a handshake.
+ * the sandbox's profile lists as git hosts, or whose requests it has the proxy check, get as far as
+ * a handshake.
  */
 #include "gitproxy/session.h"
 
@@ -114,6 +115,8 @@ static enum reason admit(struct session *s, const struct view_sandbox *sb)
 	}
 	if (s->port != PORT_HTTPS && s->port != PORT_HTTP && s->port != PORT_SSH)
 		return REASON_PORT_NOT_GRANTED;
+	if (policy_is_http_host(sb->policy, s->name, s->port))
+		return REASON_NONE;
 	if (!policy_is_git_host(sb->policy, s->name))
 		return REASON_HOST_NOT_ALLOWED;
 	return s->port == PORT_SSH ? REASON_SSH_NOT_SUPPORTED : REASON_NONE;

@@ -306,6 +306,11 @@ ssize_t stream_read(struct stream *s, void *to, size_t n, uint64_t deadline)
 	return r;
 }
 
+bool stream_pending(const struct stream *s)
+{
+	return s->ssl && SSL_pending(s->ssl) > 0;
+}
+
 /* Some bytes written (*ret_n may be 0), or -errno. */
 static int write_some(struct stream *s, struct rd left, uint64_t deadline, size_t *ret_n)
 {

@@ -34,6 +34,8 @@ enum tls_result tls_accept(struct tls *t, struct stream *s, const char *name, ui
 
 /* Bytes read (1 to n), 0 at the end, -ETIMEDOUT, -errno. */
 ssize_t stream_read(struct stream *s, void *to, size_t n, uint64_t deadline);
+/* Bytes are there that the socket does not tell of. */
+bool stream_pending(const struct stream *s);
 /* All of it: 0, -ETIMEDOUT (no progress for idle_ms), -errno. */
 int stream_write(struct stream *s, const void *p, size_t n, unsigned idle_ms);
 /* clean: what was written arrives, then a proper end; else a reset, which looks like one. */

@@ -2,7 +2,8 @@
 
 Theory of operation: git and curl are too polite for most rows of threats section C. Wire is a
 connection from a sandbox on which a test writes bytes and reads whole responses; Rude is an HTTPS
-server in the lab's internet whose every answer is a function of the test's.
+server in the lab's internet whose every answer is a function of the test's; Origin is one that keeps
+connections, takes bodies, and speaks plain HTTP too.
 """
 
 import contextlib
@@ -86,6 +87,13 @@ class Wire:
             self.socket = labclient.tls(sandbox, name, family, port=port, timeout=timeout)
         self._data = b""
 
+    @classmethod
+    def of(cls, connected):
+        """The same on a socket that is there."""
+        wire = cls.__new__(cls)
+        wire.socket, wire._data = connected, b""
+        return wire
+
     def __enter__(self):
         return self
 
@@ -106,7 +114,7 @@ class Wire:
             raise Closed("end")
         self._data += data
 
-    def _until(self, mark):
+    def until(self, mark):
         while mark not in self._data:
             self._more()
         head, self._data = self._data.split(mark, 1)
@@ -121,24 +129,27 @@ class Wire:
     def _chunks(self):
         out = b""
         while True:
-            n = int(self._until(b"\r\n"), 16)
+            n = int(self.until(b"\r\n"), 16)
             out += self._exactly(n)
             assert self._exactly(2) == b"\r\n"
             if not n:
                 return out
 
+    def body(self, fields):
+        if "chunked" in fields.get("transfer-encoding", "").lower():
+            return self._chunks()
+        return self._exactly(int(fields.get("content-length", 0)))
+
     def response(self, body=True):
         """The next whole response. Closed when it does not come, or not whole."""
-        first, *lines = self._until(b"\r\n\r\n").decode("latin-1").split("\r\n")
+        first, *lines = self.until(b"\r\n\r\n").decode("latin-1").split("\r\n")
         pairs = [(k.lower(), v.strip()) for k, v in (line.split(":", 1) for line in lines)]
         fields = dict(pairs)
         status = int(first.split()[1])
         if status == 100 or not body:
             content = b""
-        elif "chunked" in fields.get("transfer-encoding", ""):
-            content = self._chunks()
         else:
-            content = self._exactly(int(fields.get("content-length", 0)))
+            content = self.body(fields)
         return Response(status, fields, [k for k, _ in pairs], content)
 
     def ends(self):
@@ -220,3 +231,86 @@ class Rude:
             s.close()
         self.requests.clear()
         self.answer = answer
+
+
+@dataclass
+class Got:
+    """A request as the origin read it."""
+    port: int
+    connection: int
+    method: str
+    target: str
+    fields: list
+    head: str
+    body: bytes = b""
+
+    def __getitem__(self, name):
+        return next((v for k, v in self.fields if k.lower() == name.lower()), None)
+
+    @property
+    def names(self):
+        return {k.lower() for k, _ in self.fields}
+
+
+class Origin:
+    """HTTP/1.1 on ports 443 and 80 of some addresses; answer(socket, Got) serves each request.
+
+    `reads` False: the answer is asked for before the body is read, with a reader of it as got.body.
+    """
+
+    def __init__(self, internet, addresses, certificate, key):
+        self.requests, self.reads = [], True
+        self.says()
+        self._count = 0
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificate, key)
+        for address in addresses:
+            for port in (443, 80):
+                listener = internet.listen(address, port)
+                listener.settimeout(None)
+                threading.Thread(target=self._accept, args=(listener, port), daemon=True).start()
+
+    def says(self, status="200 OK", *fields, body=b"hello\n", length=None):
+        """Answer like this from now on. length: what Content-Length claims; False: no such field."""
+        lines = [f"HTTP/1.1 {status}", *fields]
+        if length is not False:
+            lines.append(f"Content-Length: {len(body) if length is None else length}")
+        head = "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+        def answer(s, got):
+            s.sendall(head + (b"" if got.method == "HEAD" else body))
+        self.requests.clear()
+        self.reads, self.answer = True, answer
+
+    def does(self, answer, reads=True):
+        self.requests.clear()
+        self.reads, self.answer = reads, answer
+
+    def _accept(self, listener, port):
+        with contextlib.suppress(OSError):
+            while True:
+                connection = listener.accept()[0]
+                self._count += 1
+                threading.Thread(target=self._serve, args=(connection, port, self._count),
+                                 daemon=True).start()
+
+    def _serve(self, connection, port, number):
+        with contextlib.suppress(OSError, ssl.SSLError, Closed), connection:
+            connection.settimeout(20)
+            s = connection if port == 80 else self._context.wrap_socket(connection, server_side=True)
+            with s:
+                wire = Wire.of(s)
+                while self._one(wire, s, port, number):
+                    pass
+
+    def _one(self, wire, s, port, number):
+        head = wire.until(b"\r\n\r\n").decode("latin-1")
+        first, *lines = head.split("\r\n")
+        method, target, _ = first.split(" ")
+        fields = [tuple(part.strip() for part in line.split(":", 1)) for line in lines]
+        got = Got(port, number, method, target, fields, head)
+        got.body = lambda: wire.body({k.lower(): v for k, v in fields})
+        if self.reads:
+            got.body = got.body()
+        self.requests.append(got)
+        return self.answer(s, got) is not False

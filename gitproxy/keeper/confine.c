@@ -4,7 +4,7 @@
  * Theory of operation: an allow list. The keeper dials upstreams, so sockets of the internet
  * families are its business; openat(2) stays, since c-ares reads resolv.conf for each channel and
  * OpenSSL may read trusted certificates by their hash (as an account that owns nothing but the CA's
- * own folder; Landlock names what it may read). TCP connections are made to the port of upstreams
+ * own folder; Landlock names what it may read). TCP connections are made to the ports of upstreams
  * and to those of resolvers. It starts no program, changes no file and signals no process.
  */
 #include "gitproxy/keeper/confine.h"
@@ -107,8 +107,8 @@ static bool path_add(struct landlock_path *to, const char *file)
 
 int keeper_confine(const struct host_config *c)
 {
-	uint16_t ports[] = { KEEPER_UPSTREAM_PORT, NS_DEFAULTPORT, c->dns_upstream_port,
-			     c->proxy.port, 0 };
+	uint16_t ports[] = { KEEPER_UPSTREAM_PORT, KEEPER_PLAIN_PORT, NS_DEFAULTPORT,
+			     c->dns_upstream_port, c->proxy.port, 0 };
 	AUTO(mem) struct landlock_path *all = calloc(ARRAY_SIZE(paths) + c->n_credentials, sizeof(*all));
 	size_t n = 0;
 	int r = all ? 0 : -ENOMEM;

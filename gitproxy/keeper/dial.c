@@ -27,9 +27,17 @@ struct dial_ways {
 	X509_STORE *store;			/* trusted certificates, read once */
 };
 
-static uint16_t dialled_port(const struct host_config *c)
+uint16_t dial_port(const struct dial *d)
 {
-	return c->proxy.port ? c->proxy.port : KEEPER_UPSTREAM_PORT;
+	return d->plain ? KEEPER_PLAIN_PORT : KEEPER_UPSTREAM_PORT;
+}
+
+/* Where a connection is made: there, or to the proxy that is asked for it. */
+static uint16_t dialled_port(const struct dial *d)
+{
+	const struct host_proxy *p = &d->ways->config->proxy;
+
+	return p->port ? p->port : dial_port(d);
 }
 
 /* The last word on where a connection goes. */
@@ -45,7 +53,7 @@ static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sock
 	if (purpose != CURLSOCKTYPE_IPCXN || sa->addrlen > sizeof(ss))
 		return CURL_SOCKET_BAD;
 	memcpy(&ss, &sa->addr, sa->addrlen);
-	if (!addr_from_sockaddr(&ss, &a, &port) || port != dialled_port(c) ||
+	if (!addr_from_sockaddr(&ss, &a, &port) || port != dialled_port(d) ||
 	    !address_usable(&a, &ctx, d->private_ok)) {
 		d->refused = true;
 		return CURL_SOCKET_BAD;
@@ -76,7 +84,7 @@ static bool find(struct dial *d, const char *host, struct resolved *ret)
 	return !resolve_name(d->ways->resolve, p->port ? p->name : host, ret) && ret->n;
 }
 
-/* "host:443:addr,addr" of the addresses that may be dialled. */
+/* "host:port:addr,addr" of the addresses that may be dialled. */
 enum reason dial_find(struct dial *d, const char *host, char ret_text[DIAL_TEXT])
 {
 	const struct host_config *c = d->ways->config;
@@ -89,7 +97,7 @@ enum reason dial_find(struct dial *d, const char *host, char ret_text[DIAL_TEXT]
 	if (!find(d, host, &found))
 		return REASON_UPSTREAM_UNREACHABLE;
 	d->private_ok |= found.fixed;
-	wr_fmt(&w, "%s:%u:", c->proxy.port ? PROXY_NAME : host, dialled_port(c));
+	wr_fmt(&w, "%s:%u:", c->proxy.port ? PROXY_NAME : host, dialled_port(d));
 	for (size_t i = 0; i < found.n; i++) {
 		if (!address_usable(&found.addr[i], &ctx, d->private_ok))
 			continue;
@@ -119,9 +127,9 @@ void dial_set(struct dial *d, CURL *c)
 {
 	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
 #if LIBCURL_VERSION_NUM >= 0x075500
-	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "https");
+	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, d->plain ? "http" : "https");
 #else
-	curl_easy_setopt(c, CURLOPT_PROTOCOLS, (long)CURLPROTO_HTTPS);
+	curl_easy_setopt(c, CURLOPT_PROTOCOLS, (long)(d->plain ? CURLPROTO_HTTP : CURLPROTO_HTTPS));
 #endif
 	curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
 	set_proxy(d->ways->config, c);

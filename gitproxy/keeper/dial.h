@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "policy/host_config.h"
 
-enum { KEEPER_UPSTREAM_PORT = 443 };	/* the only one that is dialled */
+enum { KEEPER_UPSTREAM_PORT = 443, KEEPER_PLAIN_PORT = 80 };	/* all that is dialled */
 enum { DIAL_TEXT = 1536 };
 
 struct dial_ways; /* what all connections share: trusted certificates and the host's resolver */
@@ -22,11 +22,13 @@ DEFINE_AUTO(dial_ways, struct dial_ways *, dial_ways_free)
 struct dial {
 	const struct dial_ways *ways; /* borrowed */
 	bool private_ok; /* may be a private address: the policy says so, or `hosts:` does */
+	bool plain;	 /* http on port 80, where the policy grants that; never for git */
 	bool refused;	 /* an address that may not be dialled was about to be */
 };
 /* What to give to CURLOPT_RESOLVE for this host: the addresses that may be dialled. Blocks. */
 enum reason dial_find(struct dial *d, const char *host, char ret_text[DIAL_TEXT]);
-/* Only https, only such addresses, trust as configured, no redirect, no proxy of the environment.
+uint16_t dial_port(const struct dial *d);
+/* Only https (http if plain), only such addresses, trust as configured, no redirect, no proxy of the environment.
  * d is borrowed until the handle is reset. */
 void dial_set(struct dial *d, CURL *c);
 

@@ -1,7 +1,9 @@
 # cordon-keeper: the CA's key and the upstream connections.
 PROGS += cordon-keeper
-cordon-keeper_SRC := gitproxy/keeper/main.c gitproxy/keeper/serve.c gitproxy/keeper/upstream.c \
-		     gitproxy/keeper/upstream_git.c gitproxy/keeper/pool.c gitproxy/keeper/dial.c gitproxy/keeper/credential_store.c gitproxy/keeper/echo.c \
+cordon-keeper_SRC := gitproxy/keeper/main.c gitproxy/keeper/serve.c gitproxy/keeper/serve_http.c \
+		     gitproxy/keeper/upstream.c gitproxy/keeper/upstream_git.c gitproxy/keeper/upstream_http.c \
+		     gitproxy/http_fields.c gitproxy/http_location.c gitproxy/keeper/pool.c gitproxy/keeper/dial.c \
+		     gitproxy/keeper/credential_store.c gitproxy/keeper/echo.c \
 		     gitproxy/keeper/github_app.c gitproxy/keeper/wipe.c \
 		     gitproxy/keeper/resolve.c gitproxy/keeper/ca.c \
 		     gitproxy/keeper/confine.c gitproxy/keeper_ipc.c gitproxy/git_path.c gitproxy/git_moved.c gitproxy/deadline.c \

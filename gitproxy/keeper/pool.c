@@ -9,24 +9,37 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdio.h>
+#include <stdbool.h>
 #include <string.h>
 
-#include "base/msg.h"
 #include "gitproxy/deadline.h"
-
-struct rested {
-	CURL *handle;			/* NULL: free slot */
-	uint16_t sandbox;
-	char host[MSG_NAME];
-	uint64_t identity;
-	uint64_t since;
-};
 
 struct pool_handles {
 	pthread_mutex_t lock;
-	struct rested slot[POOL_HANDLES_MAX];
+	struct pool_handle *slot[POOL_HANDLES_MAX];	/* NULL: free */
 };
+
+static void handle_free(struct pool_handle *h)
+{
+	if (!h)
+		return;
+	curl_easy_cleanup(h->easy);
+	curl_multi_cleanup(h->multi);		/* may write a TLS goodbye */
+	free(h);
+}
+DEFINE_AUTO(handle, struct pool_handle *, handle_free)
+
+static struct pool_handle *handle_new(const struct pool_key *key)
+{
+	AUTO(handle) struct pool_handle *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return NULL;
+	h->key = *key;
+	h->easy = curl_easy_init();
+	h->multi = curl_multi_init();
+	return h->easy && h->multi ? STEAL(h) : NULL;
+}
 
 int pool_new(struct pool_handles **ret)
 {
@@ -44,46 +57,39 @@ void pool_free(struct pool_handles *p)
 	if (!p)
 		return;
 	for (size_t i = 0; i < POOL_HANDLES_MAX; i++)
-		curl_easy_cleanup(p->slot[i].handle);
+		handle_free(p->slot[i]);
 	pthread_mutex_destroy(&p->lock);
 	free(p);
 }
 
-static bool fits(const struct rested *r, uint16_t sandbox, const char *host, uint64_t identity)
+static bool fits(const struct pool_handle *h, const struct pool_key *key)
 {
-	return r->handle && r->sandbox == sandbox && r->identity == identity &&
-	       !strcmp(r->host, host);
+	return h && h->key.sandbox == key->sandbox && h->key.port == key->port &&
+	       h->key.identity == key->identity && !strcmp(h->key.host, key->host);
 }
 
-CURL *pool_take(struct pool_handles *p, uint16_t sandbox, const char *host, uint64_t identity)
+struct pool_handle *pool_take(struct pool_handles *p, const struct pool_key *key)
 {
-	CURL *found = NULL;
+	struct pool_handle *found = NULL;
 
 	pthread_mutex_lock(&p->lock);
 	for (size_t i = 0; i < POOL_HANDLES_MAX && !found; i++)
-		if (fits(&p->slot[i], sandbox, host, identity))
-			found = STEAL(p->slot[i].handle);
+		if (fits(p->slot[i], key))
+			found = STEAL(p->slot[i]);
 	pthread_mutex_unlock(&p->lock);
-	return found ? found : curl_easy_init();
+	return found ? found : handle_new(key);
 }
 
-void pool_give(struct pool_handles *p, uint16_t sandbox, const char *host, uint64_t identity,
-	       CURL *handle)
+void pool_give(struct pool_handles *p, struct pool_handle *h)
 {
+	if (h)
+		h->since = deadline_now();
 	pthread_mutex_lock(&p->lock);
-	for (size_t i = 0; i < POOL_HANDLES_MAX && handle; i++) {
-		struct rested *r = &p->slot[i];
-
-		if (r->handle)
-			continue;
-		r->handle = STEAL(handle);
-		r->sandbox = sandbox;
-		r->identity = identity;
-		r->since = deadline_now();
-		snprintf(r->host, sizeof(r->host), "%s", host);
-	}
+	for (size_t i = 0; i < POOL_HANDLES_MAX && h; i++)
+		if (!p->slot[i])
+			p->slot[i] = STEAL(h);
 	pthread_mutex_unlock(&p->lock);
-	curl_easy_cleanup(handle);
+	handle_free(h);
 }
 
 void pool_tick(struct pool_handles *p)
@@ -91,12 +97,12 @@ void pool_tick(struct pool_handles *p)
 	uint64_t now = deadline_now();
 
 	for (size_t i = 0; i < POOL_HANDLES_MAX; i++) {
-		CURL *old = NULL;
+		struct pool_handle *old = NULL;
 
 		pthread_mutex_lock(&p->lock);
-		if (p->slot[i].handle && now - p->slot[i].since > POOL_REST_MS)
-			old = STEAL(p->slot[i].handle);
+		if (p->slot[i] && now - p->slot[i]->since > POOL_REST_MS)
+			old = STEAL(p->slot[i]);
 		pthread_mutex_unlock(&p->lock);
-		curl_easy_cleanup(old); /* may write a TLS goodbye: not under the lock */
+		handle_free(old);		/* not under the lock */
 	}
 }

@@ -1,8 +1,8 @@
 /*
  * pool.h - libcurl handles at rest, each with the connections it keeps open
  *
- * A handle is only ever used for one sandbox, one host and one credential (0: none), so that nothing of one sandbox's
- * connections is seen by another.
+ * A handle is only ever used for one sandbox, host, port and credential, so that nothing of one
+ * sandbox's connections is seen by another, and none goes elsewhere than it was made for.
  */
 #ifndef GITPROXY_KEEPER_POOL_H
 #define GITPROXY_KEEPER_POOL_H
@@ -11,16 +11,28 @@
 #include <stdint.h>
 
 #include "base/mem.h"
+#include "base/msg.h"
 
 enum { POOL_HANDLES_MAX = 128, POOL_REST_MS = 30000 };
+
+struct pool_key {
+	uint16_t sandbox, port;
+	uint64_t identity;		/* of the credential; 0: none */
+	char host[MSG_NAME];
+};
+struct pool_handle {
+	struct pool_key key;
+	CURL *easy;
+	CURLM *multi; /* runs the handle, and owns its connections */
+	uint64_t since;
+};
 
 struct pool_handles;
 int pool_new(struct pool_handles **ret);		/* 0 or -ENOMEM */
 void pool_free(struct pool_handles *p);
 /* A rested handle of this key, or a new one; NULL: out of memory. The caller owns it. */
-CURL *pool_take(struct pool_handles *p, uint16_t sandbox, const char *host, uint64_t identity);
-void pool_give(struct pool_handles *p, uint16_t sandbox, const char *host, uint64_t identity,
-	       CURL *handle /* takes; may be NULL */);
+struct pool_handle *pool_take(struct pool_handles *p, const struct pool_key *key);
+void pool_give(struct pool_handles *p, struct pool_handle *h /* takes; may be NULL */);
 void pool_tick(struct pool_handles *p); /* free what rested longer than POOL_REST_MS */
 
 #endif

@@ -6,8 +6,9 @@
  * sandbox is found by the peer address of the client's connection, which the kernel verified, and
  * the policy decides again, on the same canonical names that are dialled; SIGN is bounded by the
  * CA's constraints.
- * Limits: SERVE_JOBS_MAX threads, and per sandbox twice its git_transfers (the front keeps the
- * exact limit; ours only has to hold when the front does not).
+ * Limits: SERVE_JOBS_MAX threads, and per sandbox twice its git_transfers and as many other requests
+ * as it may have connections (the front keeps the exact limits; ours only has to hold when the front
+ * does not).
  */
 #include "gitproxy/keeper/serve.h"
 
@@ -19,8 +20,9 @@
 #include <sys/stat.h>
 
 #include "gitproxy/deadline.h"
+#include "gitproxy/keeper/serve_job.h"
 
-enum { ANSWER_MS = 10000, JOB_STACK = 1 << 20 };
+enum { JOB_STACK = 1 << 20 };
 
 struct serve {
 	struct ca *ca;
@@ -30,13 +32,7 @@ struct serve {
 	struct audit *audit;
 	pthread_mutex_t lock;
 	unsigned jobs;
-	uint16_t per_sandbox[UINT16_MAX + 1];
-};
-
-struct job {
-	struct serve *serve;
-	struct ipc_in in;
-	uint64_t started;
+	uint16_t git[UINT16_MAX + 1], http[UINT16_MAX + 1];	/* by sandbox */
 };
 
 int serve_new(struct ca *ca, struct upstream *u, struct credential_store *c, struct view *v,
@@ -75,7 +71,7 @@ static void run_sign(struct job *j)
 		c.result = key < 0 ? key : 0;
 	}
 	ca_leaf_done(&leaf);
-	if (!deadline_wait(j->in.fd[0], POLLOUT, deadline_in(ANSWER_MS)))
+	if (!deadline_wait(j->in.fd[0], POLLOUT, deadline_in(SERVE_ANSWER_MS)))
 		ipc_send(j->in.fd[0], MSG_CERT, 0, &c, sizeof(c), &key, c.result ? 0 : 1);
 }
 
@@ -103,22 +99,21 @@ static bool body_ok(const struct keeper_open *o, int body)
 	       (uint64_t)st.st_size == o->body_length;
 }
 
-static bool enter(struct serve *s, const struct view_sandbox *sb)
+static bool enter(struct serve *s, uint16_t *count, uint32_t limit)
 {
-	uint32_t limit = 2 * policy_limits(sb->policy)->git_transfers;
 	bool ok;
 
 	pthread_mutex_lock(&s->lock);
-	ok = s->per_sandbox[sb->id] < limit;
-	s->per_sandbox[sb->id] += ok;
+	ok = *count < limit;
+	*count += ok;
 	pthread_mutex_unlock(&s->lock);
 	return ok;
 }
 
-static void leave(struct serve *s, const struct view_sandbox *sb)
+static void leave(struct serve *s, uint16_t *count)
 {
 	pthread_mutex_lock(&s->lock);
-	s->per_sandbox[sb->id]--;
+	(*count)--;
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -154,10 +149,10 @@ static void refuse(const struct job *j, enum reason reason)
 {
 	struct keeper_status st = { .kind = KEEPER_STATUS, .reason = reason };
 
-	upstream_send(j->in.fd[KEEPER_ANSWER], &st, sizeof(st), NULL, 0, deadline_in(ANSWER_MS));
+	upstream_send(j->in.fd[KEEPER_ANSWER], &st, sizeof(st), NULL, 0, deadline_in(SERVE_ANSWER_MS));
 }
 
-static bool private_ok(const struct view_sandbox *sb, const char *host)
+bool serve_private_ok(const struct view_sandbox *sb, const char *host)
 {
 	struct name_decision d;
 
@@ -188,7 +183,7 @@ static void open_for(struct job *j, const struct view_sandbox *sb)
 	struct upstream_request rq = { .sandbox = sb->id, .host = o->host, .open = o,
 				       .body = j->in.fd[KEEPER_BODY],
 				       .answer = j->in.fd[KEEPER_ANSWER],
-				       .private_ok = private_ok(sb, o->host) };
+				       .private_ok = serve_private_ok(sb, o->host) };
 	struct upstream_outcome out = { 0 };
 	struct repo_decision d;
 
@@ -205,22 +200,43 @@ static void open_for(struct job *j, const struct view_sandbox *sb)
 		audit_outcome(j, sb, &d, &out);
 }
 
+static void open_git(struct job *j, const struct view_sandbox *sb)
+{
+	uint16_t *count = &j->serve->git[sb->id];
+
+	if (enter(j->serve, count, 2 * policy_limits(sb->policy)->git_transfers)) {
+		open_for(j, sb);
+		leave(j->serve, count);
+	} else {
+		refuse(j, REASON_TOO_MANY_CONNECTIONS);
+	}
+}
+
+static void open_http(struct job *j, const struct view_sandbox *sb)
+{
+	uint16_t *count = &j->serve->http[sb->id];
+
+	if (enter(j->serve, count, policy_limits(sb->policy)->connections)) {
+		serve_http(j, sb);
+		leave(j->serve, count);
+	} else {
+		serve_http_refuse(j, REASON_TOO_MANY_CONNECTIONS);
+	}
+}
+
+/* Nobody's: the front takes the end of its socket for a failure. */
 static void run_open(struct job *j)
 {
 	struct view_sandbox sb;
 
-	if (!sandbox_of(j->serve, j->in.fd[KEEPER_CLIENT], &sb)) {
-		refuse(j, REASON_INTERNAL_ERROR);
+	if (!sandbox_of(j->serve, j->in.fd[KEEPER_CLIENT], &sb))
 		return;
-	}
 	close(j->in.fd[KEEPER_CLIENT]); /* it has told who asks; nothing is read from it */
 	j->in.fd[KEEPER_CLIENT] = -1;
-	if (enter(j->serve, &sb)) {
-		open_for(j, &sb);
-		leave(j->serve, &sb);
-	} else {
-		refuse(j, REASON_TOO_MANY_CONNECTIONS);
-	}
+	if (j->in.head.type == MSG_OPEN_HTTP)
+		open_http(j, &sb);
+	else
+		open_git(j, &sb);
 	view_sandbox_done(&sb);
 }
 
@@ -253,6 +269,11 @@ static bool request_ok(const struct ipc_in *in)
 	if (in->head.type == MSG_SIGN)
 		return in->head.length == sizeof(struct keeper_sign) && in->fd[0] >= 0 &&
 		       in->fd[1] < 0 && keeper_sign_ok((const struct keeper_sign *)in->body);
+	if (in->head.type == MSG_OPEN_HTTP)
+		return in->head.length == sizeof(struct keeper_http) &&
+		       in->fd[KEEPER_CLIENT] >= 0 && in->fd[KEEPER_ANSWER] >= 0 &&
+		       in->fd[KEEPER_BODY] < 0 &&
+		       keeper_http_ok((const struct keeper_http *)in->body);
 	if (in->head.type == MSG_OPEN)
 		return in->head.length == sizeof(struct keeper_open) &&
 		       in->fd[KEEPER_CLIENT] >= 0 && in->fd[KEEPER_ANSWER] >= 0 &&
@@ -304,6 +325,8 @@ int serve_request(struct serve *s, int front)
 	if (r < 0)
 		return r;
 	j->serve = s;
+	j->upstream = s->upstream;
+	j->audit = s->audit;
 	j->started = deadline_now();
 	if (!request_ok(&j->in))
 		return -EPROTO;

@@ -16,12 +16,15 @@ struct transfer {
 	const struct transfer_kind *kind;
 	struct upstream_outcome *out;
 	CURL *curl;				/* borrowed */
+	struct http_transfer *http;		/* what upstream_http.c keeps; heap */
 	struct keeper_status status;		/* git */
 	bool typed; /* the content type is the one git's protocol demands */
 	bool encoded;				/* a content encoding that we did not ask for */
 	bool answered;				/* an answer's head, or a refusal, is out */
 	bool refused;				/* what is out is a refusal */
+	bool waits; /* for a frame of the front: the body's next piece */
 	bool heard;				/* upstream has begun to answer */
+	bool headed;				/* the last block of headers has come to its end */
 	struct dial dial;
 	struct echo_scan scan;			/* of the body, for the credential */
 	bool echoed;				/* it came back */
@@ -36,11 +39,12 @@ struct transfer_kind {
 	bool (*ask)(struct transfer *t, struct curl_slist **ret_headers);
 	void (*block)(struct transfer *t);	/* a new block of headers: forget the last one's */
 	void (*header)(struct transfer *t, struct rd line);
+	bool at_once;				/* answer when the headers end, not with the body */
 	/* Judge status and headers, and tell the front. False: the transfer is over. */
 	bool (*answer)(struct transfer *t);
 	void (*refuse)(struct transfer *t);	/* tell out->reason; nothing is out yet */
 };
-extern const struct transfer_kind transfer_git;
+extern const struct transfer_kind transfer_git, transfer_http;
 
 uint64_t transfer_deadline(const struct transfer *t);	/* for sending to the front */
 bool transfer_send(const struct transfer *t, const void *frame, size_t n);

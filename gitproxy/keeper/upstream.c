@@ -7,7 +7,8 @@
  * status and headers are judged before the first frame goes out; after that, every failure is told
  * as one, never as an end. A credential is one more header of the request; what comes back is
  * searched for it (echo.c), and an answer that holds it is a failure before the byte that would
- * begin it goes on. Handles rest in a small pool keyed by sandbox, host and credential.
+ * begin it goes on. Handles rest in a small pool keyed by sandbox, host, port and
+ * credential.
  */
 #include "gitproxy/keeper/upstream.h"
 
@@ -25,6 +26,9 @@
 #include "gitproxy/keeper/pool.h"
 #include "gitproxy/keeper/transfer.h"
 #include "gitproxy/keeper/wipe.h"
+
+enum { POLL_MS = 1000 };
+
 
 struct upstream {
 	const struct host_config *config;	/* borrowed */
@@ -63,14 +67,17 @@ bool transfer_send(const struct transfer *t, const void *frame, size_t n)
 
 bool transfer_header(struct curl_slist **list, const char *fmt, ...)
 {
+	AUTO(mem) char *text = NULL;
 	struct curl_slist *more;
-	char text[256];
 	va_list ap;
+	int n;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	n = vasprintf(&text, fmt, ap);
 	va_end(ap);
-	more = curl_slist_append(*list, text);
+	if (n < 0)
+		text = NULL;		/* undefined then */
+	more = text ? curl_slist_append(*list, text) : NULL;
 	if (more)
 		*list = more;
 	return more;
@@ -85,6 +92,20 @@ struct rd transfer_value(struct rd r)
 	return r;
 }
 
+/* The answer's head, unless the credential is in it. */
+static bool begin(struct transfer *t)
+{
+	return t->answered || (!t->echoed && t->kind->answer(t));
+}
+
+static bool is_interim(const struct transfer *t)
+{
+	long code = 0;
+
+	curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &code);
+	return code < 200;
+}
+
 static size_t on_header(char *p, size_t size, size_t n, void *arg)
 {
 	struct rd line = rd_of(p, size * n), start = line;
@@ -92,13 +113,20 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
 
 	t->progress = deadline_now();
 	t->echoed |= echo_in(t->scan.echo, line);
-	if (!rd_prefix(&start, "HTTP/")) {
+	if (t->answered)			/* a trailer: nobody waits for it */
+		return size * n;
+	if (rd_prefix(&start, "HTTP/")) {
+		t->heard = true;
+		t->headed = false;
+		t->kind->block(t);	/* after 100, 103 and so on there is another */
+		return size * n;
+	}
+	if (transfer_value(line).n) {
 		t->kind->header(t, line);
 		return size * n;
 	}
-	t->heard = true;
-	t->kind->block(t);		/* after 100, 103 and so on there is another */
-	return size * n;
+	t->headed = true;
+	return !t->kind->at_once || is_interim(t) || begin(t) ? size * n : 0;
 }
 
 /* Bytes of the answer to the front, in frames. */
@@ -115,12 +143,6 @@ static bool pass_on(struct transfer *t, struct rd left)
 		t->out->down += part.n;
 	}
 	return true;
-}
-
-/* The answer's head, unless the credential is in it. */
-static bool begin(struct transfer *t)
-{
-	return t->answered || (!t->echoed && t->kind->answer(t));
 }
 
 static size_t on_body(char *p, size_t size, size_t n, void *arg)
@@ -201,12 +223,50 @@ static void finish(struct transfer *t)
 	t->kind->refuse(t);
 }
 
-static void perform(struct transfer *t)
+/* What became of the transfer that has ended. */
+static CURLcode result_of(CURLM *multi)
 {
-	CURLcode code = curl_easy_perform(t->curl);
+	int left;
+	CURLMsg *m = curl_multi_info_read(multi, &left);
+
+	return m && m->msg == CURLMSG_DONE ? m->data.result : CURLE_ABORTED_BY_CALLBACK;
+}
+
+/*
+ * Run to the end. The front's socket is watched beside libcurl's own: a body that waits for its next
+ * piece goes on when that comes, and a front that has gone is noticed at once (by on_progress()).
+ */
+static CURLcode run(struct transfer *t, CURLM *multi)
+{
+	CURLMcode m = curl_multi_add_handle(multi, t->curl);
+	CURLcode result;
+	int running = 1;
+
+	while (m == CURLM_OK && running) {
+		struct curl_waitfd front = { .fd = t->rq->answer };
+
+		m = curl_multi_perform(multi, &running);	/* may begin to wait */
+		front.events = t->waits ? CURL_WAIT_POLLIN : 0;
+		if (m == CURLM_OK && running)
+			m = curl_multi_poll(multi, &front, 1, POLL_MS, NULL);
+		if (t->waits && front.revents) {
+			t->waits = false;
+			curl_easy_pause(t->curl, CURLPAUSE_CONT);
+		}
+	}
+	result = m == CURLM_OK ? result_of(multi) : CURLE_OUT_OF_MEMORY;
+	curl_multi_remove_handle(multi, t->curl);
+	return result;
+}
+
+static void perform(struct transfer *t, CURLM *multi)
+{
+	CURLcode code = run(t, multi);
 	curl_off_t connected = 0;		/* after how many us; 0: never */
 
-	if (code == CURLE_OK)
+	if (code == CURLE_OK && !t->headed)
+		t->out->reason = REASON_UPSTREAM_UNREACHABLE;	/* it ended inside the headers */
+	else if (code == CURLE_OK)
 		begin(t);				/* an answer without a body */
 	if (code == CURLE_OK && t->answered && t->out->reason == REASON_NONE)
 		pass_on(t, echo_scan_end(&t->scan));
@@ -228,7 +288,7 @@ static void perform(struct transfer *t)
 	}
 }
 
-static void run_with(struct transfer *t, const char *addresses)
+static void run_with(struct transfer *t, CURLM *multi, const char *addresses)
 {
 	struct curl_slist *hosts = curl_slist_append(NULL, addresses);
 	const struct credential *credential = t->rq->credential;
@@ -240,7 +300,7 @@ static void run_with(struct transfer *t, const char *addresses)
 		/* Not copied anywhere: libcurl reads the list while it performs. */
 		secret = (struct curl_slist){ credential ? credential->header : NULL, headers };
 		curl_easy_setopt(t->curl, CURLOPT_HTTPHEADER, credential ? &secret : headers);
-		perform(t);
+		perform(t, multi);
 	} else {
 		t->out->reason = REASON_INTERNAL_ERROR;
 	}
@@ -249,31 +309,43 @@ static void run_with(struct transfer *t, const char *addresses)
 	curl_slist_free_all(hosts);
 }
 
+static void run_pooled(struct transfer *t, const struct pool_key *key, const char *addresses)
+{
+	struct pool_handle *h = pool_take(t->u->pool, key);
+
+	if (h) {
+		t->curl = h->easy;
+		run_with(t, h->multi, addresses);
+	} else {
+		t->out->reason = REASON_INTERNAL_ERROR;
+	}
+	pool_give(t->u->pool, h);
+}
+
 void upstream_run(struct upstream *u, const struct upstream_request *rq,
 		  struct upstream_outcome *ret)
 {
-	struct transfer t = { .u = u, .rq = rq, .kind = &transfer_git, .out = ret,
-			      .started = deadline_now() };
-	uint64_t identity = rq->credential ? rq->credential->identity : 0;
+	struct transfer t = { .u = u, .rq = rq, .out = ret, .started = deadline_now(),
+			      .kind = rq->http ? &transfer_http : &transfer_git };
+	struct pool_key key = { .sandbox = rq->sandbox,
+				.identity = rq->credential ? rq->credential->identity : 0 };
 	char addresses[DIAL_TEXT];
 
 	*ret = (struct upstream_outcome){ .reason = REASON_NONE };
 	t.progress = t.started;
-	t.dial = (struct dial){ .ways = u->ways, .private_ok = rq->private_ok };
+	t.dial = (struct dial){ .ways = u->ways, .private_ok = rq->private_ok,
+				.plain = rq->http && rq->http->plain };
 	echo_scan_init(&t.scan, rq->credential ? rq->credential->echo : NULL);
+	key.port = dial_port(&t.dial);
+	snprintf(key.host, sizeof(key.host), "%s", rq->host);
 	ret->reason = dial_find(&t.dial, rq->host, addresses);
-	if (ret->reason == REASON_NONE) {
-		t.curl = pool_take(u->pool, rq->sandbox, rq->host, identity);
-		if (t.curl)
-			run_with(&t, addresses);
-		else
-			ret->reason = REASON_INTERNAL_ERROR;
-		pool_give(u->pool, rq->sandbox, rq->host, identity, t.curl);
-	} else {
+	if (ret->reason == REASON_NONE)
+		run_pooled(&t, &key, addresses);
+	else
 		snprintf(ret->detail, sizeof(ret->detail), "no address to dial");
-	}
 	finish(&t);
 	echo_scan_done(&t.scan);
+	free(t.http);
 }
 
 const struct dial_ways *upstream_ways(const struct upstream *u)

@@ -15,11 +15,21 @@ int upstream_new(const struct host_config *c, struct upstream **ret);
 void upstream_free(struct upstream *u);
 DEFINE_AUTO(upstream, struct upstream *, upstream_free)
 
+/* A request to a host that is none of git's; decided, and checked by keeper_ipc.h. All borrowed. */
+struct upstream_http {
+	const char *method;
+	struct rd target, fields;
+	bool plain;			/* http on port 80 */
+	bool has_body;
+	uint64_t body_length;		/* or KEEPER_UNKNOWN; the body comes as frames on `answer` */
+	const struct policy *policy;	/* for where the answer may lead */
+};
 struct upstream_request {
-	uint16_t sandbox; /* connections are reused only within one sandbox and host */
+	uint16_t sandbox; /* connections are reused only within one sandbox, host and port */
 	bool private_ok;		/* the policy lets this name have a private address */
 	const char *host;		/* canonical */
-	const struct keeper_open *open;
+	const struct keeper_open *open;		/* of git; or */
+	const struct upstream_http *http;
 	const struct credential *credential; /* NULL: none; borrowed */
 	int body; /* regular file of open->body_length bytes, or -1; borrowed */
 	int answer;			/* frames go here; borrowed */

@@ -117,3 +117,72 @@ TEST(headers)
 	keeper_agent_set(rd_of(longest, sizeof(longest)), agent);
 	CHECK_EQ("cut", strlen(agent), KEEPER_AGENT - 1);
 }
+
+TEST(http)
+{
+	const struct keeper_http good = { .port = 443, .method = "GET", .host = "api.example" };
+	struct keeper_http q = good;
+
+	CHECK("as the front makes it", keeper_http_ok(&q));
+	q = good, q.port = 8443;
+	CHECK("another port", !keeper_http_ok(&q));
+	q = good, q.body_length = 1;
+	CHECK("length without a body", !keeper_http_ok(&q));
+	q = good, q.has_body = 2;
+	CHECK("neither", !keeper_http_ok(&q));
+	q = good, q.has_body = 1, q.body_length = KEEPER_UNKNOWN;
+	CHECK("chunked", keeper_http_ok(&q));
+	q = good, strcpy(q.method, "get");
+	CHECK("method", !keeper_http_ok(&q));
+	q = good, q.method[0] = '\0';
+	CHECK("no method", !keeper_http_ok(&q));
+	q = good, memset(q.method, 'A', sizeof(q.method));
+	CHECK("method without an end", !keeper_http_ok(&q));
+	q = good, strcpy(q.host, "API.example");
+	CHECK("host that is not canonical", !keeper_http_ok(&q));
+	q = good, strcpy(q.host, "10.0.0.1");
+	CHECK("address", !keeper_http_ok(&q));
+}
+
+TEST(http_text)
+{
+	static const struct { const char *text; bool ok; } rows[] = {
+		{ "/a?b\nAccept: x\n", true }, { "/\n", true },
+		{ "", false }, { "/a", false }, { "a\n", false }, { "\nAccept: x\n", false },
+		{ "/a b\n", false }, { "/a#b\n", false }, { "/a\r\n", false }, { "/\xc3\n", false },
+		{ "/\nHost: x\n", false }, { "/\nAccept: x", false }, { "/\nAccept: x\r\n", false },
+	};
+	static struct keeper_text t;
+	struct rd target, fields;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		t.kind = KEEPER_TEXT;
+		memcpy(t.text, rows[i].text, strlen(rows[i].text));
+		CHECK_EQ(rows[i].text, keeper_text_split(&t, strlen(rows[i].text), &target, &fields),
+			 rows[i].ok);
+		t.kind = KEEPER_DATA;
+		CHECK("another kind", !keeper_text_split(&t, strlen(rows[i].text), &target, &fields));
+	}
+	t.kind = KEEPER_TEXT;
+	CHECK("more than there is", !keeper_text_split(&t, KEEPER_TEXT_MAX + 1, &target, &fields));
+}
+
+TEST(http_head)
+{
+	static struct keeper_head h = { .kind = KEEPER_HEAD, .status = 200, .text = "ETag: x\n" };
+
+	CHECK("as the keeper makes it", keeper_head_ok(&h, 8));
+	CHECK("half a field", !keeper_head_ok(&h, 7));
+	h.status = 101;
+	CHECK("no answer", !keeper_head_ok(&h, 8));
+	h.status = 200, h.reason = REASON_COUNT;
+	CHECK("unknown reason", !keeper_head_ok(&h, 0));
+	h.reason = REASON_UPSTREAM_DENIED;
+	CHECK("refusal", keeper_head_ok(&h, 0));
+	CHECK("refusal with fields", !keeper_head_ok(&h, 8));
+	h.reason = REASON_NONE;
+	memcpy(h.text, "Set-Cookie: x\n", 14);
+	CHECK("kept back", !keeper_head_ok(&h, 14));
+	h.kind = KEEPER_STATUS;
+	CHECK("another kind", !keeper_head_ok(&h, 0));
+}

@@ -1,0 +1,98 @@
+/*
+ * serve_http.c - the keeper's side of OPEN_HTTP
+ *
+ * Theory of operation: target and fields come as the first frame on the answer's socket, which the
+ * front fills before anything else. They are checked as text, then the policy decides again, on the
+ * bytes that go upstream; the port must be one whose requests the policy has the proxy check. What
+ * the front saw and we do not (Host, the connection) is not needed: the host is ours to name.
+ */
+#include <poll.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "gitproxy/deadline.h"
+#include "gitproxy/http_fields.h"
+#include "gitproxy/keeper/dial.h"
+#include "gitproxy/keeper/serve_job.h"
+
+void serve_http_refuse(const struct job *j, enum reason reason)
+{
+	struct keeper_head head = { .kind = KEEPER_HEAD, .reason = reason };
+
+	upstream_send(j->in.fd[KEEPER_ANSWER], &head, KEEPER_HEAD_HEAD, NULL, 0,
+		      deadline_in(SERVE_ANSWER_MS));
+}
+
+static bool read_text(int answer, struct keeper_text *t, struct upstream_http *q)
+{
+	ssize_t n;
+
+	if (deadline_wait(answer, POLLIN, deadline_in(SERVE_ANSWER_MS)) < 0)
+		return false;
+	n = recv(answer, t, sizeof(*t), MSG_DONTWAIT | MSG_TRUNC);
+	return n >= (ssize_t)KEEPER_TEXT_HEAD && (size_t)n <= sizeof(*t) &&
+	       keeper_text_split(t, (size_t)n - KEEPER_TEXT_HEAD, &q->target, &q->fields);
+}
+
+static enum reason decide(const struct keeper_http *o, const struct upstream_http *q,
+			  struct http_decision *d)
+{
+	struct rd path, query;
+
+	http_target_split(q->target, &path, &query);
+	policy_decide_http(q->policy, o->host, rd_str(o->method), path, d);
+	if (!d->allowed)
+		return d->reason;
+	if (!policy_is_http_host(q->policy, o->host, o->port))
+		return REASON_PORT_NOT_GRANTED;
+	return http_is_doh(path, query, q->fields) ? REASON_DOH_NOT_ALLOWED : REASON_NONE;
+}
+
+/* What did not work upstream, or what the front should not have asked. */
+static void audit_outcome(const struct job *j, const struct view_sandbox *sb,
+			  const struct http_decision *d, const struct upstream_outcome *out)
+{
+	const struct keeper_http *o = (const struct keeper_http *)j->in.body;
+	struct audit_head h = { .event = "upstream",
+				.sandbox = sb->name,
+				.profile = policy_name(sb->policy),
+				.decision = d->allowed ? "" : "deny",
+				.reason = reason_text(out->reason),
+				.rule = d->rule ? d->rule : "default",
+				.policy = policy_sha256(sb->policy) };
+	char key[2 * MSG_NAME + MSG_LABEL];
+	struct audit_line l;
+
+	audit_begin(&l, &h);
+	audit_rd(&l, "host", rd_str(o->host));
+	audit_u64(&l, "port", o->port);
+	audit_u64(&l, "status", out->status);
+	audit_u64(&l, "bytes_down", out->down);
+	audit_u64(&l, "ms", deadline_now() - j->started);
+	audit_rd(&l, "outcome", rd_str(out->detail));
+	snprintf(key, sizeof(key), "%s|%s|%u|%s", sb->name, o->host, o->port, h.reason);
+	audit_aggregate(j->audit, key, &l);
+}
+
+void serve_http(struct job *j, const struct view_sandbox *sb)
+{
+	const struct keeper_http *o = (const struct keeper_http *)j->in.body;
+	struct upstream_http q = { .method = o->method, .plain = o->port == KEEPER_PLAIN_PORT,
+				   .has_body = o->has_body, .body_length = o->body_length,
+				   .policy = sb->policy };
+	struct upstream_request rq = { .sandbox = sb->id, .host = o->host, .http = &q, .body = -1,
+				       .answer = j->in.fd[KEEPER_ANSWER],
+				       .private_ok = serve_private_ok(sb, o->host) };
+	struct upstream_outcome out = { .reason = REASON_INTERNAL_ERROR };
+	AUTO(mem) struct keeper_text *text = malloc(sizeof(*text));
+	struct http_decision d = { 0 };
+
+	if (text && read_text(rq.answer, text, &q))
+		out.reason = decide(o, &q, &d);
+	if (out.reason == REASON_NONE)
+		upstream_run(j->upstream, &rq, &out);
+	else
+		serve_http_refuse(j, out.reason);
+	if (out.reason != REASON_NONE && !out.gone)
+		audit_outcome(j, sb, &d, &out);
+}

@@ -1,0 +1,249 @@
+/*
+ * upstream_http.c - requests to servers that are none of git's
+ *
+ * Theory of operation: method, target and fields were checked when they came (keeper_ipc.h) and go
+ * out as they are; framing, Host and connection handling are libcurl's. The body comes from the
+ * front in frames and is never held beyond one of them. Of an answer, status and those fields that
+ * http_fields.h lets pass go to the front as soon as they are complete. A redirect must lead to a
+ * place that the policy grants. HTTP/1.1 alone is spoken: one request at a time is all there is.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "gitproxy/deadline.h"
+#include "gitproxy/http_fields.h"
+#include "gitproxy/http_head.h"
+#include "gitproxy/http_location.h"
+#include "gitproxy/keeper/transfer.h"
+
+enum { STATUS_MIN = 200, STATUS_MAX = 599, STATUS_PROXY_AUTH = 407 };
+
+struct http_transfer {
+	struct keeper_head head;
+	struct wr text;			/* of head */
+	bool stray;			/* its Location leads where the policy does not */
+	bool doh;
+	bool chunked;
+	struct keeper_data frame;	/* the front's last */
+	struct rd piece;		/* what of it libcurl has not taken */
+	uint64_t taken;
+};
+
+/* ---- the request ---- */
+
+static bool carries_length(const struct upstream_http *q)
+{
+	static const char *const always[] = { "POST", "PUT", "PATCH" };	/* RFC 9110 s8.6 */
+
+	for (size_t i = 0; i < ARRAY_SIZE(always); i++)
+		if (!strcmp(q->method, always[i]))
+			return true;
+	return q->has_body;
+}
+
+/* libcurl's own headers are taken out with "Name:", empty ones are asked for with "Name;". */
+static bool request_fields(const struct upstream_http *q, struct curl_slist **list)
+{
+	struct rd block = q->fields, name, value;
+	bool ok = transfer_header(list, "Expect:"), accept = false;
+
+	while (ok && http_fields_next(&block, &name, &value)) {
+		accept |= rd_eq_nocase(name, "accept");
+		ok = transfer_header(list, value.n ? "%.*s: %.*s" : "%.*s;", (int)name.n,
+				     (const char *)name.p, (int)value.n, (const char *)value.p);
+	}
+	return ok && rd_done(&block) && (accept || transfer_header(list, "Accept:"));
+}
+
+/* The next frame into h->piece. 1: a piece; 0: the end; -EAGAIN; -EPROTO. */
+static int next_piece(struct transfer *t, struct http_transfer *h)
+{
+	ssize_t n = recv(t->rq->answer, &h->frame, sizeof(h->frame), MSG_DONTWAIT | MSG_TRUNC);
+	uint64_t want = t->rq->http->body_length;
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return -EAGAIN;
+	if (n == (ssize_t)sizeof(struct keeper_end) && h->frame.kind == KEEPER_END)
+		return want == KEEPER_UNKNOWN || want == h->taken ? 0 : -EPROTO;
+	if (n <= (ssize_t)sizeof(struct keeper_frame) || (size_t)n > sizeof(h->frame) ||
+	    h->frame.kind != KEEPER_DATA)
+		return -EPROTO;
+	h->piece = rd_of(h->frame.data, (size_t)n - sizeof(struct keeper_frame));
+	h->taken += h->piece.n;
+	return want == KEEPER_UNKNOWN || h->taken <= want ? 1 : -EPROTO;
+}
+
+static size_t on_read(char *to, size_t size, size_t n, void *arg)
+{
+	struct transfer *t = arg;
+	struct http_transfer *h = t->http;
+	struct rd part;
+	int r = 1;
+
+	if (!h->piece.n)
+		r = t->rq->http->has_body ? next_piece(t, h) : 0;
+	t->waits = r == -EAGAIN;
+	if (r <= 0)
+		return !r ? 0 : t->waits ? CURL_READFUNC_PAUSE : CURL_READFUNC_ABORT;
+	t->progress = deadline_now();
+	n = size * n < h->piece.n ? size * n : h->piece.n;
+	if (!rd_take(&h->piece, n, &part))
+		return CURL_READFUNC_ABORT;
+	memcpy(to, part.p, part.n);
+	return part.n;
+}
+
+/* A body that streams cannot be sent twice. */
+static int on_seek(void *arg, curl_off_t offset, int origin)
+{
+	const struct transfer *t = arg;
+
+	return origin == SEEK_SET && !offset && !t->http->taken ? CURL_SEEKFUNC_OK :
+								  CURL_SEEKFUNC_FAIL;
+}
+
+static void ask_body(CURL *c, struct transfer *t)
+{
+	const struct upstream_http *q = t->rq->http;
+	bool unknown = q->body_length == KEEPER_UNKNOWN;
+
+	curl_easy_setopt(c, CURLOPT_UPLOAD, 1L);
+	curl_easy_setopt(c, CURLOPT_INFILESIZE_LARGE, unknown ? (curl_off_t)-1 :
+								(curl_off_t)q->body_length);
+	curl_easy_setopt(c, CURLOPT_READFUNCTION, on_read);
+	curl_easy_setopt(c, CURLOPT_READDATA, t);
+	curl_easy_setopt(c, CURLOPT_SEEKFUNCTION, on_seek);
+	curl_easy_setopt(c, CURLOPT_SEEKDATA, t);
+}
+
+static void block(struct transfer *t)
+{
+	struct http_transfer *h = t->http;
+
+	h->head = (struct keeper_head){ .kind = KEEPER_HEAD, .length = KEEPER_UNKNOWN };
+	h->text = wr_of(h->head.text, sizeof(h->head.text));
+	h->stray = h->doh = h->chunked = false;
+}
+
+static bool ask(struct transfer *t, struct curl_slist **ret_headers)
+{
+	const struct upstream_http *q = t->rq->http;
+	char url[MSG_NAME + 16], target[HTTP_TARGET_MAX + 1];
+	CURL *c = t->curl;
+
+	t->http = calloc(1, sizeof(*t->http));
+	if (!t->http)
+		return false;
+	block(t);
+	snprintf(url, sizeof(url), "%s://%s/", q->plain ? "http" : "https", t->rq->host);
+	snprintf(target, sizeof(target), "%.*s", (int)q->target.n, (const char *)q->target.p);
+	curl_easy_setopt(c, CURLOPT_URL, url);
+	curl_easy_setopt(c, CURLOPT_REQUEST_TARGET, target);	/* copied, as all texts are */
+	curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	if (!strcmp(q->method, "HEAD"))
+		curl_easy_setopt(c, CURLOPT_NOBODY, 1L);
+	else if (carries_length(q))
+		ask_body(c, t);
+	curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, q->method);
+	return request_fields(q, ret_headers);
+}
+
+/* ---- the answer ---- */
+
+/* A place that the client may go to next. */
+static bool location_ok(const struct transfer *t, struct rd value)
+{
+	const struct upstream_http *q = t->rq->http;
+	struct http_location l;
+
+	if (http_location_parse(value, !q->plain, &l) != PARSE_OK)
+		return false;
+	if (l.relative || !strcmp(l.host, t->rq->host))
+		return true;
+	return l.tls && policy_decide_port(q->policy, l.host, IPPROTO_TCP, l.port) != GRANT_NONE;
+}
+
+static void length_field(struct http_transfer *h, struct rd digits)
+{
+	uint64_t v = 0;
+	uint8_t c;
+
+	if (!digits.n || digits.n > 18)
+		return;
+	while (rd_left(&digits)) {
+		if (!rd_u8(&digits, &c) || c < '0' || c > '9')
+			return;
+		v = v * 10 + (c - '0');
+	}
+	h->head.length = v;
+}
+
+static void header(struct transfer *t, struct rd line)
+{
+	struct http_transfer *h = t->http;
+	struct rd name;
+
+	if (!rd_until(&line, ':', &name))
+		return;
+	line = transfer_value(line);
+	if (rd_eq_nocase(name, "content-length"))
+		length_field(h, line);
+	h->chunked |= rd_eq_nocase(name, "transfer-encoding");
+	h->doh |= rd_eq_nocase(name, "content-type") && http_is_doh_type(line);
+	if (rd_eq_nocase(name, "location") && !location_ok(t, line)) {
+		h->stray = true;
+		return;
+	}
+	if (!http_field_passes(name, HTTP_TO_CLIENT) || !http_value_passes(line))
+		return;
+	wr_rd_all(&h->text, name);
+	wr_str(&h->text, ": ");
+	wr_rd_all(&h->text, line);
+	wr_str(&h->text, "\n");
+}
+
+static enum reason judge(const struct http_transfer *h, long code)
+{
+	if (code < STATUS_MIN || code > STATUS_MAX || !wr_ok(&h->text))
+		return REASON_UPSTREAM_UNREACHABLE;
+	if (code == STATUS_PROXY_AUTH)			/* would ask for the sandbox's secrets */
+		return REASON_UPSTREAM_DENIED;
+	if (h->stray && code >= 300 && code < 400)
+		return REASON_REDIRECT_NOT_ALLOWED;
+	return h->doh ? REASON_DOH_NOT_ALLOWED : REASON_NONE;
+}
+
+static bool answer(struct transfer *t)
+{
+	struct http_transfer *h = t->http;
+	long code = 0;
+
+	curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &code);
+	t->out->status = code > 0 ? (unsigned)code : 0;
+	t->out->reason = judge(h, code);
+	t->answered = true;
+	t->refused = t->out->reason != REASON_NONE;
+	h->head.kind = KEEPER_HEAD;
+	h->head.reason = t->out->reason;
+	h->head.status = t->out->status;
+	if (h->chunked)
+		h->head.length = KEEPER_UNKNOWN;
+	if (!transfer_send(t, &h->head, KEEPER_HEAD_HEAD + (t->refused ? 0 : h->text.n)))
+		t->out->gone = true;
+	return !t->out->gone && !t->refused;
+}
+
+static void refuse(struct transfer *t)
+{
+	struct keeper_head head = { .kind = KEEPER_HEAD, .reason = t->out->reason,
+				    .status = t->out->status };
+
+	transfer_send(t, &head, KEEPER_HEAD_HEAD);
+}
+
+const struct transfer_kind transfer_http = {
+	.ask = ask, .block = block, .header = header, .answer = answer, .refuse = refuse,
+	.at_once = true,
+};
