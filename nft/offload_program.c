@@ -13,6 +13,10 @@
  * then loaded directly; any kernel since 5.5 has a helper that copies from an address, 20 ns
  * slower.
  *
+ * A driver also says into what size the kernel is to cut its packet (GSO). A guest that says one byte has
+ * tens of thousands of packets made of one, past every limit that counts packets: pieces smaller than any
+ * network's are refused.
+ *
  * Invariants: true means refuse; whatever cannot be read is refused; a packet whose checksum is not
  * the kernel's to write passes after one read. No maps, no loops, no writes. Extension headers of
  * IPv6 are refused by other rules, so the transport header is at 40; so are protocols without a row
@@ -24,6 +28,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <bpf/bpf.h>
@@ -37,6 +42,7 @@ enum {
 	PASS = 0,
 	REFUSE = 1,
 	SUM_PARTIAL = 3, /* CHECKSUM_PARTIAL of linux/skbuff.h: no header of the user API has it */
+	PIECE_MIN = 216, /* the smallest MTU that TCP is known to meet, less its headers */
 	PROGRAM_MAX = 128,
 	DEPTH_MAX = 8, /* of anonymous members in sk_buff; it has three */
 	IP_BYTES = 10, /* of the IP header: up to IPv4's protocol */
@@ -168,7 +174,7 @@ static void math(struct program *p, int what, enum reg dst, int v)
 }
 static void load(struct program *p, int size, enum reg dst, enum reg from, int at)
 {
-	op(p, BPF_LDX | BPF_MEM | (size == 2 ? BPF_H : BPF_B), dst, from, at, 0);
+	op(p, BPF_LDX | BPF_MEM | (size == 4 ? BPF_W : size == 2 ? BPF_H : BPF_B), dst, from, at, 0);
 }
 
 static void end(struct program *p, int verdict)
@@ -182,6 +188,15 @@ static void demand(struct program *p, enum reg r, int jump, int value, int verdi
 {
 	op(p, BPF_JMP | jump | BPF_K, r, 0, 2, value);
 	end(p, verdict);
+}
+
+/* The filter's context has it. 0: not to be cut. */
+static void judge_pieces(struct program *p)
+{
+	load(p, sizeof(uint32_t), R1, SKB, offsetof(struct __sk_buff, gso_size));
+	op(p, BPF_JMP | BPF_JEQ | BPF_K, R1, 0, 3, 0);
+	op(p, BPF_JMP | BPF_JGE | BPF_K, R1, 0, 2, PIECE_MIN);
+	end(p, REFUSE);
 }
 
 static void copy_field(struct program *p, const struct field *f)
@@ -252,6 +267,8 @@ static void judge_family(struct program *p, int version, int proto)
 static void program_write(struct program *p, const struct layout *l)
 {
 	copy(p, SKB, R1);
+	judge_pieces(p);
+	copy(p, R1, SKB);
 	if (l->cast > 0) {
 		op(p, BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_KFUNC_CALL, 0, l->cast);
 		copy(p, BEHIND, R0);

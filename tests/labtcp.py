@@ -55,12 +55,15 @@ class Frames:
     def __exit__(self, *_):
         self._socket.close()
 
-    def send(self, packet, checksum_at=None):
-        """One IP packet. checksum_at=(start, offset) in it: the kernel is to write a checksum there."""
+    def send(self, packet, checksum_at=None, cut=(0, 0, 0)):
+        """One IP packet. checksum_at=(start, offset) in it: the kernel is to write a checksum there; cut=(GSO type,
+        length of the headers, size): and to cut it into packets of that size."""
         frame = self._macs + (b"\x86\xdd" if packet[0] >> 4 == 6 else b"\x08\0") + packet
         if checksum_at:
             start, offset = checksum_at
-            frame = struct.pack("=BBHHHH", self.NEEDS_CHECKSUM, 0, 0, 0, 14 + start, offset) + frame
+            kind, head, size = cut
+            frame = struct.pack("=BBHHHH", self.NEEDS_CHECKSUM, kind, 14 + head if kind else 0, size, 14 + start,
+                                offset) + frame
         self._socket.send(frame)
 
 

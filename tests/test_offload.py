@@ -118,6 +118,17 @@ class Stream:
         self._flow.acked(self._sent - 1 + len(FILL))
 
 
+class Long(Stream):
+    """What a driver leaves to the kernel to cut."""
+    DATA = bytes(range(256)) * 12
+
+    def packet(self):
+        return ip_packet(self._flow.source, self.address, self.proto, self._flow.segment(ACK, self._sent, self.DATA))
+
+    def answered(self):
+        self._flow.acked(self._sent - 1 + len(self.DATA))
+
+
 class Decided(Stream):
     """A TLS flow that the inspector has let go."""
 
@@ -243,3 +254,28 @@ def test_host_that_cannot_look(labs):
         seeing = lab.gateway.run(start, check=True)
         assert "offload" not in seeing.stderr
         assert chain().count("bpf goto drop_invalid") == 1
+
+
+GSO = {4: 1, 6: 4}				# VIRTIO_NET_HDR_GSO_TCPV4, _TCPV6
+
+
+def send_cut(frames, packet, family, size):
+    at = transport(packet)
+    frames.send(with_pseudo_sum(packet, socket.IPPROTO_TCP), (at, TCP_AT), cut=(GSO[family], at + 20, size))
+
+
+@row("B16")
+@pytest.mark.parametrize("size", [1, 100])
+def test_one_frame_does_not_become_thousands(here, family, size):
+    """Each piece would be a place in the inspector's queue, which all sandboxes share."""
+    with Long(here, family) as flow, here.capture() as capture, Frames(here.sandbox, offload=True) as frames:
+        send_cut(frames, flow.packet(), family, size)
+        here.audit.only("state_invalid", daddr=flow.address, port=flow.port)
+        capture.empty(dport=PORT, where=lambda p: len(p.payload) > 20)
+
+
+@row("B16")
+def test_frame_that_is_cut_as_usual(here, family):
+    with Long(here, family) as flow, Frames(here.sandbox, offload=True) as frames:
+        send_cut(frames, flow.packet(), family, 1000)
+        flow.answered()
