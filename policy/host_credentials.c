@@ -33,8 +33,8 @@ struct load {
 
 static void credential_done(struct host_credential *h)
 {
-	char *const texts[] = { h->name,     h->match, h->host,	  h->path,     h->username,
-				h->file,     h->header, h->api_host, h->api_path };
+	char *const texts[] = { h->name, h->match,  h->host,	 h->path,    h->username,
+				h->file, h->header, h->api_host, h->api_path };
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		free(texts[i]);
@@ -127,7 +127,8 @@ static void set_match(struct load *l, const char *host, const char *path,
 	h->host = copy(l, host);
 	h->path = copy(l, path);
 	h->reach = reach;
-	if (asprintf(&h->match, "%s/%s%s%s", host, path, *path && reach ? "/" : "", ends[reach]) < 0) {
+	if (asprintf(&h->match, "%s/%s%s%s", host, path, *path && reach ? "/" : "", ends[reach]) <
+	    0) {
 		h->match = NULL;
 		l->no_memory = true;
 	}
@@ -141,8 +142,10 @@ static void load_match(struct load *l, const struct node *at)
 
 	if (!slash || !name_canonical(rd_of(at->text, (size_t)(slash - at->text)), host) ||
 	    (size_t)snprintf(path, sizeof(path), "%s", slash + 1) >= sizeof(path)) {
-		fault(l, at, AT "match: \"%.80s\" does not begin with a host: host/owner/name, "
-			     "host/owner/* or host/*", at->text);
+		fault(l, at,
+		      AT "match: \"%.80s\" does not begin with a host: host/owner/name, "
+			 "host/owner/* or host/*",
+		      at->text);
 		return;
 	}
 	reach = take_reach(path);
@@ -166,7 +169,8 @@ static void load_token(struct load *l)
 	l->to->username = copy(l, text_of(l, "username"));
 	for (const char *p = l->to->username; p && *p; p++)
 		if (*p <= ' ' || *p > '~' || *p == ':') {
-			fault(l, user, AT "username: may have no space, colon or control character");
+			fault(l, user,
+			      AT "username: may have no space, colon or control character");
 			return;
 		}
 	if (user && strlen(user->text) > HOST_CREDENTIAL_USER_MAX)
@@ -210,8 +214,10 @@ static void load_app(struct load *l)
 	h->username = copy(l, "x-access-token"); /* what the hosts document for such tokens */
 	if (url) {
 		if (!url_split(l, url->text))
-			fault(l, url, AT "github_app.api_url: \"%.80s\" is not https://HOST or "
-				      "https://HOST/PATH", url->text);
+			fault(l, url,
+			      AT "github_app.api_url: \"%.80s\" is not https://HOST or "
+				 "https://HOST/PATH",
+			      url->text);
 	} else if (h->host && !strcmp(h->host, "github.com")) {
 		h->api_host = copy(l, "api.github.com");
 		h->api_path = copy(l, "");
@@ -226,8 +232,10 @@ static bool header_ok(const char *name)
 {
 	static const char bytes[] =
 		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
-	static const char *const ours[] = { "host", "content-length", "transfer-encoding", "connection", "te",
-					    "trailer", "upgrade", "expect", "keep-alive" };
+	static const char *const ours[] = {
+		"host",	   "content-length", "transfer-encoding", "connection", "te", "trailer",
+		"upgrade", "expect",	     "keep-alive"
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
 		if (!strcasecmp(name, ours[i]))
@@ -243,7 +251,8 @@ static void load_header(struct load *l)
 	if (!name || !member(l, "header.value_file"))
 		fault(l, l->row, "a header has name and value_file");
 	else if (!header_ok(name->text))
-		fault(l, name, AT "header.name: \"%.64s\" is no header that can be added", name->text);
+		fault(l, name, AT "header.name: \"%.64s\" is no header that can be added",
+		      name->text);
 	l->to->kind = CREDENTIAL_HEADER;
 	l->to->header = copy(l, text_of(l, "header.name"));
 	l->to->file = copy(l, text_of(l, "header.value_file"));
@@ -274,8 +283,9 @@ static void load_kind(struct load *l)
 		return;
 	}
 	if (kinds[kind].matches != (match != NULL))
-		fault(l, l->row, kinds[kind].matches ? "a credential with %s needs match"
-						     : "a credential with %s has no match: profiles name it",
+		fault(l, l->row,
+		      kinds[kind].matches ? "a credential with %s needs match"
+					  : "a credential with %s has no match: profiles name it",
 		      kinds[kind].key);
 	if (kind != CREDENTIAL_TOKEN && member(l, "username"))
 		fault(l, member(l, "username"), AT "username goes with token_file");
@@ -292,10 +302,12 @@ static void check_twins(const struct load *l)
 		const struct host_credential *o = &l->c->credentials[i];
 
 		if (h->match && o->match && !strcmp(h->match, o->match))
-			fault(l, member(l, "match"), "a second credential for %s; the first is in line %zu",
-			      h->match, o->line);
+			fault(l, member(l, "match"),
+			      "a second credential for %s; the first is in line %zu", h->match,
+			      o->line);
 		else if (!strcmp(h->name, o->name))
-			fault(l, l->row, "a second credential with the name %s; the first is in line %zu",
+			fault(l, l->row,
+			      "a second credential with the name %s; the first is in line %zu",
 			      h->name, o->line);
 	}
 }
@@ -451,7 +463,8 @@ void host_credentials_check_files(const struct host_config *c, const struct secr
 			r = secret_file_reach(h->file, o, why);
 		if (r == -ENOENT || (r == -EACCES && fd < 0))
 			diag_warn(d, c->file, h->line, 0, "credential %s: %s %s", h->name, h->file,
-				  r == -ENOENT ? "does not exist" : "cannot be looked at by this user");
+				  r == -ENOENT ? "does not exist"
+					       : "cannot be looked at by this user");
 		else if (r < 0)
 			diag_error(d, c->file, h->line, 0, "credential %s: %s %s", h->name, h->file,
 				   why);

@@ -104,8 +104,8 @@ int secret_file_reach(const char *path, const struct secret_owner *o, char ret_w
 		if (may_pass(&st, o))
 			continue;
 		snprintf(ret_why, SECRET_WHY,
-			 "cannot be reached by %s through %.160s; run: chown %s %.160s", o->name, dir,
-			 o->name, dir);
+			 "cannot be reached by %s through %.160s; run: chown %s %.160s", o->name,
+			 dir, o->name, dir);
 		return -EACCES;
 	}
 	return 0;
@@ -114,7 +114,8 @@ int secret_file_reach(const char *path, const struct secret_owner *o, char ret_w
 static bool text_ok(const char *p, size_t n, bool lines)
 {
 	for (size_t i = 0; i < n; i++)
-		if ((unsigned char)p[i] < ' ' ? !lines || !strchr("\r\n", p[i]) || !p[i] : p[i] == 0x7f)
+		if ((unsigned char)p[i] < ' ' ? !lines || !strchr("\r\n", p[i]) || !p[i]
+					      : p[i] == 0x7f)
 			return false;
 	return true;
 }
@@ -152,7 +153,7 @@ int secret_file_read(int fd, bool lines, size_t least, char *to, size_t cap, siz
 
 	if (n < 0) {
 		snprintf(ret_why, SECRET_WHY, "%s",
-			 n == -EFBIG  ? "is too long for a secret of its kind"
+			 n == -EFBIG	? "is too long for a secret of its kind"
 			 : n == -EAGAIN ? "changes while it is read"
 					: strerror((int)-n));
 		return (int)n;

@@ -108,8 +108,9 @@ static bool path_add(struct landlock_path *to, const char *file)
 int keeper_confine(const struct host_config *c)
 {
 	uint16_t ports[] = { KEEPER_UPSTREAM_PORT, KEEPER_PLAIN_PORT, NS_DEFAULTPORT,
-			     c->dns_upstream_port, c->proxy.port, 0 };
-	AUTO(mem) struct landlock_path *all = calloc(ARRAY_SIZE(paths) + c->n_credentials, sizeof(*all));
+			     c->dns_upstream_port, c->proxy.port,     0 };
+	AUTO(mem)
+	struct landlock_path *all = calloc(ARRAY_SIZE(paths) + c->n_credentials, sizeof(*all));
 	size_t n = 0;
 	int r = all ? 0 : -ENOMEM;
 

@@ -39,12 +39,12 @@ struct slot {
 	pthread_cond_t renewed;
 	bool looked, renewing;
 	uint64_t looked_at, retry_at;
-	uint64_t renew_at, expires_at;	/* an application's token */
-	char *content;			/* the file's, locked; NULL: unusable */
+	uint64_t renew_at, expires_at; /* an application's token */
+	char *content;		       /* the file's, locked; NULL: unusable */
 	size_t content_n;
-	uint64_t version;		/* of content */
-	struct credential *value;	/* NULL: none yet, or none any more */
-	char why[WHY];			/* last told; "": all is well */
+	uint64_t version;	  /* of content */
+	struct credential *value; /* NULL: none yet, or none any more */
+	char why[WHY];		  /* last told; "": all is well */
 };
 
 struct credential_store {
@@ -52,7 +52,7 @@ struct credential_store {
 	const struct dial_ways *ways;
 	struct audit *audit;
 	struct secret_owner owner;
-	pthread_mutex_t lock;		/* references, identities */
+	pthread_mutex_t lock; /* references, identities */
 	uint64_t identities;
 	struct slot *slots;
 };
@@ -138,9 +138,9 @@ static int value_new(struct slot *s, const char *secret, size_t n, struct creden
 	if (!r)
 		r = echo_add(v->echo, rd_of(secret, n));
 	if (!r)
-		v->header = s->of->kind == CREDENTIAL_HEADER ?
-				    plain_header(s->of->header, secret, n) :
-				    basic_header(s->of->username, secret, n);
+		v->header = s->of->kind == CREDENTIAL_HEADER
+				    ? plain_header(s->of->header, secret, n)
+				    : basic_header(s->of->username, secret, n);
 	if (!r && !v->header)
 		r = -ENOMEM;
 	if (r < 0) {
@@ -281,7 +281,8 @@ static void token_take(struct slot *s, const struct app_token *t)
 
 	value_set(s, t->text, strlen(t->text), first ? "token" : "renewed");
 	s->renew_at = now + (left > RENEW_EARLY_S ? (uint64_t)(left - RENEW_EARLY_S) * 1000 : 0);
-	s->expires_at = now + (left > EXPIRED_EARLY_S ? (uint64_t)(left - EXPIRED_EARLY_S) * 1000 : 0);
+	s->expires_at =
+		now + (left > EXPIRED_EARLY_S ? (uint64_t)(left - EXPIRED_EARLY_S) * 1000 : 0);
 	/* One that is short-lived from the start is not asked for again with every request. */
 	s->retry_at = left > RENEW_EARLY_S ? 0 : now + RETRY_MS;
 }

@@ -5,9 +5,9 @@
  * policy/address.h let pass, and the function that opens its sockets asks policy/address.h again
  * about the very address that is dialled. TLS is verified against the system's or the configured
  * certificates. Every handle of the keeper goes through here, whatever it asks for.
- * With git.upstream_proxy all this holds for the proxy, whose own address may be a private one. What
- * it connects to is its business: it is asked by name, for port 443 alone, and only for names that
- * the policy has granted; `hosts:` and the filter of addresses do not reach behind it.
+ * With git.upstream_proxy all this holds for the proxy, whose own address may be a private one.
+ * What it connects to is its business: it is asked by name, for port 443 alone, and only for names
+ * that the policy has granted; `hosts:` and the filter of addresses do not reach behind it.
  */
 #include "gitproxy/keeper/dial.h"
 
@@ -18,13 +18,13 @@
 
 #include "gitproxy/keeper/resolve.h"
 
-#define PROXY_NAME "proxy.invalid"	/* stands for the addresses that were found: never resolved */
+#define PROXY_NAME    "proxy.invalid" /* stands for the addresses that were found: never resolved */
 #define SYSTEM_BUNDLE "/etc/ssl/certs/ca-certificates.crt"
 
 struct dial_ways {
-	const struct host_config *config;	/* borrowed */
+	const struct host_config *config; /* borrowed */
 	struct resolve *resolve;
-	X509_STORE *store;			/* trusted certificates, read once */
+	X509_STORE *store; /* trusted certificates, read once */
 };
 
 uint16_t dial_port(const struct dial *d)
@@ -136,7 +136,7 @@ void dial_set(struct dial *d, CURL *c)
 	curl_easy_setopt(c, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
 	curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 1L);
 	curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 2L);
-	curl_easy_setopt(c, CURLOPT_CAINFO, NULL);		/* trust comes with on_ssl_ctx() */
+	curl_easy_setopt(c, CURLOPT_CAINFO, NULL); /* trust comes with on_ssl_ctx() */
 	curl_easy_setopt(c, CURLOPT_CAPATH, NULL);
 	curl_easy_setopt(c, CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
 	curl_easy_setopt(c, CURLOPT_SSL_CTX_DATA, d);

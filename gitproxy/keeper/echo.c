@@ -28,7 +28,7 @@ struct echo {
 	struct pattern pattern[ECHO_PATTERNS_MAX];
 	size_t n, shortest, longest;
 	uint8_t shift[1 << SHIFT_BITS];
-	bool first[UINT8_MAX + 1];	/* bytes that begin a pattern */
+	bool first[UINT8_MAX + 1]; /* bytes that begin a pattern */
 };
 
 int echo_new(struct echo **ret)
@@ -126,12 +126,30 @@ static void each_byte(struct wr *w, struct rd s, const char *sign, const char *d
 	for (size_t i = 0; i < s.n; i++)
 		escape(w, sign, digits, s.p[i]);
 }
-static void spell_hex(struct wr *w, struct rd s) { each_byte(w, s, "", lower); }
-static void spell_hex_upper(struct wr *w, struct rd s) { each_byte(w, s, "", upper); }
-static void spell_percent_all(struct wr *w, struct rd s) { each_byte(w, s, "%", lower); }
-static void spell_percent_all_upper(struct wr *w, struct rd s) { each_byte(w, s, "%", upper); }
-static void spell_json_all(struct wr *w, struct rd s) { each_byte(w, s, "\\u00", lower); }
-static void spell_json_all_upper(struct wr *w, struct rd s) { each_byte(w, s, "\\u00", upper); }
+static void spell_hex(struct wr *w, struct rd s)
+{
+	each_byte(w, s, "", lower);
+}
+static void spell_hex_upper(struct wr *w, struct rd s)
+{
+	each_byte(w, s, "", upper);
+}
+static void spell_percent_all(struct wr *w, struct rd s)
+{
+	each_byte(w, s, "%", lower);
+}
+static void spell_percent_all_upper(struct wr *w, struct rd s)
+{
+	each_byte(w, s, "%", upper);
+}
+static void spell_json_all(struct wr *w, struct rd s)
+{
+	each_byte(w, s, "\\u00", lower);
+}
+static void spell_json_all_upper(struct wr *w, struct rd s)
+{
+	each_byte(w, s, "\\u00", upper);
+}
 
 /* RFC 3986 s2.3: what is never encoded. */
 static bool unreserved(uint8_t c)
@@ -148,8 +166,14 @@ static void percent(struct wr *w, struct rd s, const char *digits)
 		else
 			escape(w, "%", digits, s.p[i]);
 }
-static void spell_percent(struct wr *w, struct rd s) { percent(w, s, lower); }
-static void spell_percent_upper(struct wr *w, struct rd s) { percent(w, s, upper); }
+static void spell_percent(struct wr *w, struct rd s)
+{
+	percent(w, s, lower);
+}
+static void spell_percent_upper(struct wr *w, struct rd s)
+{
+	percent(w, s, upper);
+}
 
 static void json(struct wr *w, struct rd s, const char *escaped)
 {
@@ -159,15 +183,22 @@ static void json(struct wr *w, struct rd s, const char *escaped)
 		wr_u8(w, s.p[i]);
 	}
 }
-static void spell_json(struct wr *w, struct rd s) { json(w, s, "\"\\"); }
-static void spell_json_slash(struct wr *w, struct rd s) { json(w, s, "\"\\/"); }
+static void spell_json(struct wr *w, struct rd s)
+{
+	json(w, s, "\"\\");
+}
+static void spell_json_slash(struct wr *w, struct rd s)
+{
+	json(w, s, "\"\\/");
+}
 
 static const char alphabet[2][65] = {
 	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
 	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_",
 };
 
-/* The digits that depend on the secret alone, when it stands `at` bytes behind a border of three. */
+/* The digits that depend on the secret alone, when it stands `at` bytes behind a border of three.
+ */
 static void base64(struct wr *w, struct rd s, unsigned at, const char *digits)
 {
 	size_t bits = 8 * s.n, from = at ? 6 - 8 * at % 6 : 0;
@@ -179,18 +210,37 @@ static void base64(struct wr *w, struct rd s, unsigned at, const char *digits)
 		wr_u8(w, (uint8_t)digits[two >> (10 - bit % 8) & 63]);
 	}
 }
-static void spell_base64_0(struct wr *w, struct rd s) { base64(w, s, 0, alphabet[0]); }
-static void spell_base64_1(struct wr *w, struct rd s) { base64(w, s, 1, alphabet[0]); }
-static void spell_base64_2(struct wr *w, struct rd s) { base64(w, s, 2, alphabet[0]); }
-static void spell_base64url_0(struct wr *w, struct rd s) { base64(w, s, 0, alphabet[1]); }
-static void spell_base64url_1(struct wr *w, struct rd s) { base64(w, s, 1, alphabet[1]); }
-static void spell_base64url_2(struct wr *w, struct rd s) { base64(w, s, 2, alphabet[1]); }
+static void spell_base64_0(struct wr *w, struct rd s)
+{
+	base64(w, s, 0, alphabet[0]);
+}
+static void spell_base64_1(struct wr *w, struct rd s)
+{
+	base64(w, s, 1, alphabet[0]);
+}
+static void spell_base64_2(struct wr *w, struct rd s)
+{
+	base64(w, s, 2, alphabet[0]);
+}
+static void spell_base64url_0(struct wr *w, struct rd s)
+{
+	base64(w, s, 0, alphabet[1]);
+}
+static void spell_base64url_1(struct wr *w, struct rd s)
+{
+	base64(w, s, 1, alphabet[1]);
+}
+static void spell_base64url_2(struct wr *w, struct rd s)
+{
+	base64(w, s, 2, alphabet[1]);
+}
 
 static void (*const spellings[])(struct wr *w, struct rd s) = {
-	spell_raw, spell_hex, spell_hex_upper, spell_percent, spell_percent_upper,
-	spell_percent_all, spell_percent_all_upper, spell_json, spell_json_slash, spell_json_all,
-	spell_json_all_upper, spell_base64_0, spell_base64_1, spell_base64_2, spell_base64url_0,
-	spell_base64url_1, spell_base64url_2,
+	spell_raw,	     spell_hex,		spell_hex_upper,	 spell_percent,
+	spell_percent_upper, spell_percent_all, spell_percent_all_upper, spell_json,
+	spell_json_slash,    spell_json_all,	spell_json_all_upper,	 spell_base64_0,
+	spell_base64_1,	     spell_base64_2,	spell_base64url_0,	 spell_base64url_1,
+	spell_base64url_2,
 };
 
 int echo_add(struct echo *e, struct rd secret)

@@ -46,7 +46,8 @@ static void put_claims(struct wr *w, uint64_t app, time_t now)
 {
 	static const char header[] = "{\"alg\":\"RS256\",\"typ\":\"JWT\"}";
 	char claims[128];
-	int n = snprintf(claims, sizeof(claims), "{\"iat\":%lld,\"exp\":%lld,\"iss\":\"%" PRIu64 "\"}",
+	int n = snprintf(claims, sizeof(claims),
+			 "{\"iat\":%lld,\"exp\":%lld,\"iss\":\"%" PRIu64 "\"}",
 			 (long long)now - JWT_BEFORE, (long long)now + JWT_LIFE, app);
 
 	put_base64url(w, header, sizeof(header) - 1);
@@ -97,8 +98,10 @@ static bool time_of(const char *text, time_t *ret)
 	struct tm t = { 0 };
 	int end = 0;
 
-	if (!text || sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2dZ%n", &t.tm_year, &t.tm_mon, &t.tm_mday, &t.tm_hour,
-			    &t.tm_min, &t.tm_sec, &end) != 6 || !end || text[end])
+	if (!text ||
+	    sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2dZ%n", &t.tm_year, &t.tm_mon, &t.tm_mday,
+		   &t.tm_hour, &t.tm_min, &t.tm_sec, &end) != 6 ||
+	    !end || text[end])
 		return false;
 	t.tm_year -= 1900;
 	t.tm_mon--;
@@ -168,8 +171,8 @@ static long ask(struct dial *d, const struct host_credential *h, char *bearer,
 
 	headers = curl_slist_append(NULL, "Accept: application/vnd.github+json");
 	more = headers ? curl_slist_append(headers, "Content-Type: application/json") : NULL;
-	snprintf(url, sizeof(url), "https://%s%s/app/installations/%" PRIu64 "/access_tokens", h->api_host,
-		 h->api_path, h->installation);
+	snprintf(url, sizeof(url), "https://%s%s/app/installations/%" PRIu64 "/access_tokens",
+		 h->api_host, h->api_path, h->installation);
 	signature.next = headers;
 	if (c && hosts && more) {
 		dial_set(d, c);
@@ -203,7 +206,8 @@ static int mint(struct dial *d, const struct host_credential *h, struct room *ro
 	long status = ask(d, h, room->bearer, addresses, &answer);
 
 	if (status <= 0)
-		return fail(why, -EHOSTUNREACH, "the API could not be reached, or is not trusted", 0);
+		return fail(why, -EHOSTUNREACH, "the API could not be reached, or is not trusted",
+			    0);
 	if (status != 201)
 		return fail(why, -EACCES, "the API answered with status", status);
 	if (!wr_ok(&answer) || github_app_answer(wr_rd(&answer), time(NULL), ret) < 0)

@@ -27,8 +27,10 @@ void wipe_lock_memory(void)
 	/* Under a limit, memory of later threads would be refused, not left unlocked. */
 	if (setrlimit(RLIMIT_MEMLOCK, &all) < 0 ||
 	    mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
-		log_line(LOG_WARN, "event=memory_not_locked error=\"%s\" "
-				   "fix=\"LimitMEMLOCK=infinity\"", strerror(errno));
+		log_line(LOG_WARN,
+			 "event=memory_not_locked error=\"%s\" "
+			 "fix=\"LimitMEMLOCK=infinity\"",
+			 strerror(errno));
 }
 
 static void wiping_free(void *p)
@@ -56,6 +58,8 @@ static void *wiping_realloc(void *p, size_t n)
 int wipe_libraries(void)
 {
 	json_set_alloc_funcs(malloc, wiping_free);
-	return curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wiping_free, wiping_realloc, strdup,
-				    calloc) == CURLE_OK ? 0 : -ENOMEM;
+	return curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wiping_free, wiping_realloc,
+				    strdup, calloc) == CURLE_OK
+		       ? 0
+		       : -ENOMEM;
 }
