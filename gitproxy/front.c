@@ -32,7 +32,8 @@ enum {
 	READY_MS = 10000,
 	CA_PATH = 4096,
 	CA_BYTES = 65536,
-	VIEW_MS = 3000
+	VIEW_MS = 3000,
+	VIEW_LOOK_MS = 10
 };
 
 struct front {
@@ -272,6 +273,22 @@ static int front_open(struct front *f)
 	return r;
 }
 
+/* Until netd's picture is there. A signal to end is front_loop()'s to see, and ends the waiting. */
+static void wait_view(const struct front *f)
+{
+	struct pollfd asked = { .fd = f->signals, .events = POLLIN };
+	uint64_t deadline = deadline_in(VIEW_MS);
+
+	while (!view_ready(f->view)) {
+		if (poll(&asked, 1, VIEW_LOOK_MS) > 0)
+			return;
+		if (deadline_now() < deadline)
+			continue;
+		log_line(LOG_WARN, "event=waiting_for_netd");
+		return;
+	}
+}
+
 int front_run(const struct front_spec *spec)
 {
 	static struct front f;			/* threads use it until the process ends */
@@ -289,8 +306,7 @@ int front_run(const struct front_spec *spec)
 		r = view_start_thread(f.view);
 	if (r < 0)
 		return r;
-	if (view_wait_ready(f.view, VIEW_MS) < 0)
-		log_line(LOG_WARN, "event=waiting_for_netd");
+	wait_view(&f);
 	audit_daemon(&f, "start");
 	proc_ready(spec->ready_fd);
 	r = front_loop(&f);
