@@ -595,5 +595,5 @@ def test_client_vanishes(lab, guest, origin):
             wire.send(request)
             wait_for("the request upstream", lambda: origin.requests)
             if not request.startswith(b"PUT"):
-                assert b"half" in wire.until(b"half\r\n") + b"half"
+                wire.until(b"half\r\n")
         wait_for("upstream to be let go", ended.is_set)
