@@ -13,6 +13,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import connects  # noqa: E402
 import daemons  # noqa: E402
 import flood  # noqa: E402
+import idle  # noqa: E402
 import sandboxes  # noqa: E402
 import throughput  # noqa: E402
 from labnet import LabError  # noqa: E402
@@ -23,6 +24,7 @@ ROWS = {
     "connect_latency": connects.row_connect_latency,
     "refused_flood": flood.row_refused_flood,
     "memory": daemons.row_memory,
+    "proxy_idle": idle.row_proxy_idle,
     "run_start": daemons.row_run_start,
     "sandboxes_10k": sandboxes.row_sandboxes_10k,
 }
