@@ -65,7 +65,7 @@ BUILD_PKGS := gcc libc6-dev make libnftnl-dev libmnl-dev libnftables-dev libnetf
 	      libnetfilter-log-dev libnetfilter-conntrack-dev libc-ares-dev libssl-dev libyaml-dev libidn2-dev \
 	      libcurl4-openssl-dev libbpf-dev libseccomp-dev libjansson-dev zlib1g-dev
 RUN_PKGS   := bubblewrap ca-certificates git iproute2 kmod netbase nftables procps
-TEST_PKGS  := python3 python3-pytest apache2-bin dnsmasq-base bind9-dnsutils curl openssl iputils-ping systemd \
+TEST_PKGS  := python3 python3-pytest python3-pytest-xdist apache2-bin dnsmasq-base bind9-dnsutils curl openssl iputils-ping systemd \
 	      iptables conntrack openssh-client python3-pygit2 python3-dulwich
 FUZZ_PKGS  := clang libclang-rt-dev
 BENCH_PKGS := haproxy
@@ -91,6 +91,8 @@ vm-deps: test-deps ## install what the tests with virtual machines need
 AS_USER := deploy/as-user.sh
 JOBS     = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 PYTEST  := PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -p no:cacheprovider
+# Labs do not see each other, and tests wait more than they work: two files at a time.
+ABREAST := $(if $(TESTS),,-n 2 --dist loadfile)
 CHECKS  := address,undefined
 # The unit tests' tree: sanitized, whatever the programs are.
 CHECKED := $(if $(SAN),$(B),build/checked)
@@ -99,7 +101,7 @@ test: ## build, run every test (as root: install what is missing first)
 	$(call ensure,$(BUILD_PKGS) $(RUN_PKGS) $(TEST_PKGS))
 	@$(AS_USER) $(MAKE) --no-print-directory $(JOBS) WERROR=1 all
 	@$(AS_USER) $(MAKE) --no-print-directory $(JOBS) WERROR=1 B=$(CHECKED) SAN=$(or $(SAN),$(CHECKS)) unit replays
-	@B=$(B) CHECKED=$(CHECKED) UNITS="$(UNITS)" REPLAYS="$(REPLAYS)" $(PYTEST) $(or $(TESTS),tests)
+	@B=$(B) CHECKED=$(CHECKED) UNITS="$(UNITS)" REPLAYS="$(REPLAYS)" $(PYTEST) $(ABREAST) $(or $(TESTS),tests)
 
 san: ## the whole suite with sanitized daemons
 	@$(MAKE) --no-print-directory B=build/san SAN=$(CHECKS) test

@@ -147,13 +147,20 @@ def pytest_runtest_makereport(item, call):
         params = getattr(item, "callspec", None)
         if params and "family" in params.params:
             families = (params.params["family"],)
-        for name in names:
-            _covered.setdefault(name, []).append((families, report.outcome))
+        report.user_properties.append(("rows", (list(names), list(families))))
     if report.failed:
         labs = list(getattr(item, "labs", [])) + [v for k, v in item.funcargs.items() if k in ("lab", "own_lab")]
         for lab in {id(x): x for x in labs}.values():
             report.sections.append(("audit", lab.audit.describe()[-8000:]))
             report.sections.append(("daemons", lab.logs()[-8000:]))
+
+
+def pytest_runtest_logreport(report):
+    """Here, and not where the test ran: that may have been another process (pytest-xdist)."""
+    for key, value in report.user_properties:
+        if key == "rows" and report.when == "call":
+            for name in value[0]:
+                _covered.setdefault(name, []).append((value[1], report.outcome))
 
 
 def pytest_terminal_summary(terminalreporter):
