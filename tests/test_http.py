@@ -107,7 +107,7 @@ def test_curl(lab, guest, origin, family):
     assert "s3cr3t" not in lab.audit.describe() + lab.logs()
 
 
-@row("C4")
+@row("B15", "C4")
 def test_pipelining(lab, guest, origin, family):
     """Every request of a connection is decided; one that is refused buys or costs the others nothing."""
     with api(guest, family) as wire:

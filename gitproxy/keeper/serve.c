@@ -229,8 +229,13 @@ static void run_open(struct job *j)
 {
 	struct view_sandbox sb;
 
-	if (!sandbox_of(j->serve, j->in.fd[KEEPER_CLIENT], &sb))
+	if (!sandbox_of(j->serve, j->in.fd[KEEPER_CLIENT], &sb)) {
+		if (j->in.head.type == MSG_OPEN_HTTP)
+			serve_http_refuse(j, REASON_INTERNAL_ERROR);
+		else
+			refuse(j, REASON_INTERNAL_ERROR);
 		return;
+	}
 	close(j->in.fd[KEEPER_CLIENT]); /* it has told who asks; nothing is read from it */
 	j->in.fd[KEEPER_CLIENT] = -1;
 	if (j->in.head.type == MSG_OPEN_HTTP)
