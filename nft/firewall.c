@@ -244,7 +244,8 @@ int firewall_load(const struct host_config *c, char *err, size_t cap)
 		return r;
 	r = offload_rules();
 	if (r < 0 && err && cap)
-		snprintf(err, cap, "chain check_offload: %s", strerror(-r));
+		snprintf(err, cap, "chain check_offload stays closed: %s",
+			 offload_missing() ? offload_missing() : strerror(-r));
 	return r;
 }
 

@@ -13,7 +13,8 @@
  * The program is loaded once per process, so that a daemon which has dropped its rights can put
  * the rule back. Where the kernel lacks what is needed only the second rule is put there, and
  * offload_missing() says why: the host is then as safe as its guests' drivers are honest. What
- * fails otherwise leaves the chain closed.
+ * fails otherwise, rights that are missing above all, leaves the chain closed: a process that may
+ * not look must not undo what one that could has put there.
  */
 #include "nft/offload.h"
 
@@ -168,13 +169,28 @@ static int look(struct batch *b)
 	return r < 0 ? r : program.fd;
 }
 
+/* Errors by which libbpf and the kernel say that they know no such thing: type information (ESRCH), the match
+ * (ENOENT), the system call (ENOSYS), a helper of the program (EINVAL; EACCES, the verifier). */
+static bool kernel_lacks_it(int error)
+{
+	static const int lacks[] = { ESRCH, ENOENT, ENOSYS, EOPNOTSUPP, EINVAL, EACCES };
+
+	for (size_t i = 0; i < ARRAY_SIZE(lacks); i++)
+		if (error == -lacks[i])
+			return true;
+	return false;
+}
+
 int offload_rules(void)
 {
 	struct batch b;
 	AUTO(batch_at) struct batch *at = &b;
 	int r = batch_init(&b);
 
-	return r < 0 ? r : put(at, look(at));
+	if (r < 0)
+		return r;
+	r = look(at);
+	return r < 0 && !kernel_lacks_it(r) ? r : put(at, r);
 }
 
 const char *offload_missing(void)

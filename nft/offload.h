@@ -11,8 +11,8 @@ enum { OFFLOAD_WHY_MAX = 256 };
 /*
  * Fill chain `check_offload` of the ruleset, which drops everything until then: with the rule that
  * refuses such packets, or, where the kernel cannot look at them, with one that lets all of them
- * on. The first call of a process needs root; later ones CAP_NET_ADMIN. 0, or -errno: then the
- * chain still drops.
+ * on. The first call of a process needs root; later ones CAP_NET_ADMIN. 0, or -errno (-EPERM: not
+ * root): then the chain still drops, and offload_missing() says why.
  */
 int offload_rules(void);
 

@@ -239,21 +239,42 @@ def test_bulk_of_an_honest_guest(here, family):
     here.audit.no_refusals()
 
 
-def test_host_that_cannot_look(labs):
-    """It is told so, and as safe as before; where it can, loading the ruleset again puts the rule there."""
-    lab = labs(up=False)
-    start = [f"{BUILD}/cordon", "firewall", "start", "--config", lab.config_file]
+def start(lab, *around):
+    """`cordon firewall start`, perhaps by way of another program."""
+    return lab.gateway.run([*around, f"{BUILD}/cordon", "firewall", "start", "--config", lab.config_file])
 
-    def chain():
-        return lab.gateway.run(["nft", "list", "chain", "inet", "cordon", "check_offload"], check=True).stdout
 
-    blind = lab.gateway.run(["setpriv", "--bounding-set=-sys_admin,-bpf,-perfmon", *start], check=True)
-    assert "checksum offload cannot be checked: a BPF program cannot be loaded" in blind.stderr
-    assert "return" in chain() and "bpf" not in chain()
+def chain(lab):
+    return lab.gateway.run(["nft", "list", "chain", "inet", "cordon", "check_offload"], check=True).stdout
+
+
+def seen_again(lab):
+    """Loading the ruleset with everything at hand puts the rule there, once."""
     for _ in range(2):
-        seeing = lab.gateway.run(start, check=True)
-        assert "offload" not in seeing.stderr
-        assert chain().count("bpf goto drop_invalid") == 1
+        seeing = start(lab)
+        assert seeing.returncode == 0 and "offload" not in seeing.stderr, seeing
+        assert chain(lab).count("bpf goto drop_invalid") == 1
+
+
+def test_kernel_that_cannot_look(labs):
+    """It is told so, and as safe as its guests' drivers are honest."""
+    lab = labs(up=False)
+    blind = start(lab, "unshare", "-m", "sh", "-ec", "mount -t tmpfs none /sys/kernel/btf; exec \"$@\"", "sh")
+    assert blind.returncode == 0 and "checksum offload cannot be checked: no type information" in blind.stderr, blind
+    assert "return" in chain(lab) and "bpf" not in chain(lab)
+    seen_again(lab)
+
+
+def test_who_may_not_look_leaves_it_closed(labs):
+    """A kernel that could, and a process without the rights: not the rule that lets everything on, neither at
+    first nor in place of the one that looks."""
+    lab = labs(up=False)
+    rightless = "setpriv", "--bounding-set=-sys_admin,-bpf,-perfmon"
+    for _ in range(2):
+        refused = start(lab, *rightless)
+        assert refused.returncode == 1 and "CAP_BPF" in refused.stderr, refused
+        assert "return" not in chain(lab) and "drop" in chain(lab)
+        seen_again(lab)
 
 
 GSO = {4: 1, 6: 4}				# VIRTIO_NET_HDR_GSO_TCPV4, _TCPV6
