@@ -212,10 +212,13 @@ def test_what_changes_during_a_snapshot_is_in_it(alone):
         wait_for("the snapshot to be under way", lambda: [p["state"] for p in control.must("STATUS")["parts"]
                                                           if p["role"] == "keeper"] == ["snapshot"])
         assert all(p["queued"] < 1000 for p in control.must("STATUS")["parts"]), "piece by piece"
+        before = len(control.must("LS"))
         changes = [threading.Thread(target=fleet.remove, args=(k, k + 1)) for k in (0, 1400)]
         changes.append(threading.Thread(target=fleet.register, args=(1490, 1500)))
         for change in changes:
             change.start()
+        wait_for("two to be closing", lambda: len(control.must("LS")) == before - 2)
+        wait_for("a third to be opening", lambda: control.must("STATUS")["sandboxes"] == before + 1)
         known = picture_of(keeper, answered)
         for change in changes:
             keeper.socket.settimeout(0.2)
