@@ -14,6 +14,7 @@ import pytest
 
 import labworld
 from labhttp import ask, info_refs
+from labnet import end_process, wait_for
 from labworld import ENV, WWW, fast_import
 from test_git import WIDGETS, allowed, guest, refused, seen  # noqa: F401 (fixtures)
 from lab import AGENT, Lab
@@ -189,19 +190,16 @@ def test_many_refs(lab, guest, version):
 
 LIBGIT2 = """
 import pygit2, sys
-class Calls(pygit2.RemoteCallbacks):
-    def certificate_check(self, certificate, valid, host):
-        return True
-r = pygit2.clone_repository(sys.argv[1], 'w', callbacks=Calls())
+r = pygit2.clone_repository(sys.argv[1], 'w')
 print(r.head.target)
-r.remotes['origin'].fetch(callbacks=Calls())
+r.remotes['origin'].fetch()
 """
 
 
 @pytest.mark.parametrize("scheme", ["https", "http"])
 def test_libgit2(lab, guest, scheme):
-    """Its HTTP is its own: always chunked, 100-continue. Debian's is built with an mbedTLS that knows no
-    name constraints and therefore takes no CA that has them, so it is told to trust what it sees."""
+    """Its HTTP is its own: always chunked, 100-continue. So is its TLS: Debian's is built with an mbedTLS that
+    knows no name constraints, and takes our CA since they are not critical."""
     pytest.importorskip("pygit2")
     done = guest.run(["/usr/bin/python3", "-c", LIBGIT2, f"{scheme}://github.com/acme/widgets"])
     assert done.returncode == 0, done.stderr
@@ -227,6 +225,41 @@ def test_dulwich(lab, guest):
         assert done.returncode == 0, done.stderr
         assert lab.world.tip("acme/widgets") in done.stdout
     allowed(lab)
+
+
+# ---- a stolen key ----
+
+ISSUE = r"""
+cd "$1"; test -n "$2"
+openssl ecparam -name prime256v1 -genkey -noout -out "$2.key"
+openssl req -new -key "$2.key" -subj "/CN=$2" -out "$2.csr"
+printf 'basicConstraints=critical,CA:FALSE\nextendedKeyUsage=serverAuth\nsubjectAltName=DNS:%s\n' "$2" >"$2.ext"
+openssl x509 -req -in "$2.csr" -CA "$3/ca.pem" -CAkey "$3/ca.key" -days 2 -extfile "$2.ext" -out "$2.pem"
+"""
+
+READS = {
+    "openssl": lambda port, host: ["curl", "-sS", "--resolve", f"{host}:{port}:127.0.0.1", f"https://{host}:{port}/"],
+    "gnutls": lambda port, host: ["git", "-c", f"http.curloptResolve={host}:{port}:127.0.0.1", "ls-remote",
+                                  f"https://{host}:{port}/a/b"],
+}
+REJECTS = r"permitted subtree violation|server certificate verification failed"
+
+
+@pytest.mark.parametrize("library", READS)
+def test_stolen_key(lab, guest, tmp_path, library):
+    """With the CA's own key nobody can be what the CA has no business with, though its constraints are not
+    critical: git (GnuTLS) and curl (OpenSSL) heed them."""
+    for port, (host, good) in enumerate((("github.com", True), ("pypi.example", False)), 4433):
+        subprocess.run(["sh", "-ec", ISSUE, "issue", str(tmp_path), host, f"{lab.dir}/state/ca"], check=True,
+                       capture_output=True)
+        server = guest.start(["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-www",
+                              "-cert", f"{tmp_path}/{host}.pem", "-key", f"{tmp_path}/{host}.key"])
+        try:
+            wait_for("s_server", lambda: guest.run(["ss", "-Hltn", f"sport = :{port}"]).stdout)
+            said = guest.run(READS[library](port, host)).stderr
+        finally:
+            end_process(server)
+        assert bool(re.search(REJECTS, said)) is not good, said
 
 
 # ---- the same words ----

@@ -1,9 +1,8 @@
 /*
  * ca.c - the certificate authority whose leaves the sandboxes see
  *
- * Theory of operation: made at the first start, read at the others. Its certificate carries
- * critical name constraints, so that a stolen key is good for the terminated hosts only, and
- * pathlen 0. What it may sign is read back from the certificate itself, not from the configuration:
+ * Theory of operation: made at the first start, read at the others. Its certificate carries name
+ * constraints, so that a stolen key is good for the terminated hosts only, and pathlen 0. What it may sign is read back from the certificate itself, not from the configuration:
  * a client would reject anything else. The private key is decoded into OpenSSL's secure heap
  * (locked, not dumped) when the program has set one up. Files are written under a temporary name
  * and renamed, the key first: a crash leaves either no CA or a whole one.
@@ -113,15 +112,21 @@ static X509 *cert_new(EVP_PKEY *key, int days)
 	return STEAL(cert);
 }
 
-/* The names are canonical (policy/), so nothing in them can be taken for syntax. */
+/*
+ * Not critical, against RFC 5280 s4.2.1.10 (as the CA/Browser Forum allows, 7.1.2.5.2): a library
+ * that knows the extension enforces it either way (measured: OpenSSL 3.0, GnuTLS 3.7, NSS 3.87,
+ * Go 1.19, wolfSSL 5.5; Java 17 ignores it on a trust anchor, either way). mbedTLS, which Debian's
+ * libgit2 is built with, does not know it: it takes no CA with a critical one, and its users would
+ * end up verifying nothing. So critical protects no one that this does not.
+ * The names are canonical (policy/), so nothing in them can be taken for syntax.
+ */
 static bool constraints_text(const char *const *names, size_t n, char *out, size_t cap)
 {
 	struct wr w = wr_of(out, cap - 1);
 
-	wr_str(&w, "critical");
+	wr_str(&w, "excluded;IP:0.0.0.0/0.0.0.0,excluded;IP:0:0:0:0:0:0:0:0/0:0:0:0:0:0:0:0");
 	for (size_t i = 0; i < n; i++)
 		wr_fmt(&w, ",permitted;DNS:%s", names[i]);
-	wr_str(&w, ",excluded;IP:0.0.0.0/0.0.0.0,excluded;IP:0:0:0:0:0:0:0:0/0:0:0:0:0:0:0:0");
 	out[wr_ok(&w) ? w.n : 0] = '\0';
 	return wr_ok(&w);
 }
