@@ -5,6 +5,9 @@
  * bytes of a path that http_path_plain() has let pass: since nothing in it can be read in two ways, no
  * decoding is needed, and the bytes that are judged are the bytes that go upstream. Matching is one pass
  * without backtracking, because a star stands inside one segment and two stars only at the end.
+ * An escaped slash is the one thing that servers do read in two ways and clients cannot do without (npm
+ * asks for /@scope%2fname): it divides segments as a slash does, so both readings are judged, but only a
+ * pattern that spells it in that place meets it; no star stands for one.
  * Input: paths of an untrusted client. Fuzzed by tests/fuzz/fuzz_http_rule.c.
  */
 #include "policy/http_rule.h"
@@ -12,6 +15,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/mem.h"
 
@@ -74,32 +78,59 @@ static bool segment_plain(struct rd segment)
 	return true;
 }
 
-/* The next segment; what is left begins behind its slash. */
-static struct rd next_segment(struct rd *io, bool *ret_last)
-{
-	struct rd segment, all = *io;
+/* What ends a segment. */
+enum divider { DIVIDER_NONE = 0, DIVIDER_SLASH, DIVIDER_ESCAPED };
 
-	*ret_last = !rd_until(io, '/', &segment);
-	if (!*ret_last)
-		return segment;
-	*io = rd_of(NULL, 0);
+static enum divider divider_at(struct rd *io)
+{
+	if (rd_prefix(io, "/"))
+		return DIVIDER_SLASH;
+	return rd_prefix(io, "%2f") || rd_prefix(io, "%2F") ? DIVIDER_ESCAPED : DIVIDER_NONE;
+}
+
+/* The next segment; what is left begins behind its divider. */
+static struct rd next_segment(struct rd *io, enum divider *ret_divider)
+{
+	struct rd all = *io;
+	bool more = true;
+
+	*ret_divider = DIVIDER_NONE;
+	for (size_t n = 0; more; n++) {
+		*ret_divider = divider_at(io);
+		if (*ret_divider != DIVIDER_NONE)
+			return rd_of(all.p, n);
+		more = rd_left(io) && rd_skip(io, 1);
+	}
 	return all;
 }
 
 bool http_path_plain(struct rd path)
 {
-	bool last = false;
-	uint8_t c;
+	enum divider before, divider = divider_at(&path);
 
-	if (!rd_u8(&path, &c) || c != '/')
+	if (divider != DIVIDER_SLASH)
 		return false;
-	while (!last) {
-		struct rd segment = next_segment(&path, &last);
+	do {
+		struct rd segment;
 
-		if ((!segment.n && !last) || !segment_plain(segment))
+		before = divider;
+		segment = next_segment(&path, &divider);
+		if (!segment.n && (divider != DIVIDER_NONE || before != DIVIDER_SLASH))
 			return false;
-	}
+		if (!segment_plain(segment))
+			return false;
+	} while (divider != DIVIDER_NONE);
 	return true;
+}
+
+bool http_path_has_escaped_slash(struct rd path)
+{
+	enum divider divider;
+
+	do
+		next_segment(&path, &divider);
+	while (divider == DIVIDER_SLASH);
+	return divider == DIVIDER_ESCAPED;
 }
 
 /* ---- patterns ---- */
@@ -122,7 +153,7 @@ const char *http_pattern_wrong(const char *text)
 			return "may have ** only at its end";
 		if (stars == 2 && star[-3] != '/')
 			return "may have ** only as a whole segment";
-		if (stars == 1 && *star && *star != '/')
+		if (stars == 1 && *star && *star != '/' && strncasecmp(star, "%2f", 3))
 			return "may have * only at the end of a segment";
 	}
 	return NULL;
@@ -141,18 +172,18 @@ static bool segment_match(struct rd pattern, struct rd segment)
 bool http_pattern_match(const char *pattern, struct rd path)
 {
 	struct rd want = rd_str(pattern);
-	bool want_last = false, last = false;
+	enum divider want_divider, divider;
 
-	while (!want_last && !last) {
-		struct rd w = next_segment(&want, &want_last), s;
+	do {
+		struct rd w = next_segment(&want, &want_divider), s;
 
-		if (want_last && rd_eq_str(w, "**"))
-			return true;
-		s = next_segment(&path, &last);
-		if (!segment_match(w, s))
+		if (want_divider == DIVIDER_NONE && rd_eq_str(w, "**"))
+			return !http_path_has_escaped_slash(path);
+		s = next_segment(&path, &divider);
+		if (!segment_match(w, s) || want_divider != divider)
 			return false;
-	}
-	return want_last && last;
+	} while (divider != DIVIDER_NONE);
+	return true;
 }
 
 /* ---- lists ---- */

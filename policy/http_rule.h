@@ -32,15 +32,17 @@ const char *http_method_name(size_t bit);
 const char *http_pattern_wrong(const char *text);
 /*
  * Does a request's path (without its query) meet the pattern: `*` stands for one segment or the rest of
- * one, `**` at the end for any number of them.
+ * one, `**` at the end for any number of them. Neither stands for an escaped slash.
  */
 bool http_pattern_match(const char *pattern, struct rd path);
 /*
  * A path that means one thing to everybody: visible ASCII, begins with a slash, no empty segment, no "."
- * or "..", no backslash, no semicolon, and no percent-encoding of a dot, slash, backslash, percent,
- * semicolon or control (threats C1). Anything else could be another path to the server than to the rules.
+ * or "..", no backslash, no semicolon, and no percent-encoding of a dot, backslash, percent, semicolon or
+ * control (threats C1). Anything else could be another path to the server than to the rules. A slash may be
+ * percent-encoded, between segments that are plain by themselves: who has no pattern must ask for that.
  */
 bool http_path_plain(struct rd path);
+bool http_path_has_escaped_slash(struct rd path);
 
 int http_rules_add(struct http_rules *l, const struct http_rule *r /* copied, path too */); /* 0 or -ENOMEM */
 void http_rules_done(struct http_rules *l);

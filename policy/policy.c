@@ -145,7 +145,7 @@ static enum reason decide_request(const struct rule *r, struct rd method, struct
 	enum reason reason = r->http.n ? REASON_PATH_NOT_ALLOWED : REASON_NONE;
 	uint32_t bit = http_method_bit(method);
 
-	if (!http_path_plain(path))
+	if (!http_path_plain(path) || (!r->http.n && http_path_has_escaped_slash(path)))
 		return REASON_PATH_NOT_ALLOWED;
 	if (!bit)
 		return REASON_METHOD_NOT_ALLOWED;

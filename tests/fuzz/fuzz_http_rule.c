@@ -1,5 +1,6 @@
 /*
- * fuzz_http_rule.c - a path pattern and a path: what matches is plain, and a pattern matches itself
+ * fuzz_http_rule.c - a path pattern and a path: what matches is plain, a pattern matches itself, and no
+ * star stands for an escaped slash
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -27,7 +28,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 			abort();
 		if (!strchr(pattern, '*') && !http_pattern_match(pattern, rd_str(pattern)))
 			abort();
-		if (!strchr(pattern, '*') && http_pattern_match(pattern, path) && !rd_eq_str(path, pattern))
+		if (!strchr(pattern, '*') && http_pattern_match(pattern, path) && !rd_eq_nocase(path, pattern))
+			abort();
+		if (!strchr(pattern, '%') && http_pattern_match(pattern, path) && http_path_has_escaped_slash(path))
 			abort();
 	}
 	free(pattern);

@@ -332,6 +332,7 @@ static const char requests[] = NET
 	"      - {host: git.x.example, http: [{methods: [DELETE], path: '/v1/jobs/*'}]}\n"
 	"      - {host: git.x.example, ports: [22]}\n"
 	"      - {host: '*.git.example', http: [{path: '/pool/a*'}]}\n"
+	"      - {host: npm.git.example, http: [{path: '/@acme%2f*'}, {path: '/@*/x%2Fy'}, {path: '/a/**'}]}\n"
 	"      - {host: deb.example, protocol: http}\n"
 	"      - {host: plain.example, ports: [80]}\n"
 	"    deny: [{host: no.git.example}]\n"
@@ -444,6 +445,28 @@ TEST(requests)
 		{ "git.x.example", "GET", "/v1/a%zz", REASON_PATH_NOT_ALLOWED },
 		{ "git.x.example", "GET", "v1/a", REASON_PATH_NOT_ALLOWED },
 		{ "git.x.example", "GET", "", REASON_PATH_NOT_ALLOWED },
+		/* an escaped slash, only where a rule has one */
+		{ "npm.git.example", "GET", "/@acme%2fwidget", REASON_NONE },
+		{ "npm.git.example", "GET", "/@acme%2Fwidget", REASON_NONE },
+		{ "npm.git.example", "GET", "/@b/x%2fy", REASON_NONE },
+		{ "npm.git.example", "GET", "/@acme/widget", REASON_PATH_NOT_ALLOWED },
+		{ "npm.git.example", "GET", "/@other%2fwidget", REASON_PATH_NOT_ALLOWED },
+		{ "npm.git.example", "GET", "/@acme%2fwidget/a", REASON_PATH_NOT_ALLOWED },
+		{ "npm.git.example", "GET", "/@acme%2fwidget%2fa", REASON_PATH_NOT_ALLOWED },
+		{ "npm.git.example", "GET", "/@acme%2f", REASON_PATH_NOT_ALLOWED },
+		{ "npm.git.example", "GET", "/@acme%2f..", REASON_PATH_NOT_ALLOWED },
+		{ "npm.git.example", "GET", "/@acme%2f.", REASON_PATH_NOT_ALLOWED },
+		{ "npm.git.example", "GET", "/@acme%2f%2fb", REASON_PATH_NOT_ALLOWED },
+		{ "npm.git.example", "GET", "/@acme%2f/b", REASON_PATH_NOT_ALLOWED },
+		{ "npm.git.example", "GET", "/@acme/%2fb", REASON_PATH_NOT_ALLOWED },
+		{ "npm.git.example", "GET", "/@acme%252fb", REASON_PATH_NOT_ALLOWED },
+		{ "npm.git.example", "GET", "/@acme%%2fb", REASON_PATH_NOT_ALLOWED },
+		{ "npm.git.example", "GET", "/@acme%2%2fb", REASON_PATH_NOT_ALLOWED },
+		{ "npm.git.example", "GET", "/a/b%2fc", REASON_PATH_NOT_ALLOWED },
+		{ "npm.git.example", "GET", "/a%2fb", REASON_PATH_NOT_ALLOWED },
+		{ "npm.git.example", "GET", "%2fa/b", REASON_PATH_NOT_ALLOWED },
+		{ "deb.example", "GET", "/a%2fb", REASON_PATH_NOT_ALLOWED },
+		{ "deb.example", "GET", "/a/b%2Fc", REASON_PATH_NOT_ALLOWED },
 		/* not the proxy's to decide */
 		{ "github.com", "GET", "/v1/a", REASON_HOST_NOT_ALLOWED },
 		{ "no.git.example", "GET", "/pool/apt", REASON_HOST_NOT_ALLOWED },
@@ -488,6 +511,10 @@ TEST(canonical_requests)
 		"http: [{methods: [GET, HEAD], path: \"/health\", upgrade: false}, "
 		"{methods: [GET, POST], path: \"/v1/**\", upgrade: false}, "
 		"{methods: [DELETE], path: \"/v1/jobs/*\", upgrade: false}]}\n"
+		"      - {host: \"npm.git.example\", ports: [443], protocol: tls, "
+		"http: [{methods: [GET, HEAD], path: \"/@*/x%2Fy\", upgrade: false}, "
+		"{methods: [GET, HEAD], path: \"/@acme%2f*\", upgrade: false}, "
+		"{methods: [GET, HEAD], path: \"/a/**\", upgrade: false}]}\n"
 		"      - {host: \"plain.example\", ports: [80], protocol: http}\n";
 	AUTO(policy) struct policy *p = fixture_policy(requests);
 	size_t n;

@@ -129,6 +129,8 @@ TEST(requests)
 		{ "stars inside", W(ALLOW("{host: git.x.example, http: [{path: /**/b}]}")), { E("5:45") "path \"/**/b\" may have ** only at its end" } },
 		{ "stars in a segment", W(ALLOW("{host: git.x.example, http: [{path: /a**}]}")), { E("5:45") "path \"/a**\" may have ** only as a whole segment" } },
 		{ "star inside", W(ALLOW("{host: git.x.example, http: [{path: /a*b}]}")), { E("5:45") "path \"/a*b\" may have * only at the end of a segment" } },
+		{ "stars behind an escape", W(ALLOW("{host: git.x.example, http: [{path: '/a%2f**'}]}")), { E("5:45") "path \"/a%2f**\" may have ** only as a whole segment" } },
+		{ "an escape at the end", W(ALLOW("{host: git.x.example, http: [{path: '/a%2f'}]}")), { E("5:45") "path \"/a%2f\" must begin with /" } },
 		{ "port", W(ALLOW("{host: git.x.example, ports: [8443], protocol: tls, http: [{}]}")), { E("5:16") "requests can be checked on port 443 only" } },
 		{ "not read at all", W(ALLOW("{host: git.x.example, ports: [22], http: [{}]}")), { E("5:16") "git.x.example has rules of requests, but neither" } },
 		{ "http elsewhere", W(ALLOW("{host: a.example, ports: [8080], protocol: http}")), { E("5:35") "http is read on port 80 only" } },
