@@ -227,6 +227,47 @@ def test_dulwich(lab, guest):
     allowed(lab)
 
 
+@pytest.fixture
+def jgit(lab, guest, tmp_path):
+    """Debian's jgit, which needs more of its jars than its script names. Java has a trust store of its own."""
+    for tool in ("jgit", "keytool"):
+        if not shutil.which(tool):
+            pytest.skip(f"no {tool}: make test-deps")
+    store = f"{tmp_path}/trust.p12"
+    subprocess.run(["keytool", "-importcert", "-noprompt", "-keystore", store, "-storepass", "changeit",
+                    "-file", f"{lab.dir}/state/ca.pem"], check=True, capture_output=True)
+    env = {"JGIT_CLASSPATH": "/usr/share/java/*", 
+           "JAVA_TOOL_OPTIONS": f"-Djavax.net.ssl.trustStore={store} -Djavax.net.ssl.trustStorePassword=changeit"}
+    return lambda *argv: guest.run(["jgit", *argv], env=env)
+
+
+@pytest.mark.parametrize("scheme", ["https", "http"])
+def test_jgit(lab, guest, jgit, scheme):
+    """Another implementation of the protocol, HTTP and TLS: everything, then what is new. (It has no shallow
+    clones before 6.3.)"""
+    path = bare(lab.world, "moving")
+    git("-C", path, "fetch", "-q", f"{lab.world.repos}/acme/widgets.git", "main:main")
+    tip = git("-C", path, "rev-parse", "main")
+    git("-C", path, "update-ref", "refs/heads/main", "main~5")
+    served(path)
+    done = jgit("clone", f"{scheme}://github.com/acme/moving", "w")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert guest.git("-C", "w", "rev-parse", "HEAD").stdout.strip() == git("-C", path, "rev-parse", "main")
+    git("-C", path, "update-ref", "refs/heads/main", tip)
+    done = jgit("--git-dir", "w/.git", "fetch")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert guest.git("-C", "w", "rev-parse", "origin/main").stdout.strip() == tip
+    assert guest.git("-C", "w", "fsck", "--full").returncode == 0
+    allowed(lab)
+
+
+def test_jgit_refused(lab, guest, jgit):
+    """It has words of its own for a 403, and does not show the server's."""
+    done = jgit("clone", url("payroll"), "w")
+    assert done.returncode and "git-upload-pack not permitted" in done.stderr, done.stdout + done.stderr
+    refused(lab, "repository_not_allowed", repo="acme/payroll")
+
+
 # ---- a stolen key ----
 
 ISSUE = r"""
