@@ -5,6 +5,8 @@
  * deadlines, and the limits of its sandbox. The main thread also watches the pair to the keeper:
  * when the keeper dies, so does this process, and the unit is started anew. netd's revocations
  * arrive on the view's thread, which shuts the sandbox's connections down before it answers.
+ * While there is no picture of netd's (it is being started anew), connections stay where they are, in
+ * the listeners' backlogs; when that takes too long they are taken, and refused.
  * Limits: CONNS_MAX connections in all, limits.connections of the profile per sandbox.
  */
 #include "gitproxy/front.h"
@@ -16,12 +18,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 
 #include "base/log.h"
 #include "gitproxy/confine.h"
 #include "gitproxy/deadline.h"
+#include "gitproxy/keeper_ipc.h"
 #include "gitproxy/session.h"
 #include "policy/view_audit.h"
 
@@ -32,8 +36,7 @@ enum {
 	READY_MS = 10000,
 	CA_PATH = 4096,
 	CA_BYTES = 65536,
-	VIEW_MS = 3000,
-	VIEW_LOOK_MS = 10
+	VIEW_MS = 3000
 };
 
 struct front {
@@ -41,6 +44,8 @@ struct front {
 	struct view *view;
 	const struct front_spec *spec;
 	int signals;
+	int ready;			/* eventfd: netd's picture is there again */
+	uint64_t give_up;		/* when to stop waiting for it; 0: it is there */
 };
 
 struct visitor {
@@ -116,7 +121,7 @@ static void greet(const struct front *f, int fd, const struct sockaddr_storage *
 	if (!addr_from_sockaddr(ss, &peer, &port) || !view_sandbox_of(f->env.view, &peer, &sb)) {
 		reject(f, fd, &peer, NULL,
 		       view_ready(f->env.view) ? REASON_INTERFACE_UNREGISTERED :
-						 REASON_INTERNAL_ERROR);	/* netd is not there */
+						 REASON_UNAVAILABLE);
 		close(fd);
 		return;
 	}
@@ -165,6 +170,13 @@ static void on_revoked(void *owner, uint16_t sandbox)
 		log_line(LOG_NOTE, "event=revoked sandbox=%u connections=%u", sandbox, closed);
 }
 
+static void on_ready(void *owner)
+{
+	const struct front *f = owner;
+
+	eventfd_write(f->ready, 1);
+}
+
 /* The keeper says once that it serves. */
 static int wait_keeper(int keeper)
 {
@@ -205,16 +217,35 @@ static int read_ca(struct front *f)
 	return 0;
 }
 
-static int front_loop(const struct front *f)
+/* Whether to take connections: there is a picture to judge them by, or there was none for too long. */
+static bool accepting(struct front *f)
+{
+	if (view_ready(f->view))
+		f->give_up = 0;
+	else if (!f->give_up)
+		f->give_up = deadline_in(KEEPER_PICTURE_MS);
+	return !f->give_up || deadline_now() >= f->give_up;
+}
+
+static void forget_ready(const struct front *f)
+{
+	eventfd_t n;
+
+	eventfd_read(f->ready, &n);
+}
+
+static int front_loop(struct front *f)
 {
 	struct pollfd p[] = {
-		{ .fd = f->spec->listener[0], .events = POLLIN },
-		{ .fd = f->spec->listener[1], .events = POLLIN },
+		{ .fd = f->spec->listener[0] },
+		{ .fd = f->spec->listener[1] },
 		{ .fd = f->spec->keeper, .events = POLLIN },	/* it only ends: it never speaks */
 		{ .fd = f->signals, .events = POLLIN },
+		{ .fd = f->ready, .events = POLLIN },
 	};
 
 	for (;;) {
+		p[0].events = p[1].events = accepting(f) ? POLLIN : 0;
 		if (poll(p, ARRAY_SIZE(p), TICK_MS) < 0 && errno != EINTR)
 			return -errno;
 		audit_tick(f->env.audit, false);
@@ -222,7 +253,9 @@ static int front_loop(const struct front *f)
 			return 0;
 		if (p[2].revents)
 			return -EPIPE;
-		for (int i = 0; i < FRONT_LISTENERS; i++)
+		if (p[4].revents)
+			forget_ready(f);
+		for (int i = 0; i < FRONT_LISTENERS && accepting(f); i++)
 			if (p[i].revents)
 				accept_some(f, f->spec->listener[i]);
 	}
@@ -249,7 +282,8 @@ static int front_open(struct front *f)
 	sigaddset(&set, SIGINT);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	f->signals = signalfd(-1, &set, SFD_CLOEXEC);
-	if (f->signals < 0)
+	f->ready = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (f->signals < 0 || f->ready < 0)
 		return -errno;
 	f->env = (struct env){ .config = spec->config,
 			       .audit = spec->audit,
@@ -270,23 +304,16 @@ static int front_open(struct front *f)
 	f->env.view = f->view;
 	if (!r)
 		view_set_revoked(f->view, on_revoked);
+	if (!r)
+		view_set_became_ready(f->view, on_ready);
 	return r;
 }
 
 /* Until netd's picture is there. A signal to end is front_loop()'s to see, and ends the waiting. */
 static void wait_view(const struct front *f)
 {
-	struct pollfd asked = { .fd = f->signals, .events = POLLIN };
-	uint64_t deadline = deadline_in(VIEW_MS);
-
-	while (!view_ready(f->view)) {
-		if (poll(&asked, 1, VIEW_LOOK_MS) > 0)
-			return;
-		if (deadline_now() < deadline)
-			continue;
+	if (deadline_wait_either(f->signals, f->ready, deadline_in(VIEW_MS)) < 0)
 		log_line(LOG_WARN, "event=waiting_for_netd");
-		return;
-	}
 }
 
 int front_run(const struct front_spec *spec)

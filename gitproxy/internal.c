@@ -239,7 +239,8 @@ int internal_serve(struct session *s, const struct view_sandbox *sb, const struc
 	close |= h && h->close;
 	a.reason = judge(s, sb, h, host_ok, &a);
 	if (a.reason == REASON_NONE && page_make(s, sb, &a, &p) < 0)
-		a.reason = REASON_INTERNAL_ERROR;
+		a.reason = a.page == INTERNAL_REFUSALS ? REASON_UNAVAILABLE : /* netd's to tell */
+							 REASON_INTERNAL_ERROR;
 	audit(s, sb, h, &a);
 	if (a.reason == REASON_NONE)
 		r = page_send(s, &p, h->method == HTTP_GET, close);

@@ -29,6 +29,7 @@ enum {
 	KEEPER_HEADERS_MAX = 8,
 	KEEPER_DATA_MAX = 32768,	/* bytes of a DATA frame */
 	KEEPER_METHOD = 20,
+	KEEPER_PICTURE_MS = 10000,	/* either side waits so long for netd's picture */
 	KEEPER_TEXT_MAX = 16384,	/* bytes of target and fields */
 	KEEPER_DER_MAX = 4096,
 	KEEPER_KEY_MAX = 1024		/* PKCS#8, DER */

@@ -19,6 +19,7 @@ static const struct { enum reason reason; unsigned status; } statuses[] = {
 	{ REASON_UPSTREAM_UNREACHABLE, 502 },
 	{ REASON_UPSTREAM_UNTRUSTED, 502 },
 	{ REASON_DEADLINE_EXCEEDED, 504 },
+	{ REASON_UNAVAILABLE, 503 },
 	{ REASON_INTERNAL_ERROR, 502 },
 	{ REASON_AUDIT_UNAVAILABLE, 502 },
 };
@@ -74,10 +75,11 @@ int refuse_answer(struct stream *s, enum refuse_form form, enum reason r, unsign
 		wr_fmt(&b, "%s\n%s\n", reason_text(r), reason_sentence(r));
 	wr_fmt(&w,
 	       "HTTP/1.1 %u %s\r\nX-Cordon-Reason: %s\r\nCache-Control: no-cache\r\n"
-	       "Content-Type: %s\r\nContent-Length: %zu\r\n%s%s\r\n",
+	       "Content-Type: %s\r\nContent-Length: %zu\r\n%s%s%s\r\n",
 	       *ret_status, refuse_phrase(*ret_status), reason_text(r),
 	       form == REFUSE_FETCH_PACKET ? "application/x-git-upload-pack-result" : "text/plain",
-	       b.n, *ret_status == 405 ? "Allow: GET, HEAD\r\n" : "", close ? "Connection: close\r\n" : "");
+	       b.n, *ret_status == 405 ? "Allow: GET, HEAD\r\n" : "",
+	       *ret_status == 503 ? "Retry-After: 2\r\n" : "", close ? "Connection: close\r\n" : "");
 	if (form != REFUSE_NO_BODY)
 		wr_rd_all(&w, wr_rd(&b));
 	return wr_ok(&w) && wr_ok(&b) ? stream_write(s, w.p, w.n, REFUSE_WRITE_MS) : -1;

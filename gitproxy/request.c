@@ -219,18 +219,32 @@ static enum step answer_here(struct session *s, const struct request *rq)
 	return r < 0 ? STEP_RESET : r ? STEP_NEXT : STEP_CLOSE;
 }
 
+/* Nobody is served blindly; a sandbox that is gone is not even answered. */
+static enum step answer_nobody(struct session *s, enum reason reason)
+{
+	unsigned status;
+
+	if (reason != REASON_UNAVAILABLE)
+		return STEP_RESET;
+	session_audit(s, NULL, reason, NULL);
+	return refuse_answer(&s->stream, REFUSE_TEXT, reason, 0, true, &status) < 0 ? STEP_RESET :
+										      STEP_CLOSE;
+}
+
 static enum step one(struct session *s, struct input *in, bool last)
 {
 	struct request rq = { .close = last };
 	bool timeout;
 	enum step step;
+	enum reason reason;
 	enum parse r = read_head(in, &rq.head, &timeout);
 
 	if (r == PARSE_MORE) /* the end, between requests or inside one */
 		return timeout || !input_rd(in).n ? STEP_CLOSE : STEP_RESET;
 	rq.malformed = r == PARSE_BAD;
-	if (!view_sandbox_of(s->env->view, &s->peer, &rq.sandbox))
-		return STEP_RESET; /* gone, or netd is: nothing is served blindly */
+	reason = session_who(s->env, &s->peer, &rq.sandbox);
+	if (reason != REASON_NONE)
+		return answer_nobody(s, reason);
 	rq.routed = request_is_routed(s, &rq);
 	if (rq.sandbox.id != s->sandbox)
 		step = STEP_RESET;

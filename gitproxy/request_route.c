@@ -36,7 +36,7 @@ static enum reason check_scope(const struct session *s, struct rd scope)
 	case 0:
 		return REASON_SCOPE_INVALID;
 	}
-	return REASON_INTERNAL_ERROR;
+	return REASON_UNAVAILABLE;		/* netd did not say */
 }
 
 static bool host_ok(const struct session *s, const struct request *rq)

@@ -9,10 +9,12 @@
  */
 #include "gitproxy/session.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 #include "base/log.h"
 #include "gitproxy/deadline.h"
+#include "gitproxy/keeper_ipc.h"
 #include "gitproxy/request.h"
 #include "gitproxy/ssh_refuse.h"
 
@@ -111,7 +113,7 @@ static enum reason admit(struct session *s, const struct view_sandbox *sb)
 		return REASON_NONE;
 	if (!s->destination.family || !view_name_of(s->env->view, &s->destination, s->name)) {
 		s->name[0] = '\0';
-		return REASON_ADDRESS_NOT_GRANTED;
+		return view_ready(s->env->view) ? REASON_ADDRESS_NOT_GRANTED : REASON_UNAVAILABLE;
 	}
 	if (s->port != PORT_HTTPS && s->port != PORT_HTTP && s->port != PORT_SSH)
 		return REASON_PORT_NOT_GRANTED;
@@ -144,6 +146,17 @@ static bool secure(struct session *s, const struct view_sandbox *sb)
 	return false;
 }
 
+enum reason session_who(const struct env *env, const struct addr *peer, struct view_sandbox *ret)
+{
+	switch (view_sandbox_wait(env->view, peer, KEEPER_PICTURE_MS, ret)) {
+	case 0:
+		return REASON_NONE;
+	case -ETIMEDOUT:
+		return REASON_UNAVAILABLE;
+	}
+	return REASON_INTERFACE_UNREGISTERED;
+}
+
 void session_run(const struct env *env, int fd, const struct addr *peer)
 {
 	struct session s = { .env = env, .stream = { .fd = fd }, .peer = *peer };
@@ -151,8 +164,9 @@ void session_run(const struct env *env, int fd, const struct addr *peer)
 	enum reason reason;
 	bool clean = false;
 
-	if (!view_sandbox_of(env->view, peer, &sb)) {
-		session_audit(&s, NULL, REASON_INTERFACE_UNREGISTERED, NULL);
+	reason = session_who(env, peer, &sb);
+	if (reason != REASON_NONE) {
+		session_audit(&s, NULL, reason, NULL);
 		return;
 	}
 	s.sandbox = sb.id;

@@ -43,6 +43,12 @@ struct session {
  * sandbox. */
 void session_run(const struct env *env, int fd, const struct addr *peer);
 
+/*
+ * Whose connection it is, waiting for netd's picture when there is none. REASON_NONE: ret is the
+ * caller's; else why nobody is served (interface_unregistered, unavailable).
+ */
+enum reason session_who(const struct env *env, const struct addr *peer, struct view_sandbox *ret);
+
 /* A refused connection, for the audit; sb NULL: nobody knows whose. */
 void session_audit(const struct session *s, const struct view_sandbox *sb, enum reason reason,
 		   const char *sni);

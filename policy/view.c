@@ -35,6 +35,7 @@ struct view {
 	enum proc_role role;
 	view_extra_fn *extra;
 	view_revoked_fn *revoked;
+	view_became_ready_fn *told_ready;
 	void *owner;
 
 	pthread_mutex_t io;
@@ -82,6 +83,11 @@ int view_new(const struct host_config *c, enum proc_role role, view_extra_fn *ex
 void view_set_revoked(struct view *v, view_revoked_fn *fn)
 {
 	v->revoked = fn;
+}
+
+void view_set_became_ready(struct view *v, view_became_ready_fn *fn)
+{
+	v->told_ready = fn;
 }
 
 static void set_ready(struct view *v, bool ready)
@@ -344,6 +350,8 @@ static int on_end(struct view *v, const struct ipc_in *in, const void *body)
 		tell_revoked(v, old, v->picture);
 	picture_free(old);
 	set_ready(v, true);
+	if (v->told_ready)
+		v->told_ready(v->owner);
 	return 0;
 }
 
@@ -462,10 +470,12 @@ bool view_ready(struct view *v)
 	return ready;
 }
 
-bool view_sandbox_of(struct view *v, const struct addr *guest, struct view_sandbox *ret)
+/* 0, -ENOENT, or -EAGAIN: no picture to look in. */
+static int sandbox_find(struct view *v, const struct addr *guest, struct view_sandbox *ret)
 {
 	const struct msg_sandbox *m;
 	const struct policy *p;
+	int r;
 
 	*ret = (struct view_sandbox){ 0 };
 	pthread_rwlock_rdlock(&v->lock);
@@ -478,8 +488,14 @@ bool view_sandbox_of(struct view *v, const struct addr *guest, struct view_sandb
 		memcpy(ret->name, m->name, sizeof(ret->name));
 		ret->policy = policy_ref(p);
 	}
+	r = p ? 0 : v->ready ? -ENOENT : -EAGAIN;
 	pthread_rwlock_unlock(&v->lock);
-	return ret->policy != NULL;
+	return r;
+}
+
+bool view_sandbox_of(struct view *v, const struct addr *guest, struct view_sandbox *ret)
+{
+	return !sandbox_find(v, guest, ret);
 }
 
 struct policy *view_policy_of(struct view *v, uint16_t profile)
@@ -564,14 +580,31 @@ int view_start_thread(struct view *v)
 	return -r;
 }
 
-int view_wait_ready(struct view *v, unsigned timeout_ms)
+static int wait_until(struct view *v, const struct timespec *until)
 {
-	struct timespec until = after_ms(timeout_ms);
 	int r = 0;
 
 	pthread_mutex_lock(&v->io);
 	while (!r && !view_ready(v))
-		r = pthread_cond_timedwait(&v->became_ready, &v->io, &until);
+		r = pthread_cond_timedwait(&v->became_ready, &v->io, until);
 	pthread_mutex_unlock(&v->io);
 	return -r;
+}
+
+int view_wait_ready(struct view *v, unsigned timeout_ms)
+{
+	struct timespec until = after_ms(timeout_ms);
+
+	return wait_until(v, &until);
+}
+
+int view_sandbox_wait(struct view *v, const struct addr *guest, unsigned timeout_ms,
+		      struct view_sandbox *ret)
+{
+	struct timespec until = after_ms(timeout_ms);
+	int r, waited = 0;
+
+	while ((r = sandbox_find(v, guest, ret)) == -EAGAIN && !waited)
+		waited = wait_until(v, &until);
+	return r == -EAGAIN ? waited : r;
 }

@@ -34,6 +34,9 @@ void view_free(struct view *v);
  */
 typedef void view_revoked_fn(void *owner, uint16_t sandbox);
 void view_set_revoked(struct view *v, view_revoked_fn *fn);
+/* Called in the feeding thread whenever the view became ready. Set before the first connection. */
+typedef void view_became_ready_fn(void *owner);
+void view_set_became_ready(struct view *v, view_became_ready_fn *fn);
 DEFINE_AUTO(view, struct view *, view_free)
 
 /*
@@ -59,6 +62,12 @@ struct view_sandbox {
 };
 /* By guest address. False: unknown sandbox, or not ready: refuse. */
 bool view_sandbox_of(struct view *v, const struct addr *guest, struct view_sandbox *ret);
+/*
+ * The same, and while there is no picture wait for one, so that netd may be started anew behind those
+ * who are served: 0, -ENOENT (unknown sandbox) or -ETIMEDOUT (no picture in time): refuse.
+ */
+int view_sandbox_wait(struct view *v, const struct addr *guest, unsigned timeout_ms,
+		      struct view_sandbox *ret);
 void view_sandbox_done(struct view_sandbox *s);
 /* A reference to the policy in force under this id; NULL: none, or not ready. */
 struct policy *view_policy_of(struct view *v, uint16_t profile);

@@ -211,7 +211,7 @@ def test_without_netd_nobody_is_told_anything(labs):
             s.sendall(page("/refusals"))
             s.settimeout(10)
             head = s.recv(4096)
-        assert head.startswith(b"HTTP/1.1 502 ") and b"internal_error" in head
+        assert head.startswith(b"HTTP/1.1 503 ") and b"unavailable" in head and b"Retry-After: " in head
     finally:
         for pid in pids:
             lab.resume(pid)

@@ -77,15 +77,27 @@ static void run_sign(struct job *j)
 
 /* ---- OPEN ---- */
 
-static bool sandbox_of(struct serve *s, int client, struct view_sandbox *ret)
+/*
+ * Whose connection it is. When netd was started anew the front may be in step with it before we are:
+ * the request waits here then.
+ */
+static enum reason sandbox_of(struct serve *s, int client, struct view_sandbox *ret)
 {
 	struct sockaddr_storage ss;
 	socklen_t n = sizeof(ss);
 	struct addr a;
 	uint16_t port;
 
-	return !getpeername(client, (struct sockaddr *)&ss, &n) &&
-	       addr_from_sockaddr(&ss, &a, &port) && view_sandbox_of(s->view, &a, ret);
+	if (getpeername(client, (struct sockaddr *)&ss, &n) < 0 ||
+	    !addr_from_sockaddr(&ss, &a, &port))
+		return REASON_INTERNAL_ERROR;
+	switch (view_sandbox_wait(s->view, &a, KEEPER_PICTURE_MS, ret)) {
+	case 0:
+		return REASON_NONE;
+	case -ETIMEDOUT:
+		return REASON_UNAVAILABLE;
+	}
+	return REASON_INTERNAL_ERROR;		/* nobody's */
 }
 
 /* The body is a plain file of the announced length: reading it cannot block. */
@@ -224,16 +236,16 @@ static void open_http(struct job *j, const struct view_sandbox *sb)
 	}
 }
 
-/* Nobody's: the front takes the end of its socket for a failure. */
 static void run_open(struct job *j)
 {
 	struct view_sandbox sb;
+	enum reason reason = sandbox_of(j->serve, j->in.fd[KEEPER_CLIENT], &sb);
 
-	if (!sandbox_of(j->serve, j->in.fd[KEEPER_CLIENT], &sb)) {
+	if (reason != REASON_NONE) {
 		if (j->in.head.type == MSG_OPEN_HTTP)
-			serve_http_refuse(j, REASON_INTERNAL_ERROR);
+			serve_http_refuse(j, reason);
 		else
-			refuse(j, REASON_INTERNAL_ERROR);
+			refuse(j, reason);
 		return;
 	}
 	close(j->in.fd[KEEPER_CLIENT]); /* it has told who asks; nothing is read from it */

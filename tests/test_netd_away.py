@@ -1,0 +1,125 @@
+"""netd is started anew: who is served by the proxy waits for a moment, and is not refused.
+
+Front and keeper each have netd's picture, and get it again at different times. A netd that was killed is
+back within a second; what a client sees meanwhile is an answer that takes longer. The time is bounded, and
+then the reason says what it is. Threats B17.
+"""
+
+import contextlib
+import os
+import signal
+
+import pytest
+
+from lab import row
+from labhttp import Wire, get, info_refs
+from labnet import wait_for
+
+WIDGETS = "https://github.com/acme/widgets"
+ROLES = {"cordon-gitproxy": "gitproxy", "cordon-keeper": "keeper"}
+
+
+def threads(lab, daemon):
+    pid, = lab.pids(daemon)
+    return len(os.listdir(f"/proc/{pid}/task"))
+
+
+def sockets(lab, daemon):
+    pid, = lab.pids(daemon)
+    found = set()
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(OSError):
+            found.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
+    return {name for name in found if name.startswith("socket:")}
+
+
+class Away:
+    """netd's socket has another name: nobody who is not connected can connect."""
+
+    def __init__(self, lab):
+        self._path = f"{lab.dir}/run/parts/netd.sock"
+
+    def __enter__(self):
+        os.rename(self._path, self._path + ".away")
+        return self
+
+    def back(self):
+        os.rename(self._path + ".away", self._path)
+
+    def __exit__(self, *_):
+        if os.path.exists(self._path + ".away"):
+            self.back()
+
+
+@contextlib.contextmanager
+def without_picture(lab, daemon):
+    """netd was started anew, and this daemon, which has noticed, finds it no more. The other is in step."""
+    pid, = lab.signal(daemon, signal.SIGSTOP)
+    had = sockets(lab, daemon)
+    try:
+        lab.audit.mark()
+        lab.signal("cordon-netd")
+        for role in {"dns", *ROLES.values()} - {ROLES[daemon]}:
+            lab.audit.wait(30, event="part", part=role, what="connected")
+        with Away(lab) as away:
+            lab.resume(pid)
+            wait_for(f"{daemon} to notice", lambda: had - sockets(lab, daemon))
+            yield away
+    finally:
+        lab.resume(pid)
+
+
+@pytest.fixture
+def warm(own_lab):
+    """A lab whose proxy has served: certificates are made."""
+    done = own_lab.sandbox.git("ls-remote", WIDGETS)
+    assert done.returncode == 0, done.stderr
+    return own_lab
+
+
+@row("B17", families=(4,))
+def test_keeper_is_late(warm):
+    """The front is in step, the keeper not yet: a request waits there, and is served."""
+    lab = warm
+    with without_picture(lab, "cordon-keeper") as away, Wire(lab.sandbox, timeout=60) as wire:
+        assert wire.send(get("/")).response().reason == "not_git"		# the front alone
+        before = threads(lab, "cordon-keeper")
+        wire.send(info_refs("acme/widgets"))
+        wait_for("the request to arrive", lambda: threads(lab, "cordon-keeper") > before)
+        away.back()
+        assert wire.response().status == 200
+    assert not lab.audit.events(reason={"internal_error", "unavailable"})
+
+
+@row("B17", families=(4,))
+def test_front_is_late(warm):
+    """New connections wait to be taken, requests of old ones to be judged."""
+    lab = warm
+    with Wire(lab.sandbox, timeout=60) as old:
+        assert old.send(get("/")).response().reason == "not_git"
+        with without_picture(lab, "cordon-gitproxy") as away:
+            new = lab.sandbox.connect(lab.sandbox.resolve("github.com"), 80, 60)
+            new.sendall(get("/"))
+            old.send(info_refs("acme/widgets"))
+            away.back()
+            assert old.response().status == 200
+            with new:
+                assert Wire.of(new).response().reason == "not_git"
+    assert not lab.audit.events(reason={"internal_error", "unavailable", "interface_unregistered"})
+
+
+@row("B17", families=(4,))
+@pytest.mark.parametrize("daemon", ROLES)
+def test_netd_stays_away(warm, daemon):
+    """Not for ever: the reason is one that says to come back."""
+    lab = warm
+    with Wire(lab.sandbox, timeout=60) as wire:
+        assert wire.send(get("/")).response().reason == "not_git"
+        with without_picture(lab, daemon):
+            got = wire.send(info_refs("acme/widgets")).response()
+            assert (got.status, got.reason) == (503, "unavailable") and int(got.fields["retry-after"]) > 0
+            assert got.body == b"unavailable\nThe gateway is being started anew; try again in a moment.\n"
+        lab.audit.wait_one(decision="deny", reason="unavailable")
+    done = lab.sandbox.git("ls-remote", WIDGETS, timeout=60)
+    assert done.returncode == 0, done.stderr
+
