@@ -177,12 +177,22 @@ static void on_ready(void *owner)
 	eventfd_write(f->ready, 1);
 }
 
-/* The keeper says once that it serves. */
-static int wait_keeper(int keeper)
+static bool readable(int fd)
 {
-	struct ipc_in in;
-	int r = deadline_wait(keeper, POLLIN, deadline_in(READY_MS));
+	struct pollfd p = { .fd = fd, .events = POLLIN };
 
+	return poll(&p, 1, 0) > 0;
+}
+
+/* The keeper says once that it serves. -ECANCELED: asked to end meanwhile. */
+static int wait_keeper(const struct front *f)
+{
+	int keeper = f->spec->keeper;
+	int r = deadline_wait_either(keeper, f->signals, deadline_in(READY_MS));
+	struct ipc_in in;
+
+	if (!r && readable(f->signals))
+		r = -ECANCELED;
 	if (!r)
 		r = ipc_recv(keeper, &in);
 	if (r < 0)
@@ -324,7 +334,7 @@ int front_run(const struct front_spec *spec)
 	f.spec = spec;
 	r = front_open(&f);
 	if (!r)
-		r = wait_keeper(spec->keeper);
+		r = wait_keeper(&f);
 	if (!r)
 		r = read_ca(&f);
 	if (!r)
@@ -332,7 +342,7 @@ int front_run(const struct front_spec *spec)
 	if (!r)
 		r = view_start_thread(f.view);
 	if (r < 0)
-		return r;
+		return r == -ECANCELED ? 0 : r;
 	wait_view(&f);
 	audit_daemon(&f, "start");
 	proc_ready(spec->ready_fd);

@@ -123,3 +123,31 @@ def test_netd_stays_away(warm, daemon):
     done = lab.sandbox.git("ls-remote", WIDGETS, timeout=60)
     assert done.returncode == 0, done.stderr
 
+
+def blocks(pid, number):
+    with open(f"/proc/{pid}/status") as f:
+        mask = next(line.split()[1] for line in f if line.startswith("SigBlk:"))
+    return int(mask, 16) >> (number - 1) & 1
+
+
+def test_told_to_end_before_it_serves(own_lab):
+    """The keeper has not said yet that it is ready: nobody waits for that who is to end."""
+    lab = own_lab
+    netd, = lab.signal("cordon-netd", signal.SIGSTOP)		# so the keeper waits, too
+    old = lab.pids("cordon-keeper")
+    lab.signal("cordon-gitproxy")
+    keeper = None
+    try:
+        wait_for("a new one", lambda: (new := lab.pids("cordon-keeper")) and not set(new) & set(old))
+        keeper, = lab.signal("cordon-keeper", signal.SIGSTOP)
+        front, = lab.pids("cordon-gitproxy")
+        wait_for("it to expect the signal", lambda: blocks(front, signal.SIGTERM))
+        os.kill(front, signal.SIGTERM)
+        wait_for("its end", lambda: front not in lab.pids("cordon-gitproxy"), timeout=30)
+    finally:
+        for pid in (keeper, netd):
+            if pid:
+                lab.resume(pid)
+    with open(f"{lab.log_dir}/supervisor.log") as f:
+        codes = [line.split("code=")[1].split()[0] for line in f if "part=gitproxy" in line and "code=" in line]
+    assert codes == ["-9", "0"], codes		# it did not give up on the keeper: it ended as it was told
