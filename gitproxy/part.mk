@@ -10,3 +10,6 @@ cordon-gitproxy_SRC := gitproxy/main.c gitproxy/front.c gitproxy/session.c gitpr
 		       gitproxy/keeper_client.c gitproxy/confine.c gitproxy/deadline.c $(GITPROXY_PURE) \
 		       $(VIEW_SRC) $(POLICY_SRC) $(BASE_ALL)
 cordon-gitproxy_LIB := -lssl -lz $(POLICY_LIB) $(BASE_LIB)
+# What the mirror parses: no files, no children. base/bytes.c and -lcrypto come with them.
+MIRROR_FETCH := gitproxy/mirror/fetch_request.c gitproxy/mirror/fetch_write.c gitproxy/mirror/fetch_filter.c \
+		gitproxy/pkt.c gitproxy/oid.c gitproxy/refname.c
