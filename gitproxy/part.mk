@@ -12,4 +12,4 @@ cordon-gitproxy_SRC := gitproxy/main.c gitproxy/front.c gitproxy/session.c gitpr
 cordon-gitproxy_LIB := -lssl -lz $(POLICY_LIB) $(BASE_LIB)
 # What the mirror parses: no files, no children. base/bytes.c and -lcrypto come with them.
 MIRROR_FETCH := gitproxy/mirror/fetch_request.c gitproxy/mirror/fetch_write.c gitproxy/mirror/fetch_filter.c \
-		gitproxy/pkt.c gitproxy/oid.c gitproxy/refname.c
+		gitproxy/mirror/ls_refs.c gitproxy/pkt.c gitproxy/oid.c gitproxy/refname.c
