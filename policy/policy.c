@@ -199,6 +199,16 @@ const char *const *policy_git_hosts(const struct policy *p, size_t *ret_n)
 	return (const char *const *)p->git_hosts;
 }
 
+enum git_source policy_git_source(const struct policy *p)
+{
+	return p->git_source;
+}
+
+bool policy_git_stale_ok(const struct policy *p)
+{
+	return p->git_stale_ok;
+}
+
 bool policy_git_nested(const struct policy *p, const char *host)
 {
 	const struct rule *r = git_host(p, host);

@@ -135,6 +135,9 @@ bool policy_is_git_host(const struct policy *p, const char *host);
 /* Those of git.allowed_hosts, sorted; none when git is not enabled. Lives as long as the policy. */
 const char *const *policy_git_hosts(const struct policy *p, size_t *ret_n);
 bool policy_git_nested(const struct policy *p, const char *host);	/* deeper groups allowed */
+enum git_source { GIT_SOURCE_UPSTREAM = 0, GIT_SOURCE_HOST_MIRROR };
+enum git_source policy_git_source(const struct policy *p);
+bool policy_git_stale_ok(const struct policy *p);	/* a mirror may answer for an upstream that is away */
 bool policy_ech_allowed(const struct policy *p);
 bool policy_icmp_echo(const struct policy *p);
 

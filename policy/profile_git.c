@@ -112,6 +112,11 @@ static int text_order(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+static bool word_is(const struct compile *c, const char *key, const char *word)
+{
+	return !strcmp(schema_text(SCHEMA_PROFILE, c->root, "", key), word);
+}
+
 void compile_git(struct compile *c)
 {
 	struct policy *p = c->p;
@@ -120,6 +125,8 @@ void compile_git(struct compile *c)
 	const struct node *hosts = node_at(git, "allowed_hosts");
 
 	p->git_enabled = schema_number(SCHEMA_PROFILE, c->root, "", GIT "enabled");
+	p->git_source = word_is(c, GIT "source", "host_mirror") ? GIT_SOURCE_HOST_MIRROR : GIT_SOURCE_UPSTREAM;
+	p->git_stale_ok = word_is(c, GIT "stale", "allow");
 	p->all_repos = !repos;
 	p->denied_repos.deny = true;
 	compile_each(c, GIT "allowed_hosts", git_host_row);
