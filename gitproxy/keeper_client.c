@@ -124,6 +124,8 @@ static enum keeper_frame_kind kind_of(const union keeper_in *f, size_t n)
 		return KEEPER_STATUS;
 	if (f->frame.kind == KEEPER_DATA && n > sizeof(f->frame))
 		return KEEPER_DATA;
+	if (f->frame.kind == KEEPER_GROWN && n == sizeof(f->grown))
+		return KEEPER_GROWN;
 	if (f->frame.kind == KEEPER_HEAD && n >= KEEPER_HEAD_HEAD &&
 	    keeper_head_ok(&f->head, n - KEEPER_HEAD_HEAD))
 		return KEEPER_HEAD;
@@ -132,23 +134,52 @@ static enum keeper_frame_kind kind_of(const union keeper_in *f, size_t n)
 	return KEEPER_NONE;
 }
 
+/* The one descriptor that came along, or -1. */
+static int fd_of(struct msghdr *mh)
+{
+	struct cmsghdr *c = CMSG_FIRSTHDR(mh);
+	int fd = -1;
+
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(fd)))
+		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+	return fd;
+}
+
+static ssize_t receive(int answer, union keeper_in *f, int *ret_fd)
+{
+	union { char space[CMSG_SPACE(sizeof(int))]; struct cmsghdr align_; } control;
+	struct iovec iov = { f, sizeof(*f) };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+			     .msg_controllen = sizeof(control) };
+	ssize_t n = recvmsg(answer, &mh, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
+
+	*ret_fd = n < 0 ? -1 : fd_of(&mh);
+	return n;
+}
+
 enum keeper_frame_kind keeper_next(int answer, int client, uint64_t deadline, union keeper_in *f,
-				   size_t *ret_n, int *ret_error)
+				   size_t *ret_n, int *ret_fd, int *ret_error)
 {
 	enum keeper_frame_kind kind;
+	AUTO(fd) int fd = -1;
 	ssize_t n;
 
 	*ret_n = 0;
+	*ret_fd = -1;
 	*ret_error = deadline_wait_alive(answer, POLLIN, client, deadline);
 	if (*ret_error)
 		return KEEPER_NONE;
-	n = recv(answer, f, sizeof(*f), MSG_DONTWAIT | MSG_TRUNC);
+	n = receive(answer, f, &fd);
 	if (n < 0 && errno == ECONNRESET)	/* it has not read all of ours; told once, unix(7) */
-		n = recv(answer, f, sizeof(*f), MSG_DONTWAIT | MSG_TRUNC);
+		n = receive(answer, f, &fd);
 	*ret_error = n < 0 ? -errno : -EPIPE;
 	if (n <= 0 || (size_t)n > sizeof(*f))
 		return KEEPER_NONE;
 	kind = kind_of(f, (size_t)n);
+	if (kind == KEEPER_STATUS && f->status.file && fd < 0)
+		return KEEPER_NONE;
+	if (kind == KEEPER_STATUS && f->status.file)
+		*ret_fd = STEAL_FD(fd);
 	if (kind == KEEPER_DATA)
 		*ret_n = (size_t)n - sizeof(f->frame);
 	if (kind == KEEPER_HEAD)

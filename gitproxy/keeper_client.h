@@ -30,7 +30,8 @@ int keeper_put(int answer, enum keeper_frame_kind kind, struct rd data);
 
 /*
  * The next frame: kind, and its bytes in f (fixed size). Waits until the deadline, and only while
- * the client's connection lives. *ret_n is the number of data bytes of a DATA
+ * the client's connection lives (-1: there is none to watch). *ret_fd is the file of a STATUS that has one,
+ * the caller's then, else -1. *ret_n is the number of data bytes of a DATA
  * frame, or of text of a HEAD. KEEPER_NONE:
  * failure, *ret_error tells which (-ETIMEDOUT, -ECONNRESET: the client is gone, -EPIPE: the keeper
  * is).
@@ -41,8 +42,9 @@ union keeper_in {
 	struct keeper_data data;
 	struct keeper_end end;
 	struct keeper_head head;
+	struct keeper_grown grown;
 };
 enum keeper_frame_kind keeper_next(int answer, int client, uint64_t deadline, union keeper_in *f,
-				   size_t *ret_n, int *ret_error);
+				   size_t *ret_n, int *ret_fd, int *ret_error);
 
 #endif

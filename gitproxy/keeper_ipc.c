@@ -17,6 +17,16 @@ static const char *const header_names[KEEPER_HEADER_COUNT] = {
 	[KEEPER_PRAGMA] = "pragma",
 };
 
+const char *keeper_source_text(uint32_t source)
+{
+	static const char *const texts[KEEPER_SOURCE_COUNT] = {
+		[KEEPER_FROM_UPSTREAM] = "upstream", [KEEPER_FROM_MIRROR] = "mirror",
+		[KEEPER_FROM_SPOOL] = "spool", [KEEPER_FROM_STALE] = "stale",
+	};
+
+	return source < KEEPER_SOURCE_COUNT ? texts[source] : "";
+}
+
 const char *keeper_header_name(uint32_t id)
 {
 	return id < KEEPER_HEADER_COUNT ? header_names[id] : NULL;
@@ -112,7 +122,8 @@ static bool moved_ok(const struct keeper_status *s)
 bool keeper_status_ok(const struct keeper_status *s)
 {
 	if (s->kind != KEEPER_STATUS || s->reason >= REASON_COUNT ||
-	    s->n_headers > KEEPER_HEADERS_MAX || !moved_ok(s))
+	    s->n_headers > KEEPER_HEADERS_MAX || !moved_ok(s) ||
+	    s->source >= KEEPER_SOURCE_COUNT || s->file > 1 || (s->file && s->reason != REASON_NONE))
 		return false;
 	for (uint32_t i = 0; i < s->n_headers; i++)
 		if (!keeper_header_name(s->header[i].id) ||

@@ -9,7 +9,9 @@
  *   OPEN_HTTP{...}   fds: client, answer          to any other; answered by frames on it
  *   DONE{result}     keeper to front, once, on the pair: the keeper serves
  * An answer is SEQPACKET datagrams that begin with a struct keeper_frame: one STATUS (HEAD for
- * OPEN_HTTP); if that has no reason, any number of DATA and then END. Anything else, and above all
+ * OPEN_HTTP); if that has no reason, any number of DATA and then END. The body of a mirror's answer
+ * is a file: its descriptor comes with STATUS, which then says `file`, and GROWN instead of DATA
+ * tells how much of it may be sent. Anything else, and above all
  * an end of file without END, is a failure: the client's connection is then reset, never ended
  * cleanly. After OPEN_HTTP the front sends frames too: one TEXT; if there is a body, DATA and END;
  * whoever is slow holds the other up, so bodies of any size need constant memory. The keeper never believes who asks: it takes the sandbox from the peer address of the
@@ -67,7 +69,7 @@ struct keeper_http {
 };
 
 enum keeper_frame_kind { KEEPER_NONE = 0, KEEPER_STATUS, KEEPER_DATA, KEEPER_END, KEEPER_HEAD,
-			 KEEPER_TEXT };
+			 KEEPER_TEXT, KEEPER_GROWN };
 struct keeper_frame { uint32_t kind; };
 
 /* Upstream's response headers that are passed on, in upstream's order. */
@@ -80,12 +82,21 @@ enum keeper_header_id {
 };
 struct keeper_header { uint32_t id; char value[KEEPER_VALUE]; };
 
+/* Where an answer comes from, for the audit. */
+enum keeper_source { KEEPER_FROM_UPSTREAM = 0, KEEPER_FROM_MIRROR, KEEPER_FROM_SPOOL, KEEPER_FROM_STALE,
+		     KEEPER_SOURCE_COUNT };
+const char *keeper_source_text(uint32_t source);	/* "upstream" ... */
+
 struct keeper_status {
 	uint32_t kind;			/* KEEPER_STATUS */
 	uint32_t reason;		/* enum reason; REASON_NONE: a 200 follows */
 	uint32_t upstream_status;	/* for the audit; 0: none */
 	uint32_t n_headers;
 	uint64_t length;		/* UINT64_MAX: unknown */
+	uint32_t source;		/* enum keeper_source */
+	uint32_t coalesced;		/* others that this very answer went to, or will go to, so far */
+	uint32_t file;			/* 1: a descriptor comes along */
+	uint32_t pad_;
 	struct keeper_header header[KEEPER_HEADERS_MAX];
 	/* redirect_not_allowed: the repository's new name, where that is all that changed; else "" */
 	char moved[GP_REPO_MAX + 1];
@@ -94,6 +105,7 @@ struct keeper_end {
 	uint32_t kind;
 	uint32_t reason;
 }; /* REASON_NONE: upstream's answer is complete */
+struct keeper_grown { uint32_t kind; uint32_t pad_; uint64_t upto; /* bytes of the file */ };
 struct keeper_data { uint32_t kind; uint8_t data[KEEPER_DATA_MAX]; };
 
 /* Both are sent without the unused end of their text. */

@@ -25,6 +25,8 @@ struct out {
 	uint64_t length;		/* KEEPER_UNKNOWN: chunked */
 	bool bodiless;			/* whatever length is announced */
 	union keeper_in *f;		/* the last frame */
+	int file;			/* the body, if it is one; else -1 */
+	uint64_t sent;			/* of it */
 };
 
 static int put(const struct out *o, const void *p, size_t n)
@@ -100,6 +102,26 @@ static int put_data(struct out *o, struct rd data)
 	return wr_ok(&w) ? put(o, w.p, w.n) : -EMSGSIZE;
 }
 
+/* What the file has grown by. */
+static int put_file(struct out *o, uint64_t upto)
+{
+	uint64_t n = upto - o->sent;
+	char head[CHUNK_HEAD + 4];
+	int r = 0;
+
+	if (o->file < 0 || o->bodiless || upto <= o->sent || (o->length != KEEPER_UNKNOWN && upto > o->length))
+		return -EPROTO;
+	if (o->length == KEEPER_UNKNOWN)
+		r = put(o, head, (size_t)snprintf(head, sizeof(head), "%jx\r\n", (uintmax_t)n));
+	if (!r)
+		r = stream_send_file(o->spec->stream, o->file, o->sent, n, o->spec->idle_ms);
+	if (!r && o->length == KEEPER_UNKNOWN)
+		r = put(o, "\r\n", 2);
+	o->sent = upto;
+	o->ret->down += n;
+	return r;
+}
+
 static int put_end(struct out *o)
 {
 	if (o->bodiless)
@@ -126,10 +148,13 @@ static enum keeper_frame_kind next(struct out *o, size_t *ret_n)
 {
 	const struct relay_spec *p = o->spec;
 	enum keeper_frame_kind kind = KEEPER_NONE;
+	AUTO(fd) int file = -1;
 	int error = p->upload ? upload_run(p->upload, p->frames, p->idle_ms) : 0;
 
 	if (!error)
-		kind = keeper_next(p->frames, p->stream->fd, o->deadline, o->f, ret_n, &error);
+		kind = keeper_next(p->frames, p->stream->fd, o->deadline, o->f, ret_n, &file, &error);
+	if (file >= 0 && o->file < 0)
+		o->file = STEAL_FD(file);
 	if (kind == KEEPER_NONE)
 		o->ret->reason = error_reason(error);
 	return kind;
@@ -140,8 +165,9 @@ static enum relay_result body(struct out *o)
 	enum keeper_frame_kind kind;
 	size_t n;
 
-	while ((kind = next(o, &n)) == KEEPER_DATA)
-		if (put_data(o, rd_of(o->f->data.data, n)) < 0)
+	while ((kind = next(o, &n)) == KEEPER_DATA || kind == KEEPER_GROWN)
+		if ((kind == KEEPER_DATA ? put_data(o, rd_of(o->f->data.data, n)) :
+					   put_file(o, o->f->grown.upto)) < 0)
 			return RELAY_BROKEN; /* reason none: the client does not take it */
 	if (kind == KEEPER_NONE)
 		return RELAY_BROKEN;
@@ -152,26 +178,39 @@ static enum relay_result body(struct out *o)
 	return RELAY_DONE;
 }
 
-enum relay_result relay_run(const struct relay_spec *spec, struct relay *ret)
+static enum relay_result run(struct out *o)
 {
-	AUTO(mem) union keeper_in *f = malloc(sizeof(*f));
-	struct out o = { .spec = spec, .ret = ret, .f = f,
-			 .deadline = deadline_in(spec->total_ms) };
+	const union keeper_in *f = o->f;
+	struct relay *ret = o->ret;
 	enum keeper_frame_kind kind;
 	size_t n;
 
-	*ret = (struct relay){ .reason = REASON_INTERNAL_ERROR };
-	if (!f)
-		return RELAY_REFUSED;
-	kind = next(&o, &n);
+	kind = next(o, &n);
 	if (kind == KEEPER_NONE)
 		return ret->reason == REASON_NONE ? RELAY_BROKEN : RELAY_REFUSED;
 	if (kind != KEEPER_STATUS && kind != KEEPER_HEAD)
 		return RELAY_REFUSED;
 	ret->reason = (enum reason)(kind == KEEPER_HEAD ? f->head.reason : f->status.reason);
-	if (kind == KEEPER_STATUS)
+	if (kind == KEEPER_STATUS) {
 		memcpy(ret->moved, f->status.moved, sizeof(ret->moved));
+		ret->source = f->status.source;
+		ret->coalesced = f->status.coalesced;
+	}
 	if (ret->reason != REASON_NONE)
 		return RELAY_REFUSED;
-	return put_head(&o, kind, n) < 0 ? RELAY_BROKEN : body(&o);
+	return put_head(o, kind, n) < 0 ? RELAY_BROKEN : body(o);
+}
+
+enum relay_result relay_run(const struct relay_spec *spec, struct relay *ret)
+{
+	AUTO(mem) union keeper_in *f = malloc(sizeof(*f));
+	struct out o = { .spec = spec, .ret = ret, .f = f, .file = -1,
+			 .deadline = deadline_in(spec->total_ms) };
+	enum relay_result r;
+
+	*ret = (struct relay){ .reason = REASON_INTERNAL_ERROR };
+	r = f ? run(&o) : RELAY_REFUSED;
+	if (o.file >= 0)
+		close(o.file);
+	return r;
 }

@@ -26,6 +26,7 @@ struct relay {
 	enum reason reason;	/* of REFUSED and BROKEN; REASON_NONE when the client left */
 	unsigned status;	/* that went out; 0: none */
 	uint64_t down;		/* body bytes delivered */
+	uint32_t source, coalesced; /* of struct keeper_status */
 	char moved[GP_REPO_MAX + 1]; /* of REFUSED: the repository's new name, or "" */
 	bool close;		/* nothing more can come on this connection */
 };

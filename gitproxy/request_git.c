@@ -122,6 +122,8 @@ static enum step forward(struct session *s, struct request *rq, const struct kee
 		r = ask_keeper(s, rq, &again, body, &relay);
 	rq->down = relay.down;
 	rq->reason = relay.reason;
+	rq->source = r == RELAY_REFUSED ? NULL : keeper_source_text(relay.source);
+	rq->coalesced = relay.coalesced;
 	switch (r) {
 	case RELAY_REFUSED:
 		return request_refuse(s, rq, false);
@@ -187,6 +189,10 @@ static void describe(const struct request *rq, bool many, struct audit_line *l, 
 
 	audit_str(l, "repo", repo);
 	audit_str(l, "service", service_text(rq->path.service));
+	if (rq->source)
+		audit_str(l, "source", rq->source);
+	if (rq->coalesced)
+		audit_u64(l, "coalesced", rq->coalesced);
 	if (rq->moved[0] && !many)
 		audit_str(l, "moved", rq->moved);
 	wr_fmt(key, "|%s|%s", repo, service_text(rq->path.service));

@@ -25,6 +25,8 @@ struct request {
 	bool malformed;			/* the head itself: nothing in it can be believed */
 	bool close;
 	uint64_t started, up, down;
+	const char *source;		/* git: where the answer came from; NULL: nowhere */
+	uint32_t coalesced;		/* git: with how many others */
 	char method[20];
 	uint8_t target[REQUEST_SHOWN];	/* of the audit */
 	size_t target_n;

@@ -16,6 +16,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <openssl/err.h>
 #include <openssl/x509.h>
@@ -25,6 +26,7 @@
 #include "policy/policy.h"
 
 enum {
+	FILE_PIECE = 256 << 10,
 	CACHE_MAX = 128,
 	LEAF_FRESH_MS = 24 * 3600 * 1000,
 	SNI_HOST_NAME = 0,
@@ -344,6 +346,47 @@ int stream_write(struct stream *s, const void *p, size_t n, unsigned idle_ms)
 			return -EIO;
 	}
 	return 0;
+}
+
+/* Plain: the kernel copies from the page cache. */
+static int send_plain(struct stream *s, int file, uint64_t at, uint64_t n, unsigned idle_ms)
+{
+	off_t from = (off_t)at;
+
+	while (n) {
+		int r = deadline_wait(s->fd, POLLOUT, deadline_in(idle_ms));
+		ssize_t sent = r < 0 ? 0 : sendfile(s->fd, file, &from, n < FILE_PIECE ? n : FILE_PIECE);
+
+		if (r < 0)
+			return r;
+		if (sent < 0 && errno != EAGAIN && errno != EINTR)
+			return -errno;
+		if (!sent)
+			return -EIO;
+		n -= sent > 0 ? (uint64_t)sent : 0;
+	}
+	return 0;
+}
+
+int stream_send_file(struct stream *s, int file, uint64_t at, uint64_t n, unsigned idle_ms)
+{
+	AUTO(mem) uint8_t *piece = s->ssl ? malloc(FILE_PIECE) : NULL;
+	int r = 0;
+
+	if (!s->ssl)
+		return send_plain(s, file, at, n, idle_ms);
+	if (!piece)
+		return -ENOMEM;
+	while (n && !r) {
+		ssize_t got = pread(file, piece, n < FILE_PIECE ? n : FILE_PIECE, (off_t)at);
+
+		if (got <= 0)
+			return got < 0 ? -errno : -EIO;
+		r = stream_write(s, piece, (size_t)got, idle_ms);
+		at += (uint64_t)got;
+		n -= (uint64_t)got;
+	}
+	return r;
 }
 
 /*

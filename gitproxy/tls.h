@@ -38,6 +38,8 @@ ssize_t stream_read(struct stream *s, void *to, size_t n, uint64_t deadline);
 bool stream_pending(const struct stream *s);
 /* All of it: 0, -ETIMEDOUT (no progress for idle_ms), -errno. */
 int stream_write(struct stream *s, const void *p, size_t n, unsigned idle_ms);
+/* The same of a regular file's bytes; one that is shorter is -EIO. */
+int stream_send_file(struct stream *s, int file, uint64_t at, uint64_t n, unsigned idle_ms);
 /* clean: what was written arrives, then a proper end; else a reset, which looks like one. */
 void stream_close(struct stream *s, bool clean);
 
