@@ -39,6 +39,7 @@ enum { PROC_FDS_MAX = 16, PROC_NSS_MAX = 16384 };
 static const char *const role_names[ROLE_COUNT] = {
 	[ROLE_NONE] = "none", [ROLE_NETD] = "netd", [ROLE_INSPECT] = "inspect", [ROLE_DNS] = "dns",
 	[ROLE_GITPROXY] = "gitproxy", [ROLE_KEEPER] = "keeper",
+	[ROLE_MIRROR] = "mirror",
 };
 
 const char *proc_role_name(enum proc_role r)

@@ -17,7 +17,7 @@
 #include "base/mem.h"
 
 enum proc_role { ROLE_NONE = 0, ROLE_NETD, ROLE_INSPECT, ROLE_DNS, ROLE_GITPROXY, ROLE_KEEPER,
-		 ROLE_COUNT };
+		 ROLE_MIRROR, ROLE_COUNT };
 enum { PROC_UID_BASE = 63960 };	/* group cordon is PROC_UID_BASE itself when not in /etc/group */
 
 const char *proc_role_name(enum proc_role r);	/* "netd" ... */

@@ -60,7 +60,7 @@ int up_lock(const struct host_config *c, int signals)
 
 static int make_directories(const struct host_config *c)
 {
-	char parts[512], ca[512];
+	char parts[512], ca[512], mirrors[512];
 	gid_t group = proc_group();
 	const struct {
 		const char *path;
@@ -73,10 +73,12 @@ static int make_directories(const struct host_config *c)
 		{ c->log_dir, 0750, 0, group },
 		{ c->state_dir, 0711, 0, 0 },
 		{ ca, 0700, proc_role_uid(ROLE_KEEPER), group },
+		{ mirrors, 0700, proc_role_uid(ROLE_MIRROR), group },
 	};
 
 	snprintf(parts, sizeof(parts), "%s/parts", c->run_dir);
 	snprintf(ca, sizeof(ca), "%s/ca", c->state_dir);
+	snprintf(mirrors, sizeof(mirrors), "%s/mirrors", c->state_dir);
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
 		int r = proc_mkdir(dirs[i].path, dirs[i].mode, dirs[i].uid, dirs[i].gid);
 

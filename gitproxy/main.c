@@ -3,10 +3,10 @@
  *
  * Theory of operation: starts as root. Opens the listeners (transparent: on addresses of the
  * synthetic pool that no interface has, where only the steering delivers) and the audit file,
- * starts cordon-keeper with one end of a socket pair, becomes cordon-gitproxy without any
- * capability, and serves. Until rights are dropped it reads nothing from a network. The two
- * processes die together: each watches its end of the pair, which the kernel closes however the
- * other one ends. The supervisor outside restarts the unit.
+ * starts cordon-keeper with one end of a socket pair and cordon-mirror with one end of another, whose
+ * other end is the keeper's, becomes cordon-gitproxy without any capability, and serves. Until rights
+ * are dropped it reads nothing from a network. The three processes die together: each watches its end
+ * of a pair, which the kernel closes however the other one ends. The supervisor outside restarts the unit.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -23,7 +23,7 @@
 #include "base/log.h"
 #include "base/proc.h"
 #include "gitproxy/front.h"
-#include "gitproxy/keeper_ipc.h"
+#include "gitproxy/mirror_ipc.h"
 #include "policy/mark.h"
 
 enum { BACKLOG = 512, PATH_BYTES = 4096, ASK_SECONDS = 10 };
@@ -116,30 +116,52 @@ static int open_listeners(const struct host_config *c, struct front_spec *spec)
 	return 0;
 }
 
-/* Our end of the pair in spec->keeper; the keeper is started as root and drops by itself. */
+/* A program of ours as root, which drops by itself; it dies with us. */
+static int start(const char *name, const char *config, const struct proc_fd *fds, size_t n)
+{
+	char path[PATH_BYTES];
+	const char *argv[] = { name, "--config", config, NULL };
+	AUTO(fd) int pidfd = -1;
+	int r = proc_program(name, path, sizeof(path));
+	pid_t pid;
+
+	return r < 0 ? r : proc_spawn(&(struct proc_spec){ .path = path, .argv = argv, .fds = fds, .nfds = n,
+							   .die_with_parent = true }, &pid, &pidfd);
+}
+
+static int start_mirror(const char *config, int *ret_pair)
+{
+	AUTO(fd) int keepers = -1;
+	AUTO(fd) int theirs = -1;
+	int pair[2], r = ipc_pair(pair);
+
+	if (r < 0)
+		return r;
+	keepers = pair[0];
+	theirs = pair[1];
+	r = start("cordon-mirror", config, &(struct proc_fd){ theirs, MIRROR_KEEPER_FD }, 1);
+	if (!r)
+		*ret_pair = STEAL_FD(keepers);
+	return r;
+}
+
+/* Our end of the pair in spec->keeper; the keeper and the mirror have a pair of their own. */
 static int start_keeper(const char *config, struct front_spec *spec)
 {
 	AUTO(fd) int ours = -1;
 	AUTO(fd) int theirs = -1;
-	AUTO(fd) int pidfd = -1;
-	char path[PATH_BYTES];
-	const char *argv[] = { "cordon-keeper", "--config", config, NULL };
+	AUTO(fd) int mirror = -1;
 	struct timeval limit = { .tv_sec = ASK_SECONDS };
-	int pair[2], r = proc_program("cordon-keeper", path, sizeof(path));
-	pid_t pid;
+	int pair[2], r = ipc_pair(pair);
 
-	if (!r)
-		r = ipc_pair(pair);
 	if (r < 0)
 		return r;
 	ours = pair[0];
 	theirs = pair[1];
-	r = proc_spawn(&(struct proc_spec){ .path = path,
-					    .argv = argv,
-					    .fds = &(struct proc_fd){ theirs, KEEPER_FD },
-					    .nfds = 1,
-					    .die_with_parent = true },
-		       &pid, &pidfd);
+	r = start_mirror(config, &mirror);
+	if (!r)
+		r = start("cordon-keeper", config,
+			  (struct proc_fd[]){ { theirs, KEEPER_FD }, { mirror, MIRROR_PAIR_FD } }, 2);
 	if (r < 0)
 		return r;
 	/* Threads of the front ask here; a keeper that was stopped must not hold them for ever. */

@@ -28,7 +28,7 @@ from labworld import GATEWAY, ROUTER, Internet, World
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(ROOT, os.environ.get("B", "build/out"))
-DAEMONS = ("cordon-netd", "cordon-inspect", "cordon-dns", "cordon-gitproxy", "cordon-keeper")
+DAEMONS = ("cordon-netd", "cordon-inspect", "cordon-dns", "cordon-gitproxy", "cordon-keeper", "cordon-mirror")
 DIED = re.compile(r"event=part_ended|Assertion")
 SANITIZER = re.compile(r"(ERROR|WARNING): \w+Sanitizer|runtime error:")
 

@@ -21,7 +21,7 @@ TYPES = {name: i for i, name in enumerate(re.findall(
     r"\bMSG_([A-Z_]+)\b", re.sub(r"/\*.*?\*/", "", re.search(r"enum msg_type \{(.*?)\}", HEADER, re.S)[1],
                                  flags=re.S)))}
 NAMES = {number: name for name, number in TYPES.items()}
-ROLES = {"netd": 1, "inspect": 2, "dns": 3, "gitproxy": 4, "keeper": 5}
+ROLES = {"netd": 1, "inspect": 2, "dns": 3, "gitproxy": 4, "keeper": 5, "mirror": 6}
 UID_BASE = 63960
 BUILD_TEXT = re.search(r"VERSION := (\S+)", open(f"{ROOT}/Makefile").read())[1]
 

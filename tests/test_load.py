@@ -22,8 +22,8 @@ def fetches(lab, family=4):
     return lab.sandbox.fetches(f"https://{SITE}/", family=family, timeout=5)
 
 
-# The keeper ends with the proxy, whatever it is sent.
-ENDS = [(daemon, how) for daemon in DAEMONS for how in ("KILL", "TERM") if (daemon, how) != ("cordon-keeper", "TERM")]
+# The keeper and the mirror end with the proxy, whatever it is sent.
+ENDS = [(daemon, how) for daemon in DAEMONS for how in ("KILL", "TERM") if not (how == "TERM" and daemon in ("cordon-keeper", "cordon-mirror"))]
 
 
 @row("B17")

@@ -32,6 +32,7 @@ PROCESSES = {
     "cordon-dns": ("dns", 0, FILTER, {UNIX, INET}),
     "cordon-gitproxy": ("gitproxy", 0, FILTER, {UNIX, INET}),
     "cordon-keeper": ("keeper", 0, FILTER, {UNIX}),
+    "cordon-mirror": ("mirror", 0, FILTER, {UNIX}),
 }
 # Files that may be open, by process; memory files of replies come and go.
 FILES = {
@@ -41,6 +42,7 @@ FILES = {
     "cordon-dns": r"/(dns\.jsonl|dns\.log)$",
     "cordon-gitproxy": r"/(gitproxy\.jsonl|gitproxy\.log)$",
     "cordon-keeper": r"/(keeper\.jsonl|gitproxy\.log)$",
+    "cordon-mirror": r"/(mirrors|gitproxy\.log)$",
 }
 PROGRAM = "anon_inode:bpf-prog"		# the look at checksum offload, for when the ruleset has to be loaded again
 QUIET = re.compile(r"^(/dev/null|anon_inode:\[?(eventpoll|signalfd|pidfd|eventfd)\]?|pipe:\[\d+\])$")
@@ -98,13 +100,13 @@ def test_the_supervisor_keeps_what_it_needs(lab):
 
 def test_each_daemon_is_its_own_user(lab):
     users = {name: status_of(the_pid(lab, name))["Uid"].split()[0] for name in PROCESSES}
-    apart = [users[n] for n in ("cordon-netd", "cordon-dns", "cordon-gitproxy", "cordon-keeper")]
-    assert len(set(apart)) == 4
+    apart = [users[n] for n in ("cordon-netd", "cordon-dns", "cordon-gitproxy", "cordon-keeper", "cordon-mirror")]
+    assert len(set(apart)) == 5
 
 
 def test_every_thread_is_confined(lab):
     """A filter is a thread's: one that was started too early would go without."""
-    for name in ("cordon-gitproxy", "cordon-keeper"):
+    for name in ("cordon-gitproxy", "cordon-keeper", "cordon-mirror"):
         pid = the_pid(lab, name)
         for task in os.listdir(f"/proc/{pid}/task"):
             status = status_of(f"{pid}/task/{task}")
@@ -128,7 +130,8 @@ def test_descriptors(lab, name):
             kind = kinds.get(target[len("socket:["):-1], UNIX)		# an unbound pair is in no list
             assert kind in PROCESSES[name][3], f"{name} has a socket of kind {kind}"
         else:
-            assert stat.S_ISREG(mode) and re.search(FILES[name], target), f"{name} holds {target}"
+            folder = target.endswith("/mirrors") and stat.S_ISDIR(mode)
+            assert (stat.S_ISREG(mode) or folder) and re.search(FILES[name], target), f"{name} holds {target}"
 
 
 def test_confined_daemons_take_a_large_policy(labs):

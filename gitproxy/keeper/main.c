@@ -2,7 +2,7 @@
  * main.c - cordon-keeper: holds the CA's key, makes every upstream connection
  *
  * Theory of operation: started as root by cordon-gitproxy with the pair to the front as descriptor
- * KEEPER_FD. Opens what needs rights (CA, audit file, trusted certificates, the host's resolver
+ * KEEPER_FD, and that to cordon-mirror as MIRROR_PAIR_FD. Opens what needs rights (CA, audit file, trusted certificates, the host's resolver
  * configuration), becomes cordon-keeper without capabilities under a seccomp allow list, connects
  * to netd, and serves. It lives as long as the pair: when the front dies, the kernel closes the
  * other end and the keeper exits (a parent-death signal would not do: the kernel checks permission
@@ -21,6 +21,7 @@
 #include "gitproxy/keeper/confine.h"
 #include "gitproxy/keeper/serve.h"
 #include "gitproxy/keeper/wipe.h"
+#include "gitproxy/mirror_ipc.h"
 #include "policy/view_audit.h"
 
 enum {
@@ -96,7 +97,7 @@ static int serve_open(struct keeper *k)
 	int r = view_new(k->config, ROLE_KEEPER, on_extra, k, &k->view);
 
 	if (!r)
-		r = serve_new(k->ca, k->upstream, k->credentials, k->view, k->audit, &k->serve);
+		r = serve_new(k->config, k->ca, k->upstream, k->credentials, k->view, k->audit, &k->serve);
 	if (!r)
 		r = view_start_thread(k->view);
 	return r;
@@ -105,15 +106,18 @@ static int serve_open(struct keeper *k)
 static int keeper_loop(struct keeper *k)
 {
 	for (;;) {
-		struct pollfd p = { .fd = KEEPER_FD, .events = POLLIN };
-		int r = poll(&p, 1, TICK_MS);
+		struct pollfd p[] = { { .fd = KEEPER_FD, .events = POLLIN },
+				      { .fd = MIRROR_PAIR_FD, .events = POLLIN } };
+		int r = poll(p, ARRAY_SIZE(p), TICK_MS);
 
 		if (r < 0 && errno != EINTR)
 			return -errno;
 		upstream_tick(k->upstream);
 		audit_tick(k->audit, false);
-		if (r > 0 && (r = serve_request(k->serve, KEEPER_FD)) < 0)
+		if (r > 0 && p[0].revents && (r = serve_request(k->serve, KEEPER_FD)) < 0)
 			return r;
+		if (r >= 0 && p[1].revents && (r = serve_ask(k->serve, MIRROR_PAIR_FD)) < 0)
+			return r == -ECONNRESET ? -EPIPE : r;
 	}
 }
 

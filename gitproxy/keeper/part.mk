@@ -1,6 +1,6 @@
 # cordon-keeper: the CA's key and the upstream connections.
 PROGS += cordon-keeper
-cordon-keeper_SRC := gitproxy/keeper/main.c gitproxy/keeper/serve.c gitproxy/keeper/serve_http.c \
+cordon-keeper_SRC := gitproxy/keeper/main.c gitproxy/keeper/serve.c gitproxy/keeper/serve_http.c gitproxy/keeper/serve_mirror.c gitproxy/mirror_ipc.c \
 		     gitproxy/keeper/upstream.c gitproxy/keeper/upstream_git.c gitproxy/keeper/upstream_http.c \
 		     gitproxy/http_fields.c gitproxy/http_location.c gitproxy/keeper/pool.c gitproxy/keeper/dial.c \
 		     gitproxy/keeper/credential_store.c gitproxy/keeper/echo.c \

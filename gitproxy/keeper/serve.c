@@ -25,6 +25,7 @@
 enum { JOB_STACK = 1 << 20 };
 
 struct serve {
+	const struct host_config *config;	/* borrowed, as are the others */
 	struct ca *ca;
 	struct upstream *upstream;
 	struct credential_store *credentials;
@@ -32,16 +33,18 @@ struct serve {
 	struct audit *audit;
 	pthread_mutex_t lock;
 	unsigned jobs;
+	unsigned asks;				/* of the mirror; never wait for a job's end */
 	uint16_t git[UINT16_MAX + 1], http[UINT16_MAX + 1];	/* by sandbox */
 };
 
-int serve_new(struct ca *ca, struct upstream *u, struct credential_store *c, struct view *v,
-	      struct audit *a, struct serve **ret)
+int serve_new(const struct host_config *config, struct ca *ca, struct upstream *u,
+	      struct credential_store *c, struct view *v, struct audit *a, struct serve **ret)
 {
 	struct serve *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return -ENOMEM;
+	s->config = config;
 	s->ca = ca;
 	s->upstream = u;
 	s->credentials = c;
@@ -100,8 +103,7 @@ static enum reason sandbox_of(struct serve *s, int client, struct view_sandbox *
 	return REASON_INTERNAL_ERROR;		/* nobody's */
 }
 
-/* The body is a plain file of the announced length: reading it cannot block. */
-static bool body_ok(const struct keeper_open *o, int body)
+bool serve_body_ok(const struct keeper_open *o, int body)
 {
 	struct stat st;
 
@@ -157,11 +159,16 @@ static void audit_outcome(const struct job *j, const struct view_sandbox *sb,
 	audit_aggregate(j->serve->audit, key, &l);
 }
 
-static void refuse(const struct job *j, enum reason reason)
+void serve_refuse(int answer, enum reason reason)
 {
 	struct keeper_status st = { .kind = KEEPER_STATUS, .reason = reason };
 
-	upstream_send(j->in.fd[KEEPER_ANSWER], &st, sizeof(st), NULL, 0, deadline_in(SERVE_ANSWER_MS));
+	upstream_send(answer, &st, sizeof(st), NULL, 0, deadline_in(SERVE_ANSWER_MS));
+}
+
+static void refuse(const struct job *j, enum reason reason)
+{
+	serve_refuse(j->in.fd[KEEPER_ANSWER], reason);
 }
 
 bool serve_private_ok(const struct view_sandbox *sb, const char *host)
@@ -173,7 +180,8 @@ bool serve_private_ok(const struct view_sandbox *sb, const char *host)
 }
 
 /* The policy allows it; only now may a secret be touched. */
-static void perform(struct job *j, struct upstream_request *rq, struct upstream_outcome *out)
+static void perform(struct job *j, const struct view_sandbox *sb, struct upstream_request *rq,
+		    struct upstream_outcome *out)
 {
 	struct credential_store *store = j->serve->credentials;
 	struct credential *c;
@@ -185,7 +193,8 @@ static void perform(struct job *j, struct upstream_request *rq, struct upstream_
 		return;
 	}
 	rq->credential = c;
-	upstream_run(j->serve->upstream, rq, out);
+	if (!serve_by_mirror(sb, rq->open) || !serve_mirror(j, sb, rq, out))
+		upstream_run(j->serve->upstream, rq, out);
 	credential_store_put(store, c);
 }
 
@@ -202,11 +211,11 @@ static void open_for(struct job *j, const struct view_sandbox *sb)
 	policy_decide_repo(sb->policy, o->host, o->repo, (enum git_service)o->service, &d);
 	if (!policy_git_nested(sb->policy, o->host) && !gp_repo_valid(rd_str(o->repo), false))
 		d = (struct repo_decision){ .reason = REASON_NOT_GIT, .rule = "default" };
-	if (!d.allowed || !body_ok(o, rq.body)) {
+	if (!d.allowed || !serve_body_ok(o, rq.body)) {
 		out.reason = d.allowed ? REASON_INTERNAL_ERROR : d.reason;
 		refuse(j, out.reason);
 	} else {
-		perform(j, &rq, &out);
+		perform(j, sb, &rq, &out);
 	}
 	if (out.reason != REASON_NONE && !out.gone)
 		audit_outcome(j, sb, &d, &out);
@@ -266,18 +275,36 @@ static void job_free(struct job *j)
 }
 DEFINE_AUTO(job, struct job *, job_free)
 
+/* What the mirror asks for must not wait for those who wait for the mirror: it has places of its own. */
+static unsigned *places(struct serve *s, const struct job *j, unsigned *ret_max)
+{
+	bool ask = j->in.head.type == MSG_MIRROR_ASK;
+
+	*ret_max = ask ? SERVE_ASKS_MAX : SERVE_JOBS_MAX;
+	return ask ? &s->asks : &s->jobs;
+}
+
+static void job_leave(struct job *j)
+{
+	struct serve *s = j->serve;
+	unsigned max;
+
+	pthread_mutex_lock(&s->lock);
+	(*places(s, j, &max))--;
+	pthread_mutex_unlock(&s->lock);
+}
+
 static void *job_main(void *arg)
 {
 	AUTO(job) struct job *j = arg;
-	struct serve *s = j->serve;
 
 	if (j->in.head.type == MSG_SIGN)
 		run_sign(j);
+	else if (j->in.head.type == MSG_MIRROR_ASK)
+		serve_mirror_ask(j);
 	else
 		run_open(j);
-	pthread_mutex_lock(&s->lock);
-	s->jobs--;
-	pthread_mutex_unlock(&s->lock);
+	job_leave(j);
 	return NULL;
 }
 
@@ -298,21 +325,22 @@ static bool request_ok(const struct ipc_in *in)
 	return false;
 }
 
-/* Too many: the answer's socket is closed unanswered, which the front takes for a failure. */
-static bool job_admit(struct serve *s)
+/* Too many: the answer's socket is closed unanswered, which is taken for a failure. */
+static bool job_admit(struct job *j)
 {
+	struct serve *s = j->serve;
+	unsigned max, *n = places(s, j, &max);
 	bool ok;
 
 	pthread_mutex_lock(&s->lock);
-	ok = s->jobs < SERVE_JOBS_MAX;
-	s->jobs += ok;
+	ok = *n < max;
+	*n += ok;
 	pthread_mutex_unlock(&s->lock);
 	return ok;
 }
 
 static int job_start(struct job *j /* takes */)
 {
-	struct serve *s = j->serve;
 	pthread_attr_t attr;
 	pthread_t id;
 	int r;
@@ -324,28 +352,39 @@ static int job_start(struct job *j /* takes */)
 	pthread_attr_destroy(&attr);
 	if (!r)
 		return 0;
-	pthread_mutex_lock(&s->lock);
-	s->jobs--;
-	pthread_mutex_unlock(&s->lock);
+	job_leave(j);
 	job_free(j);
 	return 0;				/* this request fails; the keeper goes on */
 }
 
-int serve_request(struct serve *s, int front)
+static int take(struct serve *s, int from, bool (*ok)(const struct ipc_in *in))
 {
 	AUTO(job) struct job *j = calloc(1, sizeof(*j));
 	int r;
 
 	if (!j)
 		return -ENOMEM;
-	r = ipc_recv(front, &j->in);
+	r = ipc_recv(from, &j->in);
 	if (r < 0)
 		return r;
 	j->serve = s;
+	j->config = s->config;
 	j->upstream = s->upstream;
+	j->credentials = s->credentials;
+	j->view = s->view;
 	j->audit = s->audit;
 	j->started = deadline_now();
-	if (!request_ok(&j->in))
+	if (!ok(&j->in))
 		return -EPROTO;
-	return job_admit(s) ? job_start(STEAL(j)) : 0;
+	return job_admit(j) ? job_start(STEAL(j)) : 0;
+}
+
+int serve_request(struct serve *s, int front)
+{
+	return take(s, front, request_ok);
+}
+
+int serve_ask(struct serve *s, int mirror)
+{
+	return take(s, mirror, serve_mirror_ask_ok);
 }

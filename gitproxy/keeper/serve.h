@@ -10,16 +10,17 @@
 #include "gitproxy/keeper/upstream.h"
 #include "policy/view.h"
 
-enum { SERVE_JOBS_MAX = 512 };
+enum { SERVE_JOBS_MAX = 512, SERVE_ASKS_MAX = 128 };
 
 struct serve;
 /* All are borrowed and must outlive it. 0 or -ENOMEM. */
-int serve_new(struct ca *ca, struct upstream *u, struct credential_store *c, struct view *v,
-	      struct audit *a, struct serve **ret);
+int serve_new(const struct host_config *config, struct ca *ca, struct upstream *u,
+	      struct credential_store *c, struct view *v, struct audit *a, struct serve **ret);
 /*
  * Read one request from the front and start a thread for it. 0, or -errno: the conversation is over
  * (-ECONNRESET: the front is gone; -EPROTO: it sent what our front never sends).
  */
 int serve_request(struct serve *s, int front);
+int serve_ask(struct serve *s, int mirror);	/* the same for cordon-mirror */
 
 #endif

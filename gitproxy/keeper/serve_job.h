@@ -10,7 +10,10 @@ enum { SERVE_ANSWER_MS = 10000 };
 
 struct job {
 	struct serve *serve;
-	struct upstream *upstream;	/* borrowed, as is audit */
+	const struct host_config *config; /* borrowed, as are the next four */
+	struct upstream *upstream;
+	struct credential_store *credentials;
+	struct view *view;
 	struct audit *audit;
 	struct ipc_in in;
 	uint64_t started;
@@ -22,5 +25,21 @@ void serve_http(struct job *j, const struct view_sandbox *sb);
 void serve_http_refuse(const struct job *j, enum reason reason);
 /* May the name have a private address? */
 bool serve_private_ok(const struct view_sandbox *sb, const char *host);
+
+/*
+ * serve_mirror.c. May the mirror answer this request, which the policy allows? And have it do so: true, with
+ * *ret filled; false: it leaves that to upstream.
+ */
+bool serve_by_mirror(const struct view_sandbox *sb, const struct keeper_open *o);
+bool serve_mirror(struct job *j, const struct view_sandbox *sb, const struct upstream_request *rq,
+		  struct upstream_outcome *ret);
+/* What the mirror asks for. */
+void serve_mirror_ask(struct job *j);
+bool serve_mirror_ask_ok(const struct ipc_in *in);
+
+/* The body is a plain file of the announced length: reading it cannot block. */
+bool serve_body_ok(const struct keeper_open *o, int body);
+/* Tell the reason on this socket, as a STATUS. */
+void serve_refuse(int answer, enum reason reason);
 
 #endif

@@ -1,0 +1,185 @@
+/*
+ * serve_mirror.c - the keeper and cordon-mirror
+ *
+ * Theory of operation: a request that was decided here goes to the mirror with the security domain,
+ * the hash of host, repository and credential: whoever may read with one credential shares what was
+ * read with it, and nobody else does. This thread then waits for the mirror's verdict, so that limits,
+ * the audit and the way back to upstream stay where they are. What the mirror asks of upstream it asks
+ * for a domain; it is believed when the domain is ours and some profile grants the repository. The
+ * mirror holds no secret, and nothing that it says makes the keeper send one elsewhere.
+ */
+#include <poll.h>
+#include <stdio.h>
+#include <openssl/evp.h>
+
+#include "gitproxy/deadline.h"
+#include "gitproxy/keeper/serve_job.h"
+#include "gitproxy/mirror_ipc.h"
+#include "policy/mark.h"
+
+enum { VERDICT_MORE_MS = 30000 };	/* beyond the time that upstream has */
+
+static bool domain_of(const char *host, const char *repo, const struct credential *c,
+		      struct mirror_domain *ret)
+{
+	char text[MSG_NAME + GP_REPO_MAX + POLICY_NAME_MAX + GP_REPO_MAX + 8];
+	const char *name = c ? c->of->name : "";
+	struct wr w = wr_of(text, sizeof(text));
+	unsigned n = 0;
+
+	wr_fmt(&w, "%s\n%s\n%c%s\n", host, repo, c ? '+' : '-', name);
+	msg_plain_set(ret->credential, sizeof(ret->credential), name);
+	return wr_ok(&w) && EVP_Digest(w.p, w.n, ret->id, &n, EVP_sha256(), NULL) == 1 && n == sizeof(ret->id);
+}
+
+bool serve_by_mirror(const struct view_sandbox *sb, const struct keeper_open *o)
+{
+	return policy_git_source(sb->policy) == GIT_SOURCE_HOST_MIRROR && o->git_protocol == 2 &&
+	       o->service == GIT_SERVICE_UPLOAD_PACK;
+}
+
+/* The mirror's word, or why there is none. */
+static enum mirror_how verdict(const struct job *j, int from, struct upstream_outcome *ret)
+{
+	const struct mirror_verdict *v;
+	struct ipc_in in;
+	enum mirror_how how = MIRROR_FAILED;
+
+	if (deadline_wait(from, POLLIN, deadline_in((uint64_t)j->config->total_ms + VERDICT_MORE_MS)) < 0 ||
+	    ipc_recv(from, &in) < 0)
+		return how;
+	v = (const struct mirror_verdict *)in.body;
+	if (in.head.type == MSG_MIRROR_VERDICT && in.head.length == sizeof(*v) && mirror_verdict_ok(v)) {
+		how = (enum mirror_how)v->how;
+		*ret = (struct upstream_outcome){ .reason = (enum reason)v->reason, .status = v->status,
+						  .gone = v->gone, .down = v->down };
+		snprintf(ret->detail, sizeof(ret->detail), "%.*s", (int)sizeof(ret->detail) - 1, v->detail);
+	}
+	ipc_in_done(&in);
+	return how;
+}
+
+static int hand_over(const struct mirror_serve *q, const struct upstream_request *rq, int *ret_verdict)
+{
+	AUTO(fd) int ours = -1;
+	AUTO(fd) int theirs = -1;
+	int pair[2], r = ipc_pair(pair);
+
+	if (r < 0)
+		return r;
+	ours = pair[0];
+	theirs = pair[1];
+	const int fds[] = { [MIRROR_ANSWER] = rq->answer, [MIRROR_VERDICT_TO] = theirs, [MIRROR_BODY] = rq->body };
+
+	r = ipc_send(MIRROR_PAIR_FD, MSG_MIRROR_SERVE, 0, q, sizeof(*q), fds, rq->body < 0 ? 2 : 3);
+	if (!r)
+		*ret_verdict = STEAL_FD(ours);
+	return r;
+}
+
+bool serve_mirror(struct job *j, const struct view_sandbox *sb, const struct upstream_request *rq,
+		  struct upstream_outcome *ret)
+{
+	struct mirror_serve q = { .sandbox = sb->id, .stale_ok = policy_git_stale_ok(sb->policy), .open = *rq->open };
+	AUTO(fd) int from = -1;
+	enum mirror_how how = MIRROR_FAILED;
+
+	*ret = (struct upstream_outcome){ .reason = REASON_INTERNAL_ERROR };
+	if (domain_of(rq->host, rq->open->repo, rq->credential, &q.domain) && !hand_over(&q, rq, &from))
+		how = verdict(j, from, ret);
+	if (how == MIRROR_FAILED)
+		serve_refuse(rq->answer, REASON_INTERNAL_ERROR); /* what is out already makes it a broken answer */
+	return how != MIRROR_UPSTREAM;
+}
+
+/* ---- what the mirror asks for ---- */
+
+bool serve_mirror_ask_ok(const struct ipc_in *in)
+{
+	return in->head.type == MSG_MIRROR_ASK && in->head.length == sizeof(struct mirror_ask) &&
+	       in->fd[MIRROR_ASK_ANSWER] >= 0 && mirror_ask_ok((const struct mirror_ask *)in->body);
+}
+
+/* Does a profile grant it? ret_private: and one of those may dial private addresses. */
+static bool granted(struct job *j, const struct keeper_open *o, bool *ret_private)
+{
+	bool any = false;
+
+	for (uint16_t id = 1; id <= MARK_PROFILE_MAX; id++) {
+		AUTO(policy) struct policy *p = view_policy_of(j->view, id);
+		struct repo_decision d = { 0 };
+		struct name_decision n = { 0 };
+
+		if (!p || policy_git_source(p) != GIT_SOURCE_HOST_MIRROR)
+			continue;
+		policy_decide_repo(p, o->host, o->repo, GIT_SERVICE_UPLOAD_PACK, &d);
+		if (!d.allowed || (!policy_git_nested(p, o->host) && !gp_repo_valid(rd_str(o->repo), false)))
+			continue;
+		any = true;
+		policy_decide_name(p, o->host, &n);
+		*ret_private |= n.allowed && n.private_ok;
+	}
+	return any;
+}
+
+static void audit_ask(const struct job *j, const struct upstream_outcome *out)
+{
+	const struct mirror_ask *q = (const struct mirror_ask *)j->in.body;
+	struct audit_head h = { .event = "upstream", .reason = reason_text(out->reason) };
+	char key[MSG_NAME + GP_REPO_MAX + 64];
+	struct audit_line l;
+
+	audit_begin(&l, &h);
+	audit_rd(&l, "host", rd_str(q->open.host));
+	audit_rd(&l, "repo", rd_str(q->open.repo));
+	audit_str(&l, "for", "mirror");
+	audit_u64(&l, "status", out->status);
+	audit_u64(&l, "bytes_down", out->down);
+	audit_u64(&l, "ms", deadline_now() - j->started);
+	audit_rd(&l, "outcome", rd_str(out->detail));
+	snprintf(key, sizeof(key), "mirror|%s|%s|%s|%u", q->open.host, q->open.repo, h.reason, out->status);
+	audit_aggregate(j->audit, key, &l);
+}
+
+static void ask_upstream(struct job *j, struct upstream_request *rq, struct upstream_outcome *out)
+{
+	const struct mirror_ask *q = (const struct mirror_ask *)j->in.body;
+	struct mirror_domain domain;
+	struct credential *c;
+
+	if (credential_store_get(j->credentials, rq->host, rq->open->repo, &c) == CREDENTIAL_UNUSABLE) {
+		out->reason = REASON_UPSTREAM_DENIED;
+		snprintf(out->detail, sizeof(out->detail), "its credential cannot be used");
+		serve_refuse(rq->answer, out->reason);
+		return;
+	}
+	rq->credential = c;
+	if (domain_of(rq->host, rq->open->repo, c, &domain) && !memcmp(domain.id, q->domain.id, sizeof(domain.id))) {
+		upstream_run(j->upstream, rq, out);
+	} else {		/* its credential has changed: the old domain has no right any more */
+		out->reason = REASON_UPSTREAM_DENIED;
+		snprintf(out->detail, sizeof(out->detail), "not the domain of this repository's credential");
+		serve_refuse(rq->answer, out->reason);
+	}
+	credential_store_put(j->credentials, c);
+}
+
+void serve_mirror_ask(struct job *j)
+{
+	const struct mirror_ask *q = (const struct mirror_ask *)j->in.body;
+	struct upstream_request rq = { .host = q->open.host, .open = &q->open,
+				       .body = j->in.fd[MIRROR_ASK_BODY], .answer = j->in.fd[MIRROR_ASK_ANSWER] };
+	struct upstream_outcome out = { 0 };
+
+	if (!granted(j, &q->open, &rq.private_ok)) {
+		out.reason = REASON_REPOSITORY_NOT_ALLOWED;
+		serve_refuse(rq.answer, out.reason);
+	} else if (!serve_body_ok(&q->open, rq.body)) {
+		out.reason = REASON_INTERNAL_ERROR;
+		serve_refuse(rq.answer, out.reason);
+	} else {
+		ask_upstream(j, &rq, &out);
+	}
+	if (out.reason != REASON_NONE && !out.gone)
+		audit_ask(j, &out);
+}

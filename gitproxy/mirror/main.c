@@ -1,0 +1,91 @@
+/*
+ * main.c - cordon-mirror: repositories on this host, and the answers made from them
+ *
+ * Theory of operation: started as root by cordon-gitproxy with the pair to the keeper as descriptor
+ * MIRROR_KEEPER_FD. Makes STATE/mirrors its own, becomes cordon-mirror without capabilities, gives up
+ * every file but that folder and what git needs to run, every socket but those it is sent, and serves:
+ * a thread for each request. It lives as long as the pair: when the keeper dies, the kernel closes the
+ * other end.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/log.h"
+#include "base/proc.h"
+#include "gitproxy/mirror/confine.h"
+#include "gitproxy/mirror/mirror.h"
+#include "gitproxy/mirror_ipc.h"
+
+enum { PATH_BYTES = 4096 };
+
+/* The folder, as a descriptor that outlives whatever happens to its name. */
+static int open_folder(const struct host_config *c, char path[PATH_BYTES], int *ret_fd)
+{
+	int r;
+
+	if (snprintf(path, PATH_BYTES, "%s/mirrors", c->state_dir) >= PATH_BYTES)
+		return -ENAMETOOLONG;
+	r = proc_mkdir(c->state_dir, 0711, 0, 0);
+	if (!r)
+		r = proc_mkdir(path, 0700, proc_role_uid(ROLE_MIRROR), proc_group());
+	if (r < 0) {
+		log_line(LOG_ERR, "event=mirrors_failed dir=%s error=\"%s\"", path, strerror(-r));
+		return r;
+	}
+	*ret_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	return *ret_fd < 0 ? -errno : 0;
+}
+
+static int run(const struct host_config *c)
+{
+	AUTO(mirror) struct mirror *m = NULL;
+	char path[PATH_BYTES];
+	AUTO(fd) int folder = -1;
+	int r = open_folder(c, path, &folder);
+
+	if (!r)
+		r = proc_drop(ROLE_MIRROR, 0);
+	if (!r)
+		r = mirror_confine(path);
+	if (!r)
+		r = mirror_new(c, path, folder, &m);
+	return r < 0 ? r : mirror_loop(m, MIRROR_KEEPER_FD);
+}
+
+static void raise_limits(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l))
+		return;
+	l.rlim_cur = l.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &l);
+}
+
+int main(int argc, char **argv)
+{
+	AUTO(host_config) struct host_config *c = NULL;
+	int r;
+
+	log_init("mirror");
+	if (argc != 3 || strcmp(argv[1], "--config")) {
+		fprintf(stderr, "usage: cordon-mirror --config FILE (started by cordon-gitproxy)\n");
+		return 2;
+	}
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGINT, SIG_IGN);		/* ends with the keeper */
+	signal(SIGTERM, SIG_IGN);
+	raise_limits();
+	if (host_config_open(argv[2], &c) < 0)
+		return 2;
+	r = run(c);
+	if (r == -ECONNRESET)			/* the keeper is gone: the ordinary end */
+		_exit(0);
+	log_line(LOG_ERR, "event=mirror_failed error=\"%s\"", strerror(-r));
+	_exit(1);				/* other threads may still be at work */
+}

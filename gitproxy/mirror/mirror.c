@@ -1,0 +1,151 @@
+/*
+ * mirror.c - requests of the keeper, a thread each
+ *
+ * Theory of operation: a datagram that is not one of the keeper's ends the process: our own keeper never
+ * sends one. A request for which there is no thread goes back to be asked upstream.
+ */
+#include "gitproxy/mirror/mirror.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+
+#include "gitproxy/deadline.h"
+#include "gitproxy/mirror/job.h"
+
+enum { JOBS_MAX = 512, JOB_STACK = 1 << 20, TICK_MS = 1000, VERDICT_MS = 10000 };
+
+struct mirror {
+	const struct host_config *config;	/* borrowed */
+	const char *path;
+	int folder;
+	int keeper;
+	pthread_mutex_t lock;
+	unsigned jobs;
+};
+
+static void job_free(struct job *j)
+{
+	ipc_in_done(&j->in);
+	free(j);
+}
+DEFINE_AUTO(job, struct job *, job_free)
+
+/* The keeper waits for this; one that does not take it has gone. */
+static void say(struct job *j)
+{
+	int to = j->in.fd[MIRROR_VERDICT_TO];
+
+	if (!deadline_wait(to, POLLOUT, deadline_in(VERDICT_MS)))
+		ipc_send(to, MSG_MIRROR_VERDICT, 0, &j->verdict, sizeof(j->verdict), NULL, 0);
+}
+
+static void leave(struct mirror *m)
+{
+	pthread_mutex_lock(&m->lock);
+	m->jobs--;
+	pthread_mutex_unlock(&m->lock);
+}
+
+static void *job_main(void *arg)
+{
+	AUTO(job) struct job *j = arg;
+
+	job_run(j);
+	say(j);
+	leave(j->mirror);
+	return NULL;
+}
+
+static bool admit(struct mirror *m)
+{
+	bool ok;
+
+	pthread_mutex_lock(&m->lock);
+	ok = m->jobs < JOBS_MAX;
+	m->jobs += ok;
+	pthread_mutex_unlock(&m->lock);
+	return ok;
+}
+
+/* Is it running? It took j if so. */
+static bool start(struct job *j)
+{
+	pthread_attr_t attr;
+	pthread_t id;
+	int r;
+
+	if (!admit(j->mirror))
+		return false;
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, JOB_STACK);
+	r = pthread_create(&id, &attr, job_main, j);
+	pthread_attr_destroy(&attr);
+	if (r)
+		leave(j->mirror);
+	return !r;
+}
+
+static bool request_ok(const struct ipc_in *in)
+{
+	return in->head.type == MSG_MIRROR_SERVE && in->head.length == sizeof(struct mirror_serve) &&
+	       in->fd[MIRROR_ANSWER] >= 0 && in->fd[MIRROR_VERDICT_TO] >= 0 &&
+	       mirror_serve_ok((const struct mirror_serve *)in->body);
+}
+
+static int serve_request(struct mirror *m)
+{
+	AUTO(job) struct job *j = calloc(1, sizeof(*j));
+	int r;
+
+	if (!j)
+		return -ENOMEM;
+	r = ipc_recv(m->keeper, &j->in);
+	if (r < 0)
+		return r;
+	if (!request_ok(&j->in))
+		return -EPROTO;
+	j->mirror = m;
+	j->q = (const struct mirror_serve *)j->in.body;
+	j->started = deadline_now();
+	j->verdict = (struct mirror_verdict){ .how = MIRROR_UPSTREAM };
+	if (start(j))
+		(void)STEAL(j);
+	else
+		say(j);
+	return 0;
+}
+
+int mirror_loop(struct mirror *m, int keeper)
+{
+	m->keeper = keeper;
+	for (;;) {
+		struct pollfd p = { .fd = keeper, .events = POLLIN };
+		int r = poll(&p, 1, TICK_MS);
+
+		if (r < 0 && errno != EINTR)
+			return -errno;
+		if (r > 0 && (r = serve_request(m)) < 0)
+			return r;
+	}
+}
+
+int mirror_new(const struct host_config *c, const char *path, int folder, struct mirror **ret)
+{
+	AUTO(mirror) struct mirror *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return -ENOMEM;
+	m->config = c;
+	m->path = path;
+	m->folder = folder;
+	pthread_mutex_init(&m->lock, NULL);
+	*ret = STEAL(m);
+	return 0;
+}
+
+void mirror_free(struct mirror *m)
+{
+	free(m);
+}
