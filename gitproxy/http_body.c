@@ -4,8 +4,10 @@
  * Theory of operation: two incremental decoders that the request loop chains. The framing decoder
  * hands out slices of the input and stops exactly at the end of the body, so that a pipelined
  * request behind it is parsed as what it is. Chunk sizes are 1 to 8 hexadecimal digits and CR LF;
- * extensions, trailers and bare line feeds are refused: peers are known to disagree about all
- * three. The gzip decoder takes one member and refuses bytes behind it; its output goes into the
+ * extensions and bare line feeds are refused: peers are known to disagree about both. Trailers must
+ * be field lines, at most HTTP_TRAILER_MAX bytes in all, and are dropped here (RFC 9110 s6.5.1
+ * allows it): what comes behind a body that was judged by its head must not add to that head, and
+ * nobody behind us can merge what is not there. The gzip decoder takes one member and refuses bytes behind it; its output goes into the
  * caller's bounded writer, which is what stops a bomb.
  * Fuzzed by tests/fuzz/fuzz_http_body.c.
  */
@@ -51,6 +53,25 @@ static bool expect_byte(struct http_body *b, uint8_t c, uint8_t want, enum http_
 	return c == want;
 }
 
+/* Lines "Name: value" (RFC 9112 s7.1.2), or the CR of the empty one that ends the body. */
+static bool trailer_byte(struct http_body *b, uint8_t c)
+{
+	bool begins = b->state == CHUNK_LAST;
+
+	if (++b->trailer > HTTP_TRAILER_MAX)
+		return false;
+	if (begins && c == '\r')
+		return expect_byte(b, c, '\r', CHUNK_LAST_LF);
+	if (b->state == TRAILER_LF)
+		return expect_byte(b, c, '\n', CHUNK_LAST);
+	if (b->state == TRAILER_VALUE) {
+		b->state = c == '\r' ? TRAILER_LF : TRAILER_VALUE;
+		return c == '\r' || http_line_byte(c);
+	}
+	b->state = !begins && c == ':' ? TRAILER_VALUE : TRAILER_NAME;
+	return b->state == TRAILER_VALUE || http_token_byte(c);
+}
+
 /* One byte of what is not data. */
 static bool chunk_byte(struct http_body *b, uint8_t c)
 {
@@ -58,14 +79,17 @@ static bool chunk_byte(struct http_body *b, uint8_t c)
 	case CHUNK_SIZE:
 		return size_byte(b, c);
 	case CHUNK_SIZE_LF:
-		return expect_byte(b, c, '\n', b->left ? CHUNK_DATA : CHUNK_LAST_CR);
+		return expect_byte(b, c, '\n', b->left ? CHUNK_DATA : CHUNK_LAST);
 	case CHUNK_CR:
 		return expect_byte(b, c, '\r', CHUNK_LF);
 	case CHUNK_LF:
 		b->digits = 0;
 		return expect_byte(b, c, '\n', CHUNK_SIZE);
-	case CHUNK_LAST_CR:				/* anything else here would be a trailer */
-		return expect_byte(b, c, '\r', CHUNK_LAST_LF);
+	case CHUNK_LAST:
+	case TRAILER_NAME:
+	case TRAILER_VALUE:
+	case TRAILER_LF:
+		return trailer_byte(b, c);
 	case CHUNK_LAST_LF:
 		b->done = c == '\n';
 		return b->done;

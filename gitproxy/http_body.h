@@ -1,7 +1,8 @@
 /*
  * http_body.h - the body of a request: its framing taken off, then its gzip
  *
- * Spec: RFC 9112 s6-s7 (chunk extensions and trailers refused), RFC 1952 (one member).
+ * Spec: RFC 9112 s6-s7 (chunk extensions refused, trailers checked and dropped), RFC 1952 (one
+ * member).
  */
 #ifndef GITPROXY_HTTP_BODY_H
 #define GITPROXY_HTTP_BODY_H
@@ -11,16 +12,17 @@
 #include "base/bytes.h"
 #include "gitproxy/http_head.h"
 
-enum { HTTP_CHUNK_DIGITS_MAX = 8 };
+enum { HTTP_CHUNK_DIGITS_MAX = 8, HTTP_TRAILER_MAX = 4096 /* bytes of all of them */ };
 
-enum http_chunk_state { CHUNK_SIZE, CHUNK_SIZE_LF, CHUNK_DATA, CHUNK_CR, CHUNK_LF, CHUNK_LAST_CR,
-			CHUNK_LAST_LF };
+enum http_chunk_state { CHUNK_SIZE, CHUNK_SIZE_LF, CHUNK_DATA, CHUNK_CR, CHUNK_LF, CHUNK_LAST,
+			CHUNK_LAST_LF, TRAILER_NAME, TRAILER_VALUE, TRAILER_LF };
 
 struct http_body {			/* embedded; no release needed */
 	enum http_framing framing;
 	enum http_chunk_state state;
 	uint64_t left;			/* of the body (HTTP_LENGTH) or of the chunk */
 	unsigned digits;
+	size_t trailer;			/* bytes seen of it */
 	bool done, failed;
 };
 

@@ -30,13 +30,6 @@ static const struct { const char *text; enum http_method method; } methods[] = {
 	{ "GET", HTTP_GET }, { "HEAD", HTTP_HEAD }, { "POST", HTTP_POST },
 };
 
-/* RFC 9110 s5.6.2 */
-static bool is_token_byte(uint8_t c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-	       (c && strchr("!#$%&'*+-.^_`|~", c));
-}
-
 static bool is_token(struct rd r)
 {
 	uint8_t c;
@@ -44,15 +37,9 @@ static bool is_token(struct rd r)
 	if (!r.n)
 		return false;
 	while (rd_left(&r))
-		if (!rd_u8(&r, &c) || !is_token_byte(c))
+		if (!rd_u8(&r, &c) || !http_token_byte(c))
 			return false;
 	return true;
-}
-
-/* Bytes of a line: no control but tab. Bytes above 0x7f may stand in fields that we do not read. */
-static bool is_line_byte(uint8_t c)
-{
-	return c == '\t' || (c >= ' ' && c != 0x7f);
 }
 
 /* The next line without its CR LF. PARSE_MORE: it has not ended yet. */
@@ -65,7 +52,7 @@ static enum parse next_line(struct rd *io, struct rd *ret)
 	while (rd_left(&rest)) {
 		if (!rd_u8(&rest, &c))
 			return PARSE_BAD;
-		if (is_line_byte(c)) {
+		if (http_line_byte(c)) {
 			n++;
 			continue;
 		}

@@ -38,6 +38,18 @@ struct http_head {			/* slices borrow from the input */
 	bool expect_continue;
 };
 
+/* RFC 9110 s5.6.2 */
+static inline bool http_token_byte(uint8_t c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       (c && strchr("!#$%&'*+-.^_`|~", c));
+}
+/* Of a line: no control but tab. Bytes above 0x7f may stand in fields that we do not read. */
+static inline bool http_line_byte(uint8_t c)
+{
+	return c == '\t' || (c >= ' ' && c != 0x7f);
+}
+
 static inline bool http_has(const struct http_head *h, enum http_field f) { return h->field[f].p; }
 
 /*

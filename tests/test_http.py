@@ -381,7 +381,10 @@ def test_malformed_requests(lab, guest, origin, family):
 @row("C4")
 def test_malformed_bodies(lab, guest, origin, family):
     """Seen while the body is passed on: upstream never gets its end, and no request hides in it."""
-    bodies = {"extension": b"4;x=y\r\n0000\r\n0\r\n\r\n", "trailer": b"4\r\n0000\r\n0\r\nX: y\r\n\r\n",
+    bodies = {"extension": b"4;x=y\r\n0000\r\n0\r\n\r\n",
+              "request-for-trailer": b"4\r\n0000\r\n0\r\n" + HIDDEN,
+              "folded-trailer": b"4\r\n0000\r\n0\r\nX: y\r\n z\r\n\r\n",
+              "long-trailer": b"4\r\n0000\r\n0\r\nX: " + b"y" * 5000 + b"\r\n\r\n",
               "bare-lf": b"4\n0000\n0\n\n", "too-long": b"4\r\n00000\r\n0\r\n\r\n",
               "no-size": b"\r\n", "huge": b"fffffffff\r\n"}
     for what, body in bodies.items():
@@ -392,6 +395,39 @@ def test_malformed_bodies(lab, guest, origin, family):
             assert wire.ends(), what
     refused(lab, "request_malformed", path="/v1/a")
     assert not origin.requests			# none came to its end
+
+
+TRAILERS = (b"Authorization: Bearer evil\r\nContent-Length: 60\r\nHost: evil.example\r\nX-Late: 1\r\n"
+            b"X-Cordon-Reason: evil\r\nSet-Cookie: evil=1\r\nTransfer-Encoding: chunked\r\nAge: 1\r\n")
+
+
+@row("C4")
+def test_trailers_to_the_server(lab, guest, origin, family):
+    """Read to their end and dropped; what comes behind them is the next request."""
+    body = b"4\r\n0000\r\n0\r\n" + TRAILERS + b"\r\n"
+    with api(guest, family) as wire:
+        wire.send(get("/v1/a", "Transfer-Encoding: chunked", "Trailer: X-Late", method="POST") + body
+                  + HIDDEN + get("/v1/b"))
+        assert [wire.response().status for _ in range(3)] == [200, 403, 200]
+    first, second = origin.requests
+    assert first.body == b"0000" and first.names == {"host", "transfer-encoding"}
+    assert (second.target, second.names) == ("/v1/b", {"host"})
+
+
+@row("C4", "C9")
+@pytest.mark.parametrize("body", [b"4\r\nbody\r\n", b""], ids=["body", "empty"])
+def test_trailers_to_the_client(lab, guest, origin, family, body):
+    """Not one becomes a header, also where no body stands between."""
+    answer = (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Late\r\nETag: x\r\n\r\n" + body
+              + b"0\r\n" + TRAILERS + b"\r\n")
+    origin.does(lambda s, _: s.sendall(answer))
+    with api(guest, family) as wire:
+        for _ in range(2):
+            got = wire.send(get("/v1/a")).response()
+            assert (got.status, got.order) == (200, ["etag", "transfer-encoding"])
+            assert got.body == body[3:7]
+    assert len(origin.requests) == 2
+    allowed(lab, lambda events: len(events) == 2)
 
 
 @row("C4")

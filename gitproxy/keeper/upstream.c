@@ -113,7 +113,7 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
 
 	t->progress = deadline_now();
 	t->echoed |= echo_in(t->scan.echo, line);
-	if (t->answered)			/* a trailer: nobody waits for it */
+	if (t->answered || (t->headed && !is_interim(t)))	/* a trailer never becomes a header */
 		return size * n;
 	if (rd_prefix(&start, "HTTP/")) {
 		t->heard = true;

@@ -33,7 +33,16 @@ static const struct {
 	{ "bare line feed", W("5\nhello\n0\n\n"), NULL, NULL },
 	{ "data too long", W("5\r\nhelloo\r\n0\r\n\r\n"), NULL, NULL },
 	{ "data too short", W("5\r\nhell\r\n0\r\n\r\n"), NULL, NULL },
-	{ "trailer", W("0\r\nX: y\r\n\r\n"), NULL, NULL },
+	{ "trailers are dropped", W("1\r\na\r\n0\r\nX: y\r\nHost: evil\r\nZ:\r\n\r\nGET"), "a", "GET" },
+	{ "a request for a trailer", W("0\r\nGET / HTTP/1.1\r\n\r\n"), NULL, NULL },
+	{ "trailer without an end", W("0\r\nX: y\r\n"), "", NULL },
+	{ "trailer without a name", W("0\r\n: y\r\n\r\n"), NULL, NULL },
+	{ "trailer without a colon", W("0\r\nX\r\n\r\n"), NULL, NULL },
+	{ "space before its colon", W("0\r\nX : y\r\n\r\n"), NULL, NULL },
+	{ "folded trailer", W("0\r\nX: y\r\n z\r\n\r\n"), NULL, NULL },
+	{ "trailer with a bare line feed", W("0\r\nX: y\n\r\n"), NULL, NULL },
+	{ "trailer with a bare carriage return", W("0\r\nX: y\rz\r\n\r\n"), NULL, NULL },
+	{ "trailer with a NUL", W("0\r\nX: \0\r\n\r\n"), NULL, NULL },
 	{ "not a number", W("zz\r\n"), NULL, NULL },
 };
 
@@ -82,6 +91,26 @@ TEST(chunks)
 			if (chunked[i].rest)
 				CHECK(chunked[i].what, rd_eq_str(rest, chunked[i].rest));
 		}
+}
+
+TEST(trailers_have_a_limit)
+{
+	for (size_t over = 0; over < 2; over++) {
+		struct http_head h = { .framing = HTTP_CHUNKED };
+		uint8_t text[3 + HTTP_TRAILER_MAX + 2];
+		struct wr w = wr_of(text, sizeof(text));
+		struct http_body b;
+		struct rd data, in;
+
+		wr_str(&w, "0\r\nX:");
+		while (w.n < 3 + HTTP_TRAILER_MAX - 3 + over)
+			wr_str(&w, "y");
+		wr_str(&w, "\r\n\r\n");
+		in = wr_rd(&w);
+		http_body_init(&b, &h);
+		CHECK("built", wr_ok(&w));
+		CHECK_EQ("limit", http_body_next(&b, &in, &data), over ? PARSE_BAD : PARSE_OK);
+	}
 }
 
 TEST(refusal_is_sticky)
