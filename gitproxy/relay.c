@@ -140,6 +140,8 @@ static enum reason error_reason(int error)
 		return REASON_NONE;			/* the client left, or was told to */
 	if (error == -EBADMSG)
 		return REASON_REQUEST_MALFORMED;
+	if (error == -EFBIG)
+		return REASON_BODY_TOO_LARGE;
 	return error == -ETIMEDOUT ? REASON_DEADLINE_EXCEEDED : REASON_INTERNAL_ERROR;
 }
 

@@ -5,7 +5,8 @@
  * refused before. The request is made anew by the keeper from the method, the target and a block of
  * those fields that http_fields.h lets pass. A token that the sandbox brings along for such a host
  * is its own business: the host is granted, and it is the host's to judge the token; the proxy adds
- * none of its own to it. Bodies are passed on as they come, of any size.
+ * none of its own to it. Bodies are passed on as they come, up to the policy's request_bytes: one that
+ * announces more is refused before anything is asked, one that does not say is cut there.
  */
 #include <errno.h>
 
@@ -103,10 +104,15 @@ static enum step relay(struct session *s, struct request *rq, struct upload *up,
 static enum step perform(struct session *s, struct input *in, struct request *rq)
 {
 	AUTO(fd) int frames = -1;
+	uint64_t max = policy_limits(rq->sandbox.policy)->request_bytes;
 	struct keeper_http q;
 	struct upload up;
 
-	upload_init(&up, in, &rq->head);
+	upload_init(&up, in, &rq->head, max);
+	if (rq->head.framing == HTTP_LENGTH && rq->head.length > max) {
+		rq->reason = REASON_BODY_TOO_LARGE;
+		return request_refuse(s, rq, true);
+	}
 	if (build(s, rq, &q))
 		frames = keeper_open_http(s->env->keeper, &q, s->stream.fd, &rq->http->text,
 					  rq->http->n);

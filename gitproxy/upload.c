@@ -14,9 +14,9 @@
 #include "gitproxy/deadline.h"
 #include "gitproxy/keeper_client.h"
 
-void upload_init(struct upload *u, struct input *in, const struct http_head *head)
+void upload_init(struct upload *u, struct input *in, const struct http_head *head, uint64_t max)
 {
-	*u = (struct upload){ .in = in };
+	*u = (struct upload){ .in = in, .max = max };
 	http_body_init(&u->body, head);
 	u->done = u->body.done;
 }
@@ -72,11 +72,15 @@ int upload_run(struct upload *u, int frames, unsigned idle_ms)
 		struct rd left = input_rd(u->in);
 		enum parse got = PARSE_OK;
 
-		if (!rd_left(&u->pending))
+		if (!rd_left(&u->pending)) {
 			got = http_body_next(&u->body, &left, &u->pending);
+			u->seen += u->pending.n;
+		}
 		input_keep(u->in, left.n);
 		if (got == PARSE_BAD)
 			return -EBADMSG;
+		if (u->seen > u->max)
+			return -EFBIG;
 		r = got == PARSE_MORE ? fill(u, frames, idle_ms) : push(u, frames, idle_ms);
 	}
 	return r;

@@ -110,7 +110,7 @@ const struct schema_row schema_rows[] = {
 	{ P, L "names", SCHEMA_INT, "512", RANGE(1, 100000), MEANS("live names under wildcards") },
 	{ P, L "git_transfers", SCHEMA_INT, "8", RANGE(1, 10000), MEANS("git requests at once") },
 	{ P, L "request_bytes", SCHEMA_SIZE, "1MiB", RANGE(KIB(1), GIB(1)),
-	  MEANS("body of one git fetch request") },
+	  MEANS("body of one request: to a git host, or to one whose requests are checked") },
 	{ P, L "audit_lines_per_second", SCHEMA_INT, "100", RANGE(1, 1000000),
 	  MEANS("lines in the audit log") },
 

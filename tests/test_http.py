@@ -36,13 +36,16 @@ ALLOW = [
 def lab(world):
     """A lab of our own: three names are one server that tests command."""
     world.make_leaf("api.example", *HOSTS)
-    with Lab(world, profiles={"agent": {**AGENT, "network": {"default": "deny", "allow": ALLOW}}},
+    network = {"default": "deny", "allow": ALLOW}
+    with Lab(world, profiles={"agent": {**AGENT, "network": network, "limits": {"request_bytes": 64 << 20}},
+                              "small": {**AGENT, "network": network, "limits": {"request_bytes": 64 << 10}}},
              config={"hosts": {name: labworld.SERVICES[0] for name in HOSTS},
                      "ca": {"names": [*CONFIG["ca"]["names"], *HOSTS, "web.example"]}}) as lab:
         lab.origin = Origin(lab.internet, labworld.SERVICES, f"{world.certs}/api.example.crt",
                             f"{world.certs}/api.example.key")
         lab.up()
         lab.add_sandbox()
+        lab.add_sandbox("small", "small")
         yield lab
         problems = lab.problems()
         assert not problems, "\n".join(problems)
@@ -242,6 +245,28 @@ def test_uploads(lab, guest, origin, family, form):
     assert second.body == b"small"
     assert ("transfer-encoding" in first.names) == (form == "chunked")
     allowed(lab, lambda events: [e["bytes_up"] for e in events] == [len(body), 5])
+
+
+@row("C11")
+def test_length_of_a_body(lab, origin, family):
+    """request_bytes of the profile: to the byte, announced or not, and nothing whole goes upstream."""
+    guest = lab.sandboxes["small"]
+    most, path = bytes(64 << 10), f"/v1/up{family}"	# its own line of the audit for each
+    for request in (post(path, most), get(path, "Transfer-Encoding: chunked", method="POST") + chunks(most, 9999)):
+        assert ask(guest, request, family).status == 200
+    assert [len(r.body) for r in origin.requests] == [len(most)] * 2
+    allowed(lab, lambda events: [e["bytes_up"] for e in events] == [len(most)] * 2)
+    over = f"Content-Length: {len(most) + 1}"
+    for what, request in {
+            "length": post(path, most + b"1"), "head": get(path, over, method="POST"),
+            "expect": get(path, over, "Expect: 100-continue", method="POST"),
+            "chunks": get(path, "Transfer-Encoding: chunked", method="POST") + chunks(most + b"1", 9999)}.items():
+        with api(guest, family) as wire:
+            got = wire.send(request).response()
+            assert (got.status, got.reason) == (413, "body_too_large"), what
+            assert got.fields["connection"] == "close" and wire.ends(), what
+    assert refused(lab, "body_too_large", event="http", src="gitproxy")["status"] == 413
+    assert len(origin.requests) == 2			# of the others none came to its end
 
 
 @row("C11")

@@ -45,6 +45,8 @@ static enum reason decide(const struct keeper_http *o, const struct upstream_htt
 		return d->reason;
 	if (!policy_is_http_host(q->policy, o->host, o->port))
 		return REASON_PORT_NOT_GRANTED;
+	if (o->body_length != KEEPER_UNKNOWN && o->body_length > q->body_max)
+		return REASON_BODY_TOO_LARGE;
 	return http_is_doh(path, query, q->fields) ? REASON_DOH_NOT_ALLOWED : REASON_NONE;
 }
 
@@ -79,6 +81,7 @@ void serve_http(struct job *j, const struct view_sandbox *sb)
 	const struct keeper_http *o = (const struct keeper_http *)j->in.body;
 	struct upstream_http q = { .method = o->method, .plain = o->port == KEEPER_PLAIN_PORT,
 				   .has_body = o->has_body, .body_length = o->body_length,
+				   .body_max = policy_limits(sb->policy)->request_bytes,
 				   .policy = sb->policy };
 	struct upstream_request rq = { .sandbox = sb->id, .host = o->host, .http = &q, .body = -1,
 				       .answer = j->in.fd[KEEPER_ANSWER],

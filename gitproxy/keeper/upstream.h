@@ -22,6 +22,7 @@ struct upstream_http {
 	bool plain;			/* http on port 80 */
 	bool has_body;
 	uint64_t body_length;		/* or KEEPER_UNKNOWN; the body comes as frames on `answer` */
+	uint64_t body_max;
 	const struct policy *policy;	/* for where the answer may lead */
 };
 struct upstream_request {

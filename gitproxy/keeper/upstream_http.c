@@ -61,7 +61,8 @@ static bool request_fields(const struct upstream_http *q, struct curl_slist **li
 static int next_piece(struct transfer *t, struct http_transfer *h)
 {
 	ssize_t n = recv(t->rq->answer, &h->frame, sizeof(h->frame), MSG_DONTWAIT | MSG_TRUNC);
-	uint64_t want = t->rq->http->body_length;
+	const struct upstream_http *q = t->rq->http;
+	uint64_t want = q->body_length, max = want == KEEPER_UNKNOWN ? q->body_max : want;
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return -EAGAIN;
@@ -72,7 +73,7 @@ static int next_piece(struct transfer *t, struct http_transfer *h)
 		return -EPROTO;
 	h->piece = rd_of(h->frame.data, (size_t)n - sizeof(struct keeper_frame));
 	h->taken += h->piece.n;
-	return want == KEEPER_UNKNOWN || h->taken <= want ? 1 : -EPROTO;
+	return h->taken <= max ? 1 : -EPROTO;
 }
 
 static size_t on_read(char *to, size_t size, size_t n, void *arg)
