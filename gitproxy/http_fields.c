@@ -32,6 +32,10 @@ static const struct { const char *name; unsigned kept_from; } kept[] = {
 	{ "set-cookie", CLIENT }, { "set-cookie2", CLIENT }, { "alt-svc", CLIENT },
 	{ "www-authenticate", CLIENT }, { "authentication-info", CLIENT }, { "refresh", CLIENT },
 	{ "nel", CLIENT }, { "report-to", CLIENT }, { "reporting-endpoints", CLIENT },
+	/* what would have the client refuse the certificates that it is shown */
+	{ "public-key-pins", CLIENT }, { "public-key-pins-report-only", CLIENT }, { "expect-ct", CLIENT },
+	/* of an upgrade (RFC 6455 s11.3) */
+	{ "sec-websocket-", BOTH },
 };
 
 /* What a client may say of its connection. None of it is passed on. */
@@ -124,6 +128,52 @@ static bool connection_known(struct rd value)
 	return true;
 }
 
+static uint8_t lower(uint8_t c)
+{
+	return c >= 'A' && c <= 'Z' ? (uint8_t)(c | 0x20) : c;
+}
+
+static void put_field(struct wr *to, struct rd name, struct rd value)
+{
+	wr_rd_all(to, name);
+	wr_str(to, ": ");
+	wr_rd_all(to, value);
+	wr_str(to, "\n");
+}
+
+static bool same_name(struct rd a, struct rd b)
+{
+	uint8_t x, y;
+
+	if (a.n != b.n)
+		return false;
+	while (rd_left(&a))
+		if (!rd_u8(&a, &x) || !rd_u8(&b, &y) || lower(x) != lower(y))
+			return false;
+	return true;
+}
+
+/* Does a Connection value name this field? */
+static bool is_named(struct rd connection, struct rd name)
+{
+	struct rd option;
+
+	while (next_of(&connection, ',', &option))
+		if (same_name(trimmed(option), name))
+			return true;
+	return false;
+}
+
+bool http_fields_without(struct rd block, struct rd connection, struct wr *to)
+{
+	struct rd name, value;
+
+	while (http_fields_next(&block, &name, &value))
+		if (!is_named(connection, name))
+			put_field(to, name, value);
+	return rd_done(&block) && wr_ok(to);
+}
+
 bool http_fields_copy(struct rd lines, struct wr *to)
 {
 	struct rd line, name, value;
@@ -138,10 +188,7 @@ bool http_fields_copy(struct rd lines, struct wr *to)
 			continue;
 		if (!http_value_passes(value))
 			return false;
-		wr_rd_all(to, name);
-		wr_str(to, ": ");
-		wr_rd_all(to, value);
-		wr_str(to, "\n");
+		put_field(to, name, value);
 	}
 	return rd_done(&lines) && wr_ok(to);
 }

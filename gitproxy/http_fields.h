@@ -24,6 +24,9 @@ bool http_value_passes(struct rd value);
  */
 bool http_fields_copy(struct rd lines, struct wr *to);
 
+/* A block without what the sender's Connection fields name (RFC 9110 s7.6.1). False: no room, or no block. */
+bool http_fields_without(struct rd block, struct rd connection, struct wr *to);
+
 /* The next field of a block; false at its end (*io is done) or where it is damaged (*io failed). */
 bool http_fields_next(struct rd *io, struct rd *ret_name, struct rd *ret_value);
 /* Is this a block, of fields that may be passed on? */

@@ -2,6 +2,7 @@
 
 import glob
 import hashlib
+import itertools
 import os
 import re
 import shutil
@@ -520,6 +521,32 @@ def test_fields_to_the_client(lab, guest, origin, family):
     assert got.status == 401 and got.body == b"hello\n"
     assert got.order == ["x-one", "x-two", "etag", "content-length"]
     allowed(lab)
+
+
+PASSES = ("Date: Sun, 22 Nov 2026 12:00:00 GMT", "Server: lab", "Via: 1.1 cache", "Age: 1", "Vary: *",
+          "Cache-Control: max-age=1", "Expires: 0", "ETag: x", "Last-Modified: Sun, 22 Nov 2026 12:00:00 GMT",
+          "Content-Type: text/html", "Content-Encoding: identity", "Content-Disposition: inline",
+          "Content-Location: /v1/b", "Content-Security-Policy: default-src 'none'", "Accept-Ranges: bytes",
+          "Link: </v1/b>; rel=\"next\"", "Strict-Transport-Security: max-age=31536000", "Retry-After: 1",
+          "Access-Control-Allow-Origin: *", "X-Content-Type-Options: nosniff", "X-RateLimit-Remaining: 5")
+STAYS = ("Connection: keep-alive, X-Hop", "X-Hop: 1", "Keep-Alive: timeout=9", "Proxy-Authenticate: Basic",
+         "Proxy-Connection: x", "TE: trailers", "Trailer: X", "Upgrade: h2,h2c", "HTTP2-Settings: x",
+         "Sec-WebSocket-Accept: x", "Set-Cookie: a=b", "Set-Cookie2: a=b", "Alt-Svc: h3=\":443\"",
+         "WWW-Authenticate: Basic", "Authentication-Info: x", "Refresh: 0", "NEL: {}", "Report-To: {}",
+         "Reporting-Endpoints: a=\"https://x/\"", "Public-Key-Pins: pin-sha256=x", "Expect-CT: enforce",
+         "X-Cordon-Reason: path_not_allowed", "X_Under: 1", "X.Dot: 1", "connection: x-other", "X-Other: 1")
+
+
+@row("C9")
+def test_policy_of_an_answer(lab, guest, origin, family):
+    """Which fields of an answer pass, each by name; and a field that Connection names does not."""
+    mixed = [f for pair in itertools.zip_longest(STAYS, PASSES) for f in pair if f]
+    origin.says("200 OK", *mixed)
+    got = ask(guest, get("/v1/a"), family)
+    assert got.order == [f.split(":")[0].lower() for f in PASSES] + ["content-length"]
+    assert got.body == b"hello\n"
+    origin.says("200 OK", "Connection: " + "x" * 300)
+    assert ask(guest, get("/v1/a"), family).reason == "upstream_unreachable"
 
 
 @row("C8", "C9")

@@ -18,11 +18,13 @@
 #include "gitproxy/http_location.h"
 #include "gitproxy/keeper/transfer.h"
 
-enum { STATUS_MIN = 200, STATUS_MAX = 599, STATUS_PROXY_AUTH = 407 };
+enum { CONNECTION_MAX = 256, STATUS_MIN = 200, STATUS_MAX = 599, STATUS_PROXY_AUTH = 407 };
 
 struct http_transfer {
 	struct keeper_head head;
 	struct wr text;			/* of head */
+	char connection_text[CONNECTION_MAX];
+	struct wr connection;		/* what the server names as of this connection alone */
 	bool stray;			/* its Location leads where the policy does not */
 	bool doh;
 	bool chunked;
@@ -125,6 +127,7 @@ static void block(struct transfer *t)
 
 	h->head = (struct keeper_head){ .kind = KEEPER_HEAD, .length = KEEPER_UNKNOWN };
 	h->text = wr_of(h->head.text, sizeof(h->head.text));
+	h->connection = wr_of(h->connection_text, sizeof(h->connection_text));
 	h->stray = h->doh = h->chunked = false;
 }
 
@@ -192,6 +195,10 @@ static void header(struct transfer *t, struct rd line)
 	if (rd_eq_nocase(name, "content-length"))
 		length_field(h, line);
 	h->chunked |= rd_eq_nocase(name, "transfer-encoding");
+	if (rd_eq_nocase(name, "connection")) {
+		wr_rd_all(&h->connection, line);
+		wr_str(&h->connection, ",");
+	}
 	h->doh |= rd_eq_nocase(name, "content-type") && http_is_doh_type(line);
 	if (rd_eq_nocase(name, "location") && !location_ok(t, line)) {
 		h->stray = true;
@@ -207,7 +214,7 @@ static void header(struct transfer *t, struct rd line)
 
 static enum reason judge(const struct http_transfer *h, long code)
 {
-	if (code < STATUS_MIN || code > STATUS_MAX || !wr_ok(&h->text))
+	if (code < STATUS_MIN || code > STATUS_MAX || !wr_ok(&h->text) || !wr_ok(&h->connection))
 		return REASON_UPSTREAM_UNREACHABLE;
 	if (code == STATUS_PROXY_AUTH)			/* would ask for the sandbox's secrets */
 		return REASON_UPSTREAM_DENIED;
@@ -216,11 +223,25 @@ static enum reason judge(const struct http_transfer *h, long code)
 	return h->doh ? REASON_DOH_NOT_ALLOWED : REASON_NONE;
 }
 
+/* The fields that belong to the server's connection leave the head. */
+static void strip(struct http_transfer *h)
+{
+	char text[KEEPER_TEXT_MAX];
+	struct wr kept = wr_of(text, sizeof(text));
+
+	if (!h->connection.n || !wr_ok(&h->text))
+		return;
+	h->text.failed = !http_fields_without(wr_rd(&h->text), wr_rd(&h->connection), &kept);
+	h->text.n = 0;
+	wr_rd_all(&h->text, wr_rd(&kept));
+}
+
 static bool answer(struct transfer *t)
 {
 	struct http_transfer *h = t->http;
 	long code = 0;
 
+	strip(h);
 	curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &code);
 	t->out->status = code > 0 ? (unsigned)code : 0;
 	t->out->reason = judge(h, code);

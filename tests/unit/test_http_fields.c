@@ -21,6 +21,10 @@ TEST(names)
 		{ "X-HTTP-Method-Override", false, true }, { "X-HTTP-Method", false, true },
 		{ "X-Original-URL", false, true }, { "X_Forwarded_For", false, false },
 		{ "X.Forwarded.For", false, false }, { "Set-Cookie", true, false },
+		{ "Strict-Transport-Security", true, true }, { "Link", true, true },
+		{ "Content-Security-Policy", true, true }, { "Public-Key-Pins", true, false },
+		{ "Expect-CT", true, false }, { "Sec-WebSocket-Key", false, false },
+		{ "Sec-Fetch-Mode", true, true }, { "Trailer", false, false },
 		{ "Alt-Svc", true, false }, { "WWW-Authenticate", true, false }, { "Refresh", true, false },
 		{ "", false, false }, { "A B", false, false }, { "A\r", false, false },
 		{ "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", true, true },
@@ -65,6 +69,28 @@ TEST(copies)
 			CHECK(rows[i].what, rd_eq_str(wr_rd(&w), rows[i].want));
 			CHECK(rows[i].what, http_fields_ok(wr_rd(&w), HTTP_TO_SERVER));
 		}
+	}
+}
+
+TEST(fields_that_connection_names)
+{
+	static const struct { const char *what, *block, *connection, *want; } rows[] = {
+		{ "none", "A: b\nC: d\n", "", "A: b\nC: d\n" },
+		{ "the first", "A: b\nC: d\n", "a", "C: d\n" },
+		{ "the last, in a list", "A: b\nC: d\n", "close, ,C ,x", "A: b\n" },
+		{ "all", "A: b\nC: d\n", "a,c", "" },
+		{ "twice there", "A: b\nC: d\na: e\n", "A", "C: d\n" },
+		{ "part of a name", "A: b\nAB: d\n", "AB C,B", "A: b\nAB: d\n" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		size_t n = strlen(rows[i].block);
+		AUTO(mem) void *block = check_exact(rows[i].block, n);
+		char out[64];
+		struct wr w = wr_of(out, sizeof(out));
+
+		CHECK(rows[i].what, http_fields_without(rd_of(block, n), rd_str(rows[i].connection), &w));
+		CHECK(rows[i].what, rd_eq_str(wr_rd(&w), rows[i].want));
 	}
 }
 
