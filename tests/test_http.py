@@ -270,6 +270,41 @@ def test_length_of_a_body(lab, origin, family):
     assert len(origin.requests) == 2			# of the others none came to its end
 
 
+@row("C4")
+def test_expect_is_no_way_around(lab, guest, origin, family):
+    """Who is refused is not told to go on, and what it sends nevertheless is no request."""
+    head = get("/v2/up", f"Content-Length: {len(get('/v1/hidden'))}", "Expect: 100-continue", method="POST")
+    with api(guest, family) as wire:
+        wire.send(head + get("/v1/hidden") + get("/v1/next"))
+        got = wire.response()
+        assert (got.status, got.reason, got.fields["connection"]) == (403, "path_not_allowed", "close")
+        assert wire.ends()
+    with api(guest, family) as wire:
+        got = wire.send(get("/v1/a", "Expect: 200-ok")).response()
+        assert (got.status, got.reason) == (400, "request_malformed")
+    assert not origin.requests
+    lab.audit.until(lambda events: {e["reason"] for e in events} == {"path_not_allowed", "request_malformed"},
+                    event="http", decision="deny")
+
+
+@row("C1", "C11")
+def test_ranges_are_decided(lab, guest, origin, family):
+    """A range is a request like any other, one after the other and pipelined."""
+    origin.says("206 Partial Content", "Content-Range: bytes 0-5/10")
+    with api(guest, family) as wire:
+        wire.send(get("/v1/a", "Range: bytes=0-5") + get("/v2/a", "Range: bytes=0-5")
+                  + get("/v1/b", "Range: bytes=0-1,4-5", "If-Range: x"))
+        got = [wire.response() for _ in range(3)]
+        assert [r.status for r in got] == [206, 403, 206]
+        assert got[0].fields["content-range"] == "bytes 0-5/10"
+        origin.says("416 Range Not Satisfiable", "Content-Range: bytes */10", body=b"")
+        assert wire.send(get("/v1/a", "Range: bytes=99-")).response().status == 416
+    assert [r["range"] for r in origin.requests] == ["bytes=99-"]
+    events = lab.audit.until(lambda events: len(events) == 4, event="http")
+    assert [(e["path"], e["decision"], e["status"]) for e in events] == [
+        ("/v1/a", "allow", 206), ("/v2/a", "deny", 403), ("/v1/b", "allow", 206), ("/v1/a", "allow", 416)]
+
+
 @row("C11")
 def test_back_pressure(lab, guest, origin):
     """A server that does not read stops the client, and nothing is piled up in between."""
