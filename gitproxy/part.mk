@@ -13,3 +13,4 @@ cordon-gitproxy_LIB := -lssl -lz $(POLICY_LIB) $(BASE_LIB)
 # What the mirror parses: no files, no children. base/bytes.c and -lcrypto come with them.
 MIRROR_FETCH := gitproxy/mirror/fetch_request.c gitproxy/mirror/fetch_write.c gitproxy/mirror/fetch_filter.c \
 		gitproxy/mirror/ls_refs.c gitproxy/pkt.c gitproxy/oid.c gitproxy/refname.c
+MIRROR_ANSWER := gitproxy/mirror/answer_check.c gitproxy/pack_check.c gitproxy/pkt.c gitproxy/oid.c gitproxy/refname.c
