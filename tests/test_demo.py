@@ -1,4 +1,4 @@
-"""The demo's steps as tests; point 6 is the second family."""
+"""The demo's steps as tests; number 6 is the second family."""
 
 import pytest
 
