@@ -6,7 +6,6 @@ import pty
 import shutil
 import signal
 import socket
-import statistics
 import sys
 import tempfile
 import time
@@ -14,7 +13,7 @@ import time
 import pytest
 
 from lab import BUILD, row
-from labnet import wait_for
+from labnet import PATIENCE, wait_for
 
 UID = 62000 + os.getpid() % 1000		# nobody's, but this run's
 USER = {"SUDO_UID": str(UID), "SUDO_GID": str(UID)}
@@ -179,11 +178,12 @@ def test_runs_as_the_user_without_rights(run):
 def test_only_the_working_directory_is_writable(run):
     extra = tempfile.mkdtemp(dir=run.lab.dir)
     os.chown(extra, UID, UID)
+    own = f"/tmp/{os.path.basename(extra)}"
     done = run("sh", "-c", f"echo yes > here; echo yes > {extra}/there; echo no > {run.lab.dir}/home; "
-               "echo no > /etc/x; echo tmp > /tmp/x && cat /tmp/x", options=["--rw", extra])
+               f"echo no > /etc/x; echo tmp > {own} && cat {own}", options=["--rw", extra])
     assert done.stdout == "tmp\n"
     assert open(f"{run.dir}/here").read() == open(f"{extra}/there").read() == "yes\n"
-    assert not os.path.exists("/tmp/x") and not os.path.exists(f"{run.lab.dir}/home")
+    assert not os.path.exists(own) and not os.path.exists(f"{run.lab.dir}/home")
 
 
 def test_cordons_directories_are_masked(run):
@@ -265,7 +265,7 @@ def test_no_unix_socket_made_later(run, elsewhere):
     p = run.start(sys.executable, "-c", CONNECT, f"{elsewhere}/late.sock", "wait", stdin=-1, stdout=-1)
     assert p.stdout.readline() == "ready\n"
     with unix_socket(f"{elsewhere}/late.sock"):
-        assert p.communicate("\n", timeout=20)[0] == NO_FAMILY
+        assert p.communicate("\n", timeout=PATIENCE)[0] == NO_FAMILY
 
 
 @row("B21")
@@ -351,7 +351,7 @@ def test_descriptors_of_the_caller_are_closed(run, elsewhere):
     """A socket that listens, a directory: what came along beyond 2 stays outside."""
     with unix_socket(f"{elsewhere}/inherited") as s:
         p = run.start("sh", "-c", "ls /proc/self/fd; cat <&%d" % s.fileno(), stdout=-1, stderr=-1, pass_fds=[s.fileno()])
-        out, err = p.communicate(timeout=20)
+        out, err = p.communicate(timeout=PATIENCE)
     assert out.split() == ["0", "1", "2", "3"] and p.returncode, (out, err)	# 3: ls's own
 
 
@@ -440,7 +440,7 @@ def test_standard_input_that_leads_out(run, elsewhere, what):
                 "tcp": (socket.AF_INET,), "datagrams": (socket.AF_UNIX, socket.SOCK_DGRAM),
                 "unbound": (socket.AF_UNIX,)}[what]))
         p = run.start("true", stdin=stdin, stderr=-1)
-        err = p.communicate(timeout=20)[1]
+        err = p.communicate(timeout=PATIENCE)[1]
     assert p.returncode == 1 and "descriptor 0" in err and err.count("\n") == 1, err
     run.nothing_left()
 
@@ -451,7 +451,7 @@ def test_standard_input_from_a_pair(run):
     with ours, theirs:
         ours.send(b"from outside\n")
         p = run.start("head", "-1", stdin=theirs, stdout=-1)
-        assert p.communicate(timeout=20)[0] == "from outside\n"
+        assert p.communicate(timeout=PATIENCE)[0] == "from outside\n"
 
 
 # -- what people run
@@ -516,7 +516,7 @@ def test_signal_ends_the_command_and_leaves_nothing(run, number):
     p = run.start("sh", "-c", "echo ready; exec sleep 1000", stdout=-1)
     assert p.stdout.readline() == "ready\n"
     p.send_signal(number)
-    assert p.wait(10) == 128 + number
+    assert p.wait(PATIENCE) == 128 + number
     run.nothing_left()
 
 
@@ -528,7 +528,7 @@ def test_command_that_holds_its_own_init(run):
     p = run.start(sys.executable, "-c", code, stdout=-1)
     assert p.stdout.readline() == "ready\n"
     p.terminate()
-    assert p.wait(15) == 128 + signal.SIGKILL
+    assert p.wait(PATIENCE) == 128 + signal.SIGKILL
     run.nothing_left()
 
 
@@ -536,7 +536,7 @@ def test_command_may_handle_the_signal(run):
     p = run.start("sh", "-c", "trap 'echo bye; exit 5' TERM; echo ready; while :; do sleep 0.05; done", stdout=-1)
     assert p.stdout.readline() == "ready\n"
     p.terminate()
-    assert p.wait(10) == 5
+    assert p.wait(PATIENCE) == 5
     assert p.stdout.read() == "bye\n"
     run.nothing_left()
 
@@ -546,7 +546,7 @@ def test_sigint_at_any_moment_leaves_nothing(run):
         p = run.start("sleep", "1000", stderr=-1)
         time.sleep(ms / 1000)
         p.send_signal(signal.SIGINT)
-        assert p.wait(10) in (130, -2), p.stderr.read()	# -2: before it could block the signal
+        assert p.wait(PATIENCE) in (130, -2), p.stderr.read()	# -2: before it could block the signal
         p.stderr.close()
         run.nothing_left()
 
@@ -579,7 +579,7 @@ def test_terminal_ctrl_c_reaches_only_the_command(run):
     os.write(controller, b"\x03")
     read_until(b"caught")
     os.write(controller, b"\n")
-    assert p.wait(10) == 3, seen
+    assert p.wait(PATIENCE) == 3, seen
     os.close(controller)
     run.nothing_left()
 
@@ -593,7 +593,7 @@ def test_netd_restarted_meanwhile(labs):
     run.lab.signal("cordon-netd")
     wait_for("netd", lambda: run.lab.pids("cordon-netd") not in ([], before))
     wait_for("the registration", lambda: "run-" in run.lab.cordon("ls").stdout)
-    out, _ = p.communicate("\n", timeout=20)
+    out, _ = p.communicate("\n", timeout=PATIENCE)
     assert "198.18." in out and p.returncode == 0
     run.nothing_left()
 
@@ -620,7 +620,7 @@ def test_sigint_while_everything_starts_leaves_nothing(labs):
         p = run.start("sleep", "1000", stderr=-1)
         time.sleep(ms / 1000)
         p.send_signal(signal.SIGINT)
-        assert p.wait(20) in (130, -2), p.stderr.read()
+        assert p.wait(PATIENCE) in (130, -2), p.stderr.read()
         p.stderr.close()
         assert run.links() == [] and not run.lab.gateway.pids("cordon-super")
         for daemon in ("cordon-netd", "cordon-dns", "cordon-gitproxy", "cordon-keeper"):
@@ -636,13 +636,3 @@ def test_what_up_started_stays(labs):
     run.lab.up()
     first.communicate("\n")
     assert run.lab.pids("cordon-netd")
-
-
-def test_starts_quickly(run):
-    """From exec of cordon run to the command's first instruction: 150 ms are promised."""
-    took = []
-    for _ in range(5):
-        before = time.clock_gettime(time.CLOCK_MONOTONIC)
-        done = run("cat", "/proc/uptime")
-        took.append(float(done.stdout.split()[0]) - before)
-    assert statistics.median(took) < 1, took		# a loaded machine; the benchmark has the figure
