@@ -15,11 +15,11 @@ import pytest
 import labworld
 from lab import AGENT
 from labhttp import UPLOAD, Closed, Rude, Wire, get, info_refs, ls_refs, pkt, post
-from labnet import wait_for
+from labnet import PATIENCE, wait_for
 from test_git import WIDGETS
 
 GITLAB = {**AGENT, "git": {**AGENT["git"], "allowed_hosts": ["github.com", "gitlab.com"]}}
-LIMIT = 60		# seconds that a client may take before the test calls it hung
+LIMIT = PATIENCE		# that a client may take before the test calls it hung
 UNIT = ("cordon-gitproxy", "cordon-keeper")
 RESET = b"\1\0\0\0\0\0\0\0"
 
@@ -37,10 +37,8 @@ def held(lab):
     found = {}
     for daemon in UNIT:
         pid, = lab.pids(daemon)
-        kinds = [os.readlink(f"/proc/{pid}/fd/{n}") for n in os.listdir(f"/proc/{pid}/fd")
-                 if os.path.islink(f"/proc/{pid}/fd/{n}")]
         children = open(f"/proc/{pid}/task/{pid}/children").read().split()
-        found[daemon] = (len(os.listdir(f"/proc/{pid}/task")), len(kinds), len(children))
+        found[daemon] = (len(os.listdir(f"/proc/{pid}/task")), len(os.listdir(f"/proc/{pid}/fd")), len(children))
     return found
 
 
@@ -50,7 +48,7 @@ def settled(lab, before):
         with contextlib.suppress(OSError, ValueError):
             now = held(lab)
             return all(a <= b for daemon in UNIT for a, b in zip(now[daemon], before[daemon])) and now
-    wait_for(f"the unit to be as before: {before}, is {held(lab)}", same, timeout=45, step=0.1)
+    wait_for(f"the unit to be as before: {before}, is {held(lab)}", same, step=0.1)
 
 
 def warm(lab):
@@ -166,9 +164,8 @@ def test_daemon_killed_during_a_clone(shop, victim):
     old = set(lab.signal(victim))
     if victim != "cordon-netd":
         assert process.wait(LIMIT)
-    wait_for("its successor", lambda: (new := set(lab.pids(victim))) and not new & old, timeout=30)
-    wait_for("a fetch", lambda: lab.sandbox.git("ls-remote", WIDGETS, timeout=LIMIT).returncode == 0,
-             timeout=30)
+    wait_for("its successor", lambda: (new := set(lab.pids(victim))) and not new & old)
+    wait_for("a fetch", lambda: lab.sandbox.git("ls-remote", WIDGETS, timeout=LIMIT).returncode == 0)
     if victim == "cordon-netd":			# kept, or ended by the revocation: not left hanging
         lab.cordon("rm", lab.sandbox.guest, check=True)
         with contextlib.suppress(ProcessLookupError):
@@ -186,5 +183,4 @@ def test_netd_restarts_during_a_clone(shop):
     wait_for("its first request", lambda: lab.audit.events(event="git", decision="allow"))
     lab.signal("cordon-netd")
     process.wait(2 * LIMIT)
-    wait_for("a fetch", lambda: lab.sandbox.git("ls-remote", WIDGETS, timeout=LIMIT).returncode == 0,
-             timeout=30)
+    wait_for("a fetch", lambda: lab.sandbox.git("ls-remote", WIDGETS, timeout=LIMIT).returncode == 0)
