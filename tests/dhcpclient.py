@@ -11,6 +11,8 @@ import socket
 import struct
 import time
 
+from labnet import PATIENCE
+
 DISCOVER, OFFER, REQUEST, ACK = 1, 2, 3, 5
 COOKIE = b"\x63\x82\x53\x63"
 
@@ -23,7 +25,7 @@ def serve(lab, sandbox):
          f"--interface={sandbox.interface}", f"--dhcp-range={sandbox.address[0]},static,255.255.255.0,1h",
          f"--dhcp-host={sandbox.mac},{sandbox.address[0]}", f"--dhcp-leasefile={leases}", "--user=root",
          "--pid-file="])
-    end = time.monotonic() + 5
+    end = time.monotonic() + PATIENCE
     while f":{67:04X} " not in lab.gateway.run(["cat", "/proc/net/udp"]).stdout:
         assert process.poll() is None and time.monotonic() < end, "dnsmasq does not serve"
         time.sleep(0.01)
@@ -80,7 +82,7 @@ class Client:
         self.port = sandbox.socket(socket.AF_INET, socket.SOCK_DGRAM)	# else the guest's kernel complains of answers
         self.port.bind(("", 68))
 
-    def ask(self, kind, options=b"", timeout=2.0):
+    def ask(self, kind, options=b"", timeout=PATIENCE):
         """Broadcast from no address; (address, options) of the answer, or None."""
         self.raw.send(broadcast(self.mac, message(kind, self.mac, self.transaction, options=options)))
         end = time.monotonic() + timeout
@@ -93,7 +95,7 @@ class Client:
                 return address, got
         return None
 
-    def lease(self, timeout=2.0):
+    def lease(self, timeout=PATIENCE):
         """The whole conversation; the address, or None when nobody answers."""
         offer = self.ask(DISCOVER, timeout=timeout)
         if not offer:
@@ -103,7 +105,7 @@ class Client:
         assert ack and ack[1][53][0] == ACK
         return ack[0]
 
-    def renew(self, server, timeout=2.0):
+    def renew(self, server, timeout=PATIENCE):
         """As one that has its address: straight to the server. The address, or None."""
         self.port.settimeout(0)
         with contextlib.suppress(BlockingIOError):

@@ -11,10 +11,10 @@ import socket
 import ssl
 import time
 
-from labnet import family_of
+from labnet import PATIENCE, family_of
 
 
-def tls(sandbox, name, family=4, address=None, port=443, sni=None, timeout=10.0):
+def tls(sandbox, name, family=4, address=None, port=443, sni=None, timeout=PATIENCE):
     """A TLS connection from the sandbox to a name; the name is resolved there. ssl.SSLSocket."""
     address = address or sandbox.resolve(name, family)
     context = ssl.create_default_context(cafile=sandbox.ca_bundle)
@@ -47,7 +47,7 @@ def _more(connection):
     return data
 
 
-def works(connection, data=b"ping", timeout=1.0):
+def works(connection, data=b"ping", timeout=PATIENCE):
     """Whether an echo comes back over a stream or connected datagram socket."""
     connection.settimeout(timeout)
     try:
@@ -57,7 +57,7 @@ def works(connection, data=b"ping", timeout=1.0):
         return False
 
 
-def serves(connection, host, timeout=2.0):
+def serves(connection, host, timeout=PATIENCE):
     """Whether a kept TLS connection still answers."""
     connection.settimeout(timeout)
     try:
@@ -66,7 +66,7 @@ def serves(connection, host, timeout=2.0):
         return False
 
 
-def udp(sandbox, address, port, timeout=1.0):
+def udp(sandbox, address, port, timeout=PATIENCE):
     """A datagram socket of the sandbox, connected."""
     s = sandbox.socket(family_of(address), socket.SOCK_DGRAM, timeout=timeout)
     s.connect((address, port))

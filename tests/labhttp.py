@@ -15,6 +15,7 @@ import threading
 from dataclasses import dataclass
 
 import labclient
+from labnet import PATIENCE
 
 UPLOAD = "application/x-git-upload-pack"
 FLUSH = b"0000"
@@ -80,7 +81,7 @@ class Closed(Exception):
 class Wire:
     """A connection of a sandbox to a name, TLS unless port 80."""
 
-    def __init__(self, sandbox, name="github.com", family=4, port=443, timeout=10.0):
+    def __init__(self, sandbox, name="github.com", family=4, port=443, timeout=PATIENCE):
         if port == 80:
             self.socket = sandbox.connect(sandbox.resolve(name, family), 80, timeout)
         else:
@@ -192,7 +193,7 @@ class Rude:
 
     def _serve(self, connection):
         with contextlib.suppress(OSError, ssl.SSLError), connection:
-            connection.settimeout(10)
+            connection.settimeout(PATIENCE)
             with self._context.wrap_socket(connection, server_side=True) as s:
                 data = b""
                 while b"\r\n\r\n" not in data:
@@ -296,7 +297,7 @@ class Origin:
 
     def _serve(self, connection, port, number):
         with contextlib.suppress(OSError, ssl.SSLError, Closed), connection:
-            connection.settimeout(20)
+            connection.settimeout(PATIENCE)
             s = connection if port == 80 else self._context.wrap_socket(connection, server_side=True)
             with s:
                 wire = Wire.of(s)

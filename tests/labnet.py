@@ -19,6 +19,8 @@ import subprocess
 import threading
 import time
 
+PATIENCE = 60.0		# seconds for what must come: how busy the machine is decides nothing, and only a failure waits
+MOMENT = 0.5		# for what must not come
 CLONE_NEWNET = 0x40000000
 NETNS = "/run/netns"
 PREFIX = "cordon-"
@@ -36,7 +38,7 @@ class LabError(Exception):
     """The lab itself failed, not what is tested."""
 
 
-def wait_for(what, probe, timeout=10.0, step=0.005):
+def wait_for(what, probe, timeout=PATIENCE, step=0.005):
     """Ask probe() until it gives something true; that is returned. Fails with `what` after timeout."""
     end = time.monotonic() + timeout
     while True:
@@ -105,7 +107,7 @@ class Space:
         return ["nsenter", f"--net={self.path}", f"--mount={ns}/mnt", f"--uts={ns}/uts", "--",
                 "env", "-C", str(cwd), *map(str, argv)]
 
-    def run(self, argv, *, timeout=60, check=False, env=None, cwd="/", input=None):
+    def run(self, argv, *, timeout=2 * PATIENCE, check=False, env=None, cwd="/", input=None):
         """Run to the end. CompletedProcess with text output; stderr apart."""
         process = subprocess.Popen(
             self.argv(argv, cwd), text=True, errors="replace",
@@ -146,14 +148,14 @@ class Space:
         with open(self.path) as there:
             _setns(there.fileno())
 
-    def socket(self, family=socket.AF_INET, kind=socket.SOCK_STREAM, proto=0, timeout=10.0):
+    def socket(self, family=socket.AF_INET, kind=socket.SOCK_STREAM, proto=0, timeout=PATIENCE):
         """A socket of this namespace."""
         with self.entered():
             s = socket.socket(family, kind, proto)
         s.settimeout(timeout)
         return s
 
-    def connect(self, address, port, timeout=10.0):
+    def connect(self, address, port, timeout=PATIENCE):
         s = self.socket(family_of(address), timeout=timeout)
         try:
             s.connect((address, port))

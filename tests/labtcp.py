@@ -14,6 +14,8 @@ import struct
 import time
 from dataclasses import dataclass
 
+from labnet import PATIENCE
+
 FIN, SYN, RST, ACK, URG = 1, 2, 4, 16, 32
 OURS = 0x77
 _ports = itertools.count(20000)
@@ -143,7 +145,7 @@ class RawFlow:
         return Segment(tcp[13], (seq - (self.server_isn or 0)) % 2**32, (ack - self.isn) % 2**32,
                        tcp[(tcp[12] >> 4) * 4:])
 
-    def wait(self, what, test, timeout=5.0):
+    def wait(self, what, test, timeout=PATIENCE):
         """The first segment for which test() is true."""
         end = time.monotonic() + timeout
         while (left := end - time.monotonic()) > 0:
@@ -161,10 +163,10 @@ class RawFlow:
         self.send(ACK, 1)
         return self
 
-    def acked(self, n, timeout=5.0):
+    def acked(self, n, timeout=PATIENCE):
         """Wait until the server has acknowledged n bytes."""
         return self.wait(f"ACK of {n}", lambda s: s.ack >= 1 + n and not s.flags & RST, timeout)
 
-    def reset(self, timeout=2.0):
+    def reset(self, timeout=PATIENCE):
         """Wait for a reset."""
         return self.wait("reset", lambda s: s.flags & RST, timeout)

@@ -17,6 +17,8 @@ import struct
 import time
 from dataclasses import dataclass
 
+from labnet import PATIENCE
+
 ETH_P_ALL = 0x0003
 SO_RCVBUFFORCE = 33
 MARKER_PORT = 9		# discard; the lab's own datagrams
@@ -105,7 +107,7 @@ class Capture:
         if self._marker:
             text = b"cordon-lab-marker %d" % next(_markers)
             self._marker(text)
-            end = time.monotonic() + 5
+            end = time.monotonic() + PATIENCE
             while not any(text in p.payload for p in self._packets[-64:]):
                 if not self._read(1.0) and time.monotonic() > end:
                     raise AssertionError("the capture's own marker did not arrive")
@@ -122,7 +124,7 @@ class Capture:
                 if all(same(getattr(p, name), want) for name, want in fields.items())
                 and (contains is None or contains in p.raw) and (where is None or where(p))]
 
-    def wait(self, contains=None, where=None, timeout=5.0, **fields):
+    def wait(self, contains=None, where=None, timeout=PATIENCE, **fields):
         """The first such packet, waiting for it."""
         end = time.monotonic() + timeout
         while True:
@@ -192,7 +194,7 @@ class Audit:
         fields.setdefault("decision", "deny")
         return {key_of(e) for e in self.events(**fields)}
 
-    def wait(self, timeout=5.0, **fields):
+    def wait(self, timeout=PATIENCE, **fields):
         """At least one such event, waiting for it; all of them."""
         end = time.monotonic() + timeout
         while True:
@@ -204,7 +206,7 @@ class Audit:
                                      + self.describe())
             time.sleep(0.01)
 
-    def until(self, test, timeout=5.0, **fields):
+    def until(self, test, timeout=PATIENCE, **fields):
         """Such events when test(events) is true of them: a line may be written after its answer was sent."""
         end = time.monotonic() + timeout
         while not test(found := self.events(**fields)):
@@ -213,14 +215,14 @@ class Audit:
             time.sleep(0.01)
         return found
 
-    def wait_one(self, timeout=5.0, **fields):
+    def wait_one(self, timeout=PATIENCE, **fields):
         """Wait for such an event and assert that all of them are one key; the first event."""
         found = self.wait(timeout, **fields)
         keys = {key_of(e) for e in found}
         assert len(keys) == 1, f"{len(keys)} keys for {fields}:\n" + self.describe()
         return found[0]
 
-    def only(self, reason, timeout=5.0, **fields):
+    def only(self, reason, timeout=PATIENCE, **fields):
         """Exactly one key was refused, and for this reason; the first event."""
         first = self.wait_one(timeout, decision="deny", reason=reason, **fields)
         others = self.keys(sandbox=first["sandbox"]) - {key_of(first)}

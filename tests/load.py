@@ -7,7 +7,6 @@ succeeded, so that a test can wait for it to go on.
 
 import contextlib
 import itertools
-import json
 import threading
 import time
 
@@ -43,6 +42,7 @@ class Load:
     def _pin(self):
         """Names under a wildcard, as a resolver asks for them."""
         with Control(self.lab) as control, Part(self.lab, "dns") as dns:
+            dns.socket.settimeout(5)		# then anew, as a resolver would
             dns.read_snapshot()
             profile = next(p["id"] for p in control.must("STATUS")["profiles"] if p["name"] == self.profile)
             sandbox = next(s["id"] for s in control.must("LS") if s["name"] == self.guest)
@@ -77,11 +77,11 @@ class Load:
         while self.lab.sandbox.fetches(f"https://{SITE}/", timeout=2):
             yield
 
-    def goes_on(self, *what, timeout=20):
+    def goes_on(self, *what):
         """Wait until each kind of work (or these) has succeeded a few times more."""
         before = dict(self.done)
         for one in what or before:
-            wait_for(f"more of {one}", lambda one=one: self.done[one] > before[one] + 2, timeout)
+            wait_for(f"more of {one}", lambda one=one: self.done[one] > before[one] + 2)
 
     def __enter__(self):
         for thread in self._threads:

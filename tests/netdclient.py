@@ -15,6 +15,7 @@ import socket
 import struct
 
 from lab import ROOT
+from labnet import PATIENCE
 
 HEADER = open(f"{ROOT}/base/msg.h").read()
 TYPES = {name: i for i, name in enumerate(re.findall(
@@ -120,7 +121,7 @@ class Part:
 
     def __init__(self, lab, role, say_hello=True, uid=None, **options):
         self.socket = connect_as(f"{lab.dir}/run/parts/netd.sock", role_uid(role) if uid is None else uid)
-        self.socket.settimeout(5)
+        self.socket.settimeout(PATIENCE)
         self.snapshot = {}
         if say_hello:
             self.send("HELLO", hello(role, **options))

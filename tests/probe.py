@@ -13,6 +13,7 @@ import threading
 import time
 
 import labworld
+from labnet import PATIENCE
 
 LEAK = "leak.evil.example"
 TCP_PORT, UDP_PORT = 443, 4242
@@ -78,7 +79,7 @@ class Probe:
             self.connected += 1
 
 
-def until_works(what, attempt, timeout=15.0):
+def until_works(what, attempt, timeout=PATIENCE):
     """Retry attempt() until it is true; how long that took."""
     begin = time.monotonic()
     while not attempt():

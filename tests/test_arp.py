@@ -8,6 +8,7 @@ import struct
 import pytest
 
 from lab import row
+from labnet import MOMENT, PATIENCE
 
 ARP, REQUEST, REPLY = 0x0806, 1, 2
 BROADCAST, NOBODY = b"\xff" * 6, b"\0" * 6
@@ -41,7 +42,7 @@ class Arp:
         body += NOBODY + socket.inet_aton(target or self.gateway)
         self._socket.send(BROADCAST + (frame or mac) + struct.pack("!H", ARP) + body)
 
-    def answered(self, target, timeout=2.0):
+    def answered(self, target, timeout=PATIENCE):
         """Did somebody say that he has the address."""
         self._socket.settimeout(timeout)
         with contextlib.suppress(TimeoutError):
@@ -86,7 +87,7 @@ def test_liar_is_neither_answered_nor_remembered(lab, audit, lie):
             claim["frame"] = arp.mac
         arp.send(**claim)
         audit.only("source_spoofed", interface=lab.sandbox.interface)
-        assert not arp.answered(arp.gateway, timeout=0.2)
+        assert not arp.answered(arp.gateway, timeout=MOMENT)
     assert neighbours(lab, lab.sandbox.interface) == {lab.sandbox.address[0]}
 
 
@@ -108,7 +109,7 @@ def test_probe_for_a_duplicate_finds_none(lab, audit):
     with Arp(lab.sandbox) as arp:
         arp.send(ip="0.0.0.0", target=arp.ip)
         arp.send(ip="0.0.0.0", target=arp.gateway)
-        assert not arp.answered(arp.gateway, timeout=0.2)
+        assert not arp.answered(arp.gateway, timeout=MOMENT)
     audit.no_refusals()
 
 
@@ -119,4 +120,4 @@ def test_no_other_address_of_the_host_is_told(lab, audit):
     address = addresses[0]["addr_info"][0]["local"]
     with Arp(lab.sandbox) as arp:
         arp.send(target=address)
-        assert not arp.answered(address, timeout=0.2)
+        assert not arp.answered(address, timeout=MOMENT)

@@ -14,7 +14,7 @@ import threading
 import pytest
 
 from lab import BUILD, ROOT
-from labnet import wait_for
+from labnet import PATIENCE, wait_for
 from netdclient import NAMES, TYPES, connect_as
 
 SOURCES = ("netd", "dns", "gitproxy", "keeper")
@@ -86,7 +86,7 @@ def test_rotation_under_load(own_lab):
     with Askers(lab) as askers:
         for _ in range(8):
             seen = len(askers.names)
-            wait_for("some refusals", lambda: len(askers.names) > seen + 3, 20)
+            wait_for("some refusals", lambda: len(askers.names) > seen + 3)
             renamed += rotate(lab)
     assert len(set(renamed)) == len(renamed) >= 8 * 2
     wait_for("the last lines", lambda: askers.names <= {e.get("name") for e in lines_of(lab, "dns")})
@@ -154,8 +154,8 @@ def test_a_daemon_that_starts_continues_the_chain(own_lab):
              and not os.path.getsize(f"{lab.log_dir}/dns.jsonl"))
     os.kill(old, signal.SIGKILL)
     rotate_while.join()
-    wait_for("a new resolver", lambda: set(lab.pids("cordon-dns")) - {old}, 20)
-    wait_for("its first line", lambda: os.path.getsize(f"{lab.log_dir}/dns.jsonl"), 20)
+    wait_for("a new resolver", lambda: set(lab.pids("cordon-dns")) - {old})
+    wait_for("its first line", lambda: os.path.getsize(f"{lab.log_dir}/dns.jsonl"))
     assert len(files_of(lab, "dns")) == 2 and lines_of(lab, "dns")
     assert log(lab, "--verify").returncode == 0
 
@@ -234,7 +234,7 @@ def test_follow_goes_on_over_a_rotation(own_lab):
     wait_for("all names", lambda: set(names) <= set(followed()))
     assert sorted(n for n in followed() if n in names) == sorted(names)
     process.terminate()
-    process.wait(10)
+    process.wait(PATIENCE)
 
 
 @pytest.mark.parametrize("what", ["none", "too few", "too many", "no file", "nobody's", "the inspector's"])
@@ -246,7 +246,7 @@ def test_rotate_message_must_bring_what_it_says(own_lab, what, tmp_path):
     path = "/dev/null" if what == "no file" else tmp_path / "new.jsonl"
     fds = [os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND) for _ in range(count)]
     with connect_as(f"{lab.dir}/run/control.sock", 0, 0) as s:
-        s.settimeout(10)
+        s.settimeout(PATIENCE)
         socket.send_fds(s, [struct.pack("<HHI", TYPES["ROTATE"], 4, 1) + struct.pack("<I", roles)], fds)
         data = s.recv(10000)
     for fd in fds:

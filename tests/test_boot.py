@@ -14,7 +14,7 @@ import pytest
 import labworld
 from lab import BUILD, ROOT, row, write
 from labclient import serves, tls
-from labnet import ENV, wait_for
+from labnet import ENV, MOMENT, wait_for
 from probe import Probe, until_works
 
 SITE = "pypi.example"
@@ -216,7 +216,7 @@ def more_rounds(probe, n=15):
 
 def silent(flow):
     """Nothing comes any more; an end is as good."""
-    flow.settimeout(0.5)
+    flow.settimeout(MOMENT)
     try:
         return not flow.recv(100)
     except OSError:

@@ -16,7 +16,7 @@ from lab import Lab, row
 from labclient import offer, refused, serves, tls, udp, works
 from labhello import hello, sni
 from labtcp import SYN, Frames, ip_packet
-from labnet import wait_for
+from labnet import MOMENT, wait_for
 from probe import Probe, dns_query, until_works
 
 SITE = "pypi.example"
@@ -58,17 +58,17 @@ def try_all(lab, family):
     """One forbidden probe of each kind from vm0; {reason: what must be its only key}."""
     guest, v6 = lab.sandbox, family == 6
     site = guest.resolve(SITE, family)
-    assert refused(guest.connect, literal(lab, family), 443, timeout=3)
-    assert refused(guest.connect, site, 8443, timeout=3)
-    assert refused(guest.connect, guest.gateway[v6], 22, timeout=3)
+    assert refused(guest.connect, literal(lab, family), 443)
+    assert refused(guest.connect, site, 8443)
+    assert refused(guest.connect, guest.gateway[v6], 22)
     with Frames(guest) as frames:
         datagram = struct.pack("!HHHH", 4000, 4000, 12, 0) + b"leak"
         frames.send(ip_packet(labworld.GITHUB[v6], labworld.SERVICES[v6], socket.IPPROTO_UDP, datagram))
-    with udp(guest, labworld.RESOLVERS[v6], 53, timeout=5) as s:
+    with udp(guest, labworld.RESOLVERS[v6], 53) as s:
         s.send(dns_query("leak.evil.example"))
         assert s.recv(512)[3] & 15 == 3, "not NXDOMAIN"
     with pytest.raises(OSError):
-        tls(guest, SITE, family, address=site, sni="evil.example", timeout=5).close()
+        tls(guest, SITE, family, address=site, sni="evil.example").close()
     return {"address_not_granted", "port_not_granted", "host_access", "source_spoofed", "name_not_allowed",
             "sni_mismatch"}
 
@@ -205,7 +205,7 @@ def test_firewalld(host, coexist, family):
     with contextlib.ExitStack() as stack:
         foreign.FIREWALLD.load(host.gateway)
         stack.callback(foreign.FIREWALLD.unload, host.gateway)
-        with udp(host.sandbox, labworld.RESOLVERS[family == 6], 53) as s, pytest.raises(OSError):
+        with udp(host.sandbox, labworld.RESOLVERS[family == 6], 53, MOMENT) as s, pytest.raises(OSError):
             s.send(dns_query(SITE))
             s.recv(512)
         assert any("--zone=trusted --add-interface='tap+'" in fix for fix in drops_told(host))
@@ -240,7 +240,7 @@ def test_intercepting_sockets(host, coexist, family, priority):
     with transparent(host.gateway, family, socket.SOCK_STREAM, 3129) as stream, \
          transparent(host.gateway, family, socket.SOCK_DGRAM, 3129) as datagrams, host.capture() as capture:
         coexist(foreign.every_hook({priority}, tproxy, ("prerouting",)))
-        with udp(guest, labworld.RESOLVERS[v6], 53, timeout=0.4) as s:
+        with udp(guest, labworld.RESOLVERS[v6], 53, MOMENT) as s:
             s.send(dns_query("leak.evil.example"))
             offer(guest, dict.fromkeys([(literal(host, family), 443), (site, 443), (github, 443),
                                         (labworld.RESOLVERS[v6], 53)], LIE))
@@ -332,16 +332,15 @@ def test_revocation_beside_marks(labs, family, name):
         peer = None
         for n in range(4):			# both ways, so that every chain has seen the flow
             flow.send(b"ping")
-            server.settimeout(5)
             peer = server.recvfrom(100)[1]
             server.sendto(b"pong", peer)
             assert flow.recv(100) == b"pong" and works(stream) and serves(decided, SITE)
         lab.cordon("rm", "vm0", check=True)
         server.sendto(b"late", peer)
-        flow.settimeout(0.3)
+        flow.settimeout(MOMENT)
         with pytest.raises(OSError):
             flow.recv(100)
-        assert not works(stream, timeout=0.3) and not serves(decided, SITE, 0.3)
+        assert not works(stream, timeout=MOMENT) and not serves(decided, SITE, MOMENT)
     left = lab.gateway.run(["conntrack", "-L"]).stdout
     assert lab.sandbox.address[family == 6] not in left, left
 
@@ -355,7 +354,7 @@ def forget(lab):
 def survives_or_dies(connection):
     """A flow whose entry is gone may go on or end; it must not hang the test."""
     with contextlib.suppress(OSError):
-        serves(connection, SITE, 0.5)
+        serves(connection, SITE, MOMENT)
 
 
 @row("B22")
@@ -373,7 +372,7 @@ def test_flush_under_flows(labs, family):
             forget(lab)
             with contextlib.suppress(OSError):
                 undecided.sendall(b"evil.example")
-                undecided.settimeout(0.5)
+                undecided.settimeout(MOMENT)
                 undecided.recv(10)
         until_works("a fetch after the flush", lambda: lab.sandbox.fetches(f"https://{SITE}/", family=family))
         capture.empty(contains=b"evil.example")
@@ -423,7 +422,7 @@ def stays_out(lab, capture, site, number):
     enter(lab, number, number + 2000)
     capture.clear()
     try:
-        lab.sandbox.connect(site, 443, timeout=0.5).close()
+        lab.sandbox.connect(site, 443, timeout=MOMENT).close()
     except OSError:
         capture.empty(dst=set(labworld.WEB))
         return True

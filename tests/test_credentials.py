@@ -250,7 +250,7 @@ def test_wrong_files_at_the_start(world, request):
         os.chmod(secrets.path("owner"), 0o444)
         lab.signal("cordon-keeper", signal.SIGKILL)
         failed = wait_for("a proxy again", lambda: "upstream_denied" in (d := ls_remote(
-            lab, "private/one")).stderr and d, 20)
+            lab, "private/one")).stderr and d)
         assert failed.returncode
         told(lab, "failed", name="owner")
 

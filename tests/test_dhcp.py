@@ -8,7 +8,7 @@ import pytest
 import dhcpclient
 import labworld
 from lab import row
-from labnet import wait_for
+from labnet import MOMENT, wait_for
 
 
 def register(lab, *options):
@@ -43,9 +43,9 @@ def test_refused_without_the_option(served):
     lab = served
     register(lab)
     with dhcpclient.Client(lab.sandbox) as client:
-        assert client.ask(dhcpclient.DISCOVER, timeout=0.5) is None
+        assert client.ask(dhcpclient.DISCOVER, timeout=MOMENT) is None
         lab.audit.only("source_spoofed", daddr="255.255.255.255", port=67)
-        assert client.renew(lab.sandbox.gateway[0], timeout=0.5) is None
+        assert client.renew(lab.sandbox.gateway[0], timeout=MOMENT) is None
         assert lab.audit.wait(reason="host_access", daddr=lab.sandbox.gateway[0], port=67)
     leases = lab.gateway.run(["cat", f"{lab.dir}/leases-{lab.sandbox.interface}"]).stdout
     assert lab.sandbox.address[0] not in leases
@@ -58,9 +58,9 @@ def test_only_for_that_guest_and_only_here(served):
     register(lab, "--dhcp")
     with dhcpclient.Client(lab.sandbox) as client, lab.capture() as capture:
         client.mac = bytes.fromhex("06000a017777")
-        assert client.ask(dhcpclient.DISCOVER, timeout=0.5) is None
+        assert client.ask(dhcpclient.DISCOVER, timeout=MOMENT) is None
         lab.audit.only("source_spoofed", daddr="255.255.255.255", port=67)
-        assert client.renew(labworld.SERVICES[0], timeout=0.5) is None
+        assert client.renew(labworld.SERVICES[0], timeout=MOMENT) is None
         capture.empty(dst=labworld.SERVICES[0])
 
 
@@ -69,11 +69,11 @@ def test_survives_a_restart_and_ends_with_the_sandbox(served):
     lab = served
     register(lab, "--dhcp")
     old = set(lab.signal("cordon-netd", signal.SIGKILL))
-    wait_for("a new netd", lambda: set(lab.pids("cordon-netd")) - old, 20)
+    wait_for("a new netd", lambda: set(lab.pids("cordon-netd")) - old)
     wait_for("its answer", lambda: lab.cordon("ls").returncode == 0)
     with dhcpclient.Client(lab.sandbox) as client:
         assert client.lease() == lab.sandbox.address[0]
         lab.cordon("rm", lab.sandbox.guest, check=True)
-        assert client.ask(dhcpclient.DISCOVER, timeout=0.5) is None
+        assert client.ask(dhcpclient.DISCOVER, timeout=MOMENT) is None
     done = lab.gateway.run(["nft", "-j", "list", "set", "inet", "cordon", "dhcp"], check=True)
     assert not any(o["set"].get("elem") for o in json.loads(done.stdout)["nftables"] if "set" in o)

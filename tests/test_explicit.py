@@ -252,7 +252,7 @@ def test_other_gateways_are_not_reached(lab, family):
     """The route is on the sandbox's own gateway; another link's address is the host, as ever."""
     other = lab.sandboxes["vm1"].gateway[family == 6]
     with pytest.raises(OSError):
-        lab.sandboxes["vm0"].connect(other, PORT, 3.0)
+        lab.sandboxes["vm0"].connect(other, PORT)
     event = refused(lab, "host_access", sandbox="vm0")
     assert event["port"] == PORT
 
@@ -265,7 +265,7 @@ def test_off_unless_configured(labs):
     assert done.returncode == 1 and "explicit_route.port" in done.stderr
     for port in (PORT, 0):
         with pytest.raises(OSError):
-            lab.sandbox.connect(lab.sandbox.gateway[0], port, 3.0)
+            lab.sandbox.connect(lab.sandbox.gateway[0], port)
     got = ask(lab.sandbox, get(target(BAD, REFS), host="cordon.internal"), name="cordon.internal", port=80)
     assert (got.status, got.reason) == (404, "path_not_allowed")
 

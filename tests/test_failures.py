@@ -9,7 +9,7 @@ import labworld
 from lab import AGENT, DAEMONS, row
 from labclient import serves, tls, udp, works
 from labhttp import Wire, info_refs
-from labnet import wait_for
+from labnet import MOMENT, PATIENCE, wait_for
 from probe import Probe, until_works
 
 SITE = "pypi.example"
@@ -33,7 +33,7 @@ def test_killed_daemon(own_lab, daemon, family):
         assert serves(flow, SITE)
         with Probe(lab.sandbox, capture):
             old = set(lab.signal(daemon))
-            wait_for(f"a new {daemon}", lambda: set(lab.pids(daemon)) - old, 20)
+            wait_for(f"a new {daemon}", lambda: set(lab.pids(daemon)) - old)
             until_works(f"a fetch after {daemon} died", lambda: fetches(lab, family))
             until_works(f"git after {daemon} died", lambda: clones(lab))
         assert serves(flow, SITE), "the decided flow died with the daemon"
@@ -65,12 +65,12 @@ def test_undecided_flow_dies_with_the_inspector(own_lab, family):
     with lab.sandbox.connect(address, 443) as s, lab.capture() as capture:
         s.sendall(b"\x16\x03\x01\x00\x80\x01\x00\x00\x7c\x03\x03" + bytes(20))
         old = set(lab.signal("cordon-inspect"))
-        wait_for("a new inspector", lambda: set(lab.pids("cordon-inspect")) - old, 20)
+        wait_for("a new inspector", lambda: set(lab.pids("cordon-inspect")) - old)
         until_works("another flow", lambda: fetches(lab, family))
         capture.clear()
         marker = b"after the inspector died"
         s.sendall(marker)
-        s.settimeout(0.5)
+        s.settimeout(MOMENT)
         try:
             assert s.recv(10) == b""
         except OSError:
@@ -149,17 +149,17 @@ def stricter():
 
 @pytest.fixture
 def flows(own_lab, family):
-    """A lab with one live flow of each kind: {name: asks whether it still works}."""
+    """A lab with one live flow of each kind: {name: asks whether it still works, for so long}."""
     lab, sandbox = own_lab, own_lab.sandbox
     lab.internet.echo(7000)
     lab.internet.echo(7000, socket.SOCK_DGRAM)
     site = tls(sandbox, SITE, family)
     stream = sandbox.connect(sandbox.resolve("tcp.example", family), 7000)
     datagrams = udp(sandbox, sandbox.resolve("udp.example", family), 7000)
-    live = {"tls": lambda: serves(site, SITE, 0.5), "tcp": lambda: works(stream, timeout=0.5),
-            "udp": lambda: works(datagrams, timeout=0.5)}
+    live = {"tls": lambda timeout: serves(site, SITE, timeout), "tcp": lambda timeout: works(stream, timeout=timeout),
+            "udp": lambda timeout: works(datagrams, timeout=timeout)}
     for name, alive in live.items():
-        assert alive(), name
+        assert alive(PATIENCE), name
     yield live
     for s in (site, stream, datagrams):
         s.close()
@@ -167,11 +167,11 @@ def flows(own_lab, family):
 
 @row("B19")
 def test_reload_to_a_stricter_policy(own_lab, flows):
-    """Flows that lost their grant die at once; the others and the sandbox stay."""
+    """Flows that lost their grant are dead when it is answered; the others and the sandbox stay."""
     own_lab.profile("agent", stricter())
     own_lab.cordon("reload", check=True)
     for name, alive in flows.items():
-        assert not alive(), f"the {name} flow outlived its grant"
+        assert not alive(MOMENT), f"the {name} flow outlived its grant"
     assert not fetches(own_lab)
     assert not clones(own_lab)
 
@@ -181,9 +181,7 @@ def test_restart_with_a_stricter_policy(own_lab, family):
     """What the last netd granted ends, the server's direction too: it may speak without being asked."""
     lab = own_lab
     service = lab.internet.listen(labworld.SERVICES[family == 6], 7000, socket.SOCK_DGRAM)
-    service.settimeout(5)
     with udp(lab.sandbox, lab.sandbox.resolve("udp.example", family), 7000) as flow:
-        flow.settimeout(0.5)
         flow.send(b"first")
         _, peer = service.recvfrom(100)
         service.sendto(b"unasked", peer)
@@ -191,9 +189,10 @@ def test_restart_with_a_stricter_policy(own_lab, family):
         old = set(lab.pids("cordon-netd"))
         lab.profile("agent", stricter())
         lab.signal("cordon-netd")
-        wait_for("a new netd", lambda: set(lab.pids("cordon-netd")) - old, 20)
+        wait_for("a new netd", lambda: set(lab.pids("cordon-netd")) - old)
         until_works("a registry", lambda: lab.cordon("ls").returncode == 0)
         service.sendto(b"unasked", peer)
+        flow.settimeout(MOMENT)
         with pytest.raises(TimeoutError):
             flow.recv(100)
 
@@ -236,11 +235,11 @@ def test_policy_that_does_not_compile_changes_nothing(own_lab):
 
 
 @row("B20")
-def test_removed_sandbox_is_cut_off_within_a_second(own_lab, flows, family):
-    """Both directions: no reply comes back either, and the next tenant inherits nothing."""
+def test_removed_sandbox_is_cut_off(own_lab, flows, family):
+    """Both directions, when `rm` is answered: no reply comes back either, and the next tenant inherits nothing."""
     own_lab.cordon("rm", "vm0", check=True)
     for name, alive in flows.items():
-        assert not alive(), f"the {name} flow outlived the sandbox"
+        assert not alive(MOMENT), f"the {name} flow outlived the sandbox"
     with own_lab.capture() as capture:
         assert not fetches(own_lab, family, timeout=1)
         capture.empty(dst=labworld.WEB[family == 6])

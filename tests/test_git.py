@@ -14,7 +14,7 @@ from lab import AGENT, row
 from labclient import tls
 from labhttp import (UPLOAD, Closed, Rude, Wire, ask, chunks, get, gzipped, info_refs, ls_refs, pkt,
                      post)
-from labnet import wait_for
+from labnet import PATIENCE, wait_for
 
 WIDGETS = "https://github.com/acme/widgets"
 
@@ -637,7 +637,7 @@ def test_removal_ends_transfers(labs):
         wire.send(info_refs("acme/widgets", host="gitlab.com"))
         wait_for("a part of the answer", lambda: wire.socket.recv(100))
         lab.cordon("rm", lab.sandbox.guest, check=True)
-        assert ended.wait(5)
+        assert ended.wait(PATIENCE)
 
 
 @row("B19")
@@ -660,7 +660,7 @@ def test_stricter_policy(labs):
         wait_for("a part of the answer", lambda: busy.socket.recv(100))
         lab.profile("agent", {**AGENT, "git": {**AGENT["git"], "allowed_repos": ["acme/payroll"]}})
         lab.cordon("reload", check=True)
-        assert ended.wait(5)
+        assert ended.wait(PATIENCE)
         with contextlib.suppress(Closed, OSError):
             assert kept.send(info_refs("acme/widgets")).response().status == 403
     assert ask(lab.sandbox, info_refs("acme/widgets")).reason == "repository_not_allowed"

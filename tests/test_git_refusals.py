@@ -28,7 +28,7 @@ def silent(capture, lab, port):
 
 def test_ssh_client_is_told(lab, guest, capture, family):
     """OpenSSH prints the description of the disconnect and leaves; nobody waits for a deadline."""
-    done = guest.run(["ssh", f"-{family}", *SSH, "git@github.com"], timeout=20)
+    done = guest.run(["ssh", f"-{family}", *SSH, "git@github.com"])
     assert done.returncode == 255
     assert "ssh_not_supported: " in done.stderr and HTTPS in done.stderr
     event = refused(lab, "ssh_not_supported", name="github.com")
@@ -38,7 +38,7 @@ def test_ssh_client_is_told(lab, guest, capture, family):
 
 @pytest.mark.parametrize("url", ["git@github.com:acme/widgets", "ssh://git@github.com/acme/widgets.git"])
 def test_git_over_ssh_is_told(lab, guest, capture, url):
-    done = guest.git("clone", url, "w", env={"GIT_SSH_COMMAND": " ".join(["ssh", *SSH])}, timeout=20)
+    done = guest.git("clone", url, "w", env={"GIT_SSH_COMMAND": " ".join(["ssh", *SSH])})
     assert done.returncode and HTTPS in done.stderr
     refused(lab, "ssh_not_supported", name="github.com")
     silent(capture, lab, 22)
@@ -77,10 +77,10 @@ def test_explain_ssh(lab):
 @row("B2")
 def test_git_protocol_is_reset(lab, guest, capture, family):
     """git:// is refused by a reset, at once."""
-    done = guest.git("clone", "git://github.com/acme/widgets", "w", timeout=20)
+    done = guest.git("clone", "git://github.com/acme/widgets", "w")
     assert done.returncode and "Connection refused" in done.stderr
     with pytest.raises(ConnectionRefusedError):
-        guest.connect(guest.resolve("github.com", family), 9418, timeout=5)
+        guest.connect(guest.resolve("github.com", family), 9418)
     lab.audit.wait(decision="deny", reason="port_not_granted", port=9418)
     assert {e["reason"] for e in lab.audit.events(decision="deny")} <= {"port_not_granted", "state_invalid"}
     silent(capture, lab, 9418)
@@ -112,7 +112,7 @@ def test_beside_git(lab, guest, seen, family):
                                   "raw.githubusercontent.com", "uploads.github.com", "ssh.github.com"])
 def test_side_doors(lab, guest, name):
     """Other names of the same service are other names."""
-    done = guest.curl(f"https://{name}/repos/acme/widgets", timeout=10)
+    done = guest.curl(f"https://{name}/repos/acme/widgets")
     assert done.returncode == 6, done.stderr		# could not resolve
     refused(lab, "name_not_allowed", name=name)
 

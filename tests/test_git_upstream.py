@@ -116,7 +116,7 @@ def test_slow_line(labs):
     if shaped.returncode:
         lab.internet.run(["tc", "qdisc", "add", "dev", "in0", "root", "tbf", "rate", "256kbit",
                           "burst", "4kb", "latency", "2s"], check=True)
-    done = lab.sandbox.git("clone", WIDGETS, "w", timeout=120)
+    done = lab.sandbox.git("clone", WIDGETS, "w")
     assert done.returncode == 0, done.stderr
     lab.audit.no_refusals()
 

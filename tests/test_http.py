@@ -17,7 +17,7 @@ from lab import AGENT, CONFIG, Lab, row
 from labclient import tls
 from labhttp import Closed, Origin, Wire, chunks
 from labhttp import get as _get
-from labnet import tool, wait_for
+from labnet import PATIENCE, tool, wait_for
 
 LATE = "state_invalid"		# late packets of connections that an earlier test left
 HOSTS = ("api.example", "deb.example", "second.example", "elsewhere.example")
@@ -213,9 +213,9 @@ def test_apt(lab, guest, archive, family):
                f"Acquire::ForceIPv{family}": "true"}
     apt = ["apt-get", "-q", *(word for k, v in options.items() for word in ("-o", f"{k}={v}"))]
     for _ in range(2):
-        done = guest.run([*apt, "update"], timeout=60)
+        done = guest.run([*apt, "update"])
         assert done.returncode == 0 and "Err" not in done.stdout, done.stdout + done.stderr
-    done = guest.run([*apt, "download", "hello-lab"], cwd=f"{home}/out", timeout=60)
+    done = guest.run([*apt, "download", "hello-lab"], cwd=f"{home}/out")
     assert done.returncode == 0, done.stdout + done.stderr
     [name] = os.listdir(f"{home}/out")
     with open(f"{home}/out/{name}", "rb") as got, open(glob.glob(f"{archive}/pool/*.deb")[0], "rb") as want:
@@ -312,7 +312,7 @@ def test_back_pressure(lab, guest, origin):
     seen = []
 
     def answer(s, got):
-        go.wait(30)
+        go.wait(PATIENCE)
         seen.append(len(got.body()))
         s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     origin.does(answer, reads=False)
@@ -322,7 +322,7 @@ def test_back_pressure(lab, guest, origin):
                  for name in ("cordon-gitproxy", "cordon-keeper") for pid in lab.pids(name)]
         return sum(pages) * 4096
     before = memory()
-    with api(guest, timeout=30.0) as wire:
+    with api(guest) as wire:
         wire.socket.settimeout(2.0)
         sent, piece = 0, bytes(1 << 16)
         wire.socket.sendall(get("/v1/up", f"Content-Length: {size}", method="PUT"))
@@ -331,7 +331,7 @@ def test_back_pressure(lab, guest, origin):
                 sent += wire.socket.send(piece)
         assert sent < size // 2 and memory() - before < 16 << 20
         go.set()
-        wire.socket.settimeout(30.0)
+        wire.socket.settimeout(PATIENCE)
         # What send() took of the piece that timed out is not known: the rest is not sent.
     wait_for("the server's end of it", lambda: origin.requests)
     assert not seen
@@ -358,10 +358,10 @@ def test_slow_answers_arrive_as_they_come(lab, guest, origin):
     def answer(s, _):
         s.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
                   b"Transfer-Encoding: chunked\r\n\r\n")
-        go.wait(10)
+        go.wait(PATIENCE)
         s.sendall(b"6\r\ndata:1\r\n")
         go.clear()
-        go.wait(10)
+        go.wait(PATIENCE)
         s.sendall(b"0\r\n\r\n")
     origin.does(answer)
     with api(guest) as wire:

@@ -11,11 +11,12 @@ import time
 import pytest
 
 import labworld
-from lab import row
+from lab import row, spelled
 from labclient import get, tls
 from labhello import RANDOM, Handshake, extension, hello, message, records, server_hello, sni
-from labnet import end_process, wait_for
+from labnet import MOMENT, PATIENCE, end_process, wait_for
 from labtcp import ACK, FIN, RST, SYN, URG, Frames, RawFlow, ip_packet
+from labwatch import Capture
 
 NAME, EVIL = "pypi.example", "evil.example"
 GOOD = hello(sni(NAME.encode()))
@@ -33,7 +34,7 @@ def connect(lab, family):
     return s
 
 
-def is_reset(s, timeout=2.0):
+def is_reset(s, timeout=PATIENCE):
     """Whether the connection ends with a reset, now."""
     s.settimeout(timeout)
     try:
@@ -96,7 +97,7 @@ def test_half_a_hello_then_nothing(lab, audit):
         for s in (four, six):
             s.sendall(GOOD[:30])
         for address in labworld.WEB:
-            assert audit.wait(timeout=14, reason="hello_timeout", real=address)
+            assert audit.wait(reason="hello_timeout", real=address)
         capture.clear()
         for s in (four, six):
             s.sendall(GOOD[30:])
@@ -216,14 +217,16 @@ def test_multipath_tcp_is_not_negotiated(own_lab, family):
     own_lab.dns.set("a.files.example", address)
     kind = socket.AF_INET6 if family == 6 else socket.AF_INET
     with own_lab.internet.socket(kind, socket.SOCK_STREAM, MPTCP) as listener, \
-            own_lab.sandbox.socket(kind, socket.SOCK_STREAM, MPTCP) as client:
+            own_lab.sandbox.socket(kind, socket.SOCK_STREAM, MPTCP) as client, \
+            Capture(own_lab.gateway, own_lab.sandbox.interface) as said:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((address, 443))
         listener.listen()
-        client.settimeout(0.9)		# less than a second SYN takes
-        client.connect((own_lab.sandbox.resolve("a.files.example", family), 443))
+        synthetic = own_lab.sandbox.resolve("a.files.example", family)
+        client.connect((synthetic, 443))
+        assert len(said.packets(dst=spelled(synthetic), dport=443, flags=SYN)) == 1, "its first SYN is answered"
         with listener.accept()[0] as s:
-            s.settimeout(5)
+            s.settimeout(PATIENCE)
             good = hello(sni(b"a.files.example"))
             client.sendall(good)
             assert s.recv(len(good)) == good
@@ -257,7 +260,7 @@ def test_stopped_inspector(own_lab, family):
         pids = lab.signal("cordon-inspect", signal.SIGSTOP)
         try:
             with pytest.raises(OSError):
-                lab.sandbox.connect(address, 443, timeout=1.5)
+                lab.sandbox.connect(address, 443, timeout=MOMENT)
             capture.empty(dst=server(family))
         finally:
             for pid in pids:
@@ -348,7 +351,7 @@ def asks_for_another(listener, got):
     with contextlib.suppress(OSError):
         s, _ = listener.accept()
         with s:
-            s.settimeout(5)
+            s.settimeout(PATIENCE)
             got.append(s.recv(65536))
             s.sendall(server_hello(retry=True))
             while data := s.recv(65536):
@@ -365,7 +368,7 @@ def test_second_hello(retry_lab, family, second):
     listener, got = lab.internet.listen(labworld.SERVICES[family == 6], 443), []
     threading.Thread(target=asks_for_another, args=(listener, got), daemon=True).start()
     with listener, lab.sandbox.connect(lab.sandbox.resolve(RETRY, family), 443) as s, lab.capture() as capture:
-        s.settimeout(5)
+        s.settimeout(PATIENCE)
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         s.sendall(first + (other if second == "another name, at once" else b""))
         if second != "another name, at once":

@@ -9,9 +9,9 @@ import threading
 import time
 
 import labworld
-from lab import AGENT, row, spelled
+from lab import row, spelled
 from labclient import refused, works
-from labnet import wait_for
+from labnet import MOMENT, PATIENCE, wait_for
 from netdclient import Part, pin
 from probe import until_works
 from test_netd_parts import REASONS, Alone, elements
@@ -53,7 +53,7 @@ def parrot(lab, *addresses, port=7000):
             while True:
                 peer, _ = listener.accept()
                 with contextlib.suppress(OSError), peer:
-                    peer.settimeout(10)
+                    peer.settimeout(PATIENCE)
                     peer.sendall(peer.recv(100))
     for a in addresses:
         s = lab.internet.listen(a, port)
@@ -86,7 +86,7 @@ def test_silent_address_of_a_stream(own_lab, family):
     alive = next(a for a in pair if spelled(a) != dead)
     silence(lab, dead, port=7000)
     with lab.capture() as capture:
-        done = lab.sandbox.run(["curl", "-sS", f"-{family}", "-m", "40", f"telnet://{STREAM}:7000"], input="hello\n")
+        done = lab.sandbox.run(["curl", "-sS", f"-{family}", "-m", f"{PATIENCE:g}", f"telnet://{STREAM}:7000"], input="hello\n")
         assert done.stdout == "hello\n", done
         assert len(capture.packets(dst=dead, dport=7000)) >= 2, "one lost SYN is no reason"
         assert len({p.sport for p in capture.packets(dst=spelled(alive), dport=7000)}) == 1, "the client's own"
@@ -103,7 +103,7 @@ def test_silent_address_of_a_site(own_lab, family):
     dead = real_of(lab, SITE, family)
     alive = next(a for a in pair if spelled(a) != dead)
     silence(lab, dead, port=443)
-    assert lab.sandbox.fetches(f"https://{SITE}/", family=family, timeout=40)
+    assert lab.sandbox.fetches(f"https://{SITE}/", family=family, timeout=PATIENCE)
     moved_once(lab, SITE, family, dead, alive)
     assert lab.sandbox.fetches(f"https://{SITE}/", family=family)
     lab.audit.no_refusals()
@@ -124,7 +124,7 @@ def test_all_addresses_silent(own_lab, family):
             s.setblocking(False)
             s.connect_ex((synthetic, 7000))
             return len(lab.audit.events(event="moved")) > 2
-        wait_for("three moves", try_again, 30, step=0.1)
+        wait_for("three moves", try_again, step=0.1)
     moves = len(lab.audit.events(event="moved"))
     assert moves <= 1 + math.log2((time.monotonic() - begin) / 2 + 1), "at 0, 2, 6, 14 s at most"
     lab.audit.no_refusals()
@@ -146,7 +146,7 @@ def test_one_sandbox_does_not_move_a_name_that_works_for_another(own_lab, family
             lab.sandbox.socket(socket.AF_INET6 if six else socket.AF_INET) as s:
         s.setblocking(False)
         s.connect_ex((synthetic, 7000))
-        wait_for("five SYNs", lambda: works(flow) and len(capture.packets(dst=real, dport=7000)) >= 5, 40, step=0.2)
+        wait_for("five SYNs", lambda: works(flow) and len(capture.packets(dst=real, dport=7000)) >= 5, step=0.2)
     assert not lab.audit.events(event="moved")
     assert real_of(lab, STREAM, family) == real
 
@@ -164,8 +164,8 @@ def test_dead_connection_is_no_witness(own_lab, family):
     with lab.sandbox.connect(synthetic, 5432) as held:
         assert works(held)
         silence(lab, dead, port=5432)
-        assert not works(held, timeout=0.2), "sent, and not acknowledged"
-        with lab.sandbox.connect(synthetic, 5432, timeout=40) as again:
+        assert not works(held, timeout=MOMENT), "sent, and not acknowledged"
+        with lab.sandbox.connect(synthetic, 5432) as again:
             assert works(again)
     assert len(lab.audit.events(event="moved", name=STREAM)) == 1
 
@@ -196,7 +196,7 @@ def test_name_is_followed_though_the_client_never_asks_again(labs, family):
         assert works(flow)
         lab.dns.set(STREAM, *SECOND)
         wait_for("the real address to follow",
-                 lambda: reals(lab, family)[spelled(synthetic)] == spelled(SECOND[six]), 60, step=0.1)
+                 lambda: reals(lab, family)[spelled(synthetic)] == spelled(SECOND[six]), step=0.1)
         assert works(flow), "the live flow stays with its server"
         with lab.capture() as capture:
             with lab.sandbox.connect(synthetic, 7000) as again:
@@ -241,7 +241,7 @@ class Resolver(Part):
         with self._lock:
             self.pinned.clear()
             self.send("PIN", pin(*args, **kw), 7)
-            assert self._lock.wait_for(lambda: self.pinned, 5)
+            assert self._lock.wait_for(lambda: self.pinned, PATIENCE)
             reason, index, _, _ = struct.unpack_from("<IIBB", self.pinned[0])
         return REASONS[reason], index
 
@@ -262,7 +262,7 @@ def netd_alone(labs, forget="25h"):
         yield lab, netd
     finally:
         netd.process.terminate()
-    assert netd.process.wait(5) == 0, open(f"{lab.dir}/netd.log").read()
+    assert netd.process.wait(PATIENCE) == 0, open(f"{lab.dir}/netd.log").read()
 
 
 @row("A11")
@@ -300,17 +300,17 @@ def test_unused_name_is_forgotten(labs):
     synthetic = lab.sandbox.resolve("ssh.example")
     with lab.sandbox.connect(lab.sandbox.resolve(STREAM), 7000) as flow:
         assert works(flow)
-        lab.audit.wait(15, event="forgotten", name="ssh.example")
+        lab.audit.wait(event="forgotten", name="ssh.example")
         assert spelled(synthetic) not in reals(lab, 4)
         assert refused(lab.sandbox.connect, synthetic, 22)
         lab.audit.only("address_not_granted", daddr=synthetic, port=22)
         assert lab.sandbox.resolve("ssh.example") != synthetic, "another index"
         lab.audit.mark()
-        lab.audit.wait(15, event="forgotten", name="ssh.example")
+        lab.audit.wait(event="forgotten", name="ssh.example")
         assert not lab.audit.events(event="forgotten", name=STREAM)
         assert works(flow)
         flow.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))	# a reset ends it at once
-    lab.audit.wait(40, event="forgotten", name=STREAM)
+    lab.audit.wait(event="forgotten", name=STREAM)
 
 
 def test_use_of_a_proxied_name_counts(own_lab, family):
@@ -328,13 +328,13 @@ def test_forgetting_waits_for_the_resolver(labs):
         ids = netd.ids()
         dns.keep = True
         _, index = dns.pin(*ids, STREAM, labworld.SERVICES[0])
-        wait_for("NAME_GONE", lambda: STREAM in dns.gone(), 15)
+        wait_for("NAME_GONE", lambda: STREAM in dns.gone())
         assert len(reals(lab, 4)) == 1
         assert dns.pin(*ids, STREAM, labworld.SERVICES[0]) == ("", index)
         sequence = dns.gone()[STREAM]
         dns.kept.clear()
         dns.done(sequence)
-        wait_for("NAME_GONE again", lambda: STREAM in dns.gone(), 15)
+        wait_for("NAME_GONE again", lambda: STREAM in dns.gone())
         assert not lab.audit.events(event="forgotten")
         dns.done(dns.gone()[STREAM])
         lab.audit.wait(event="forgotten", name=STREAM)
@@ -348,7 +348,7 @@ def test_wildcard_names_count_until_they_are_forgotten(labs):
         for i in range(3):
             assert dns.pin(*ids, f"n{i}.wild.example", labworld.WEB[0])[0] == ""
         assert dns.pin(*ids, "n3.wild.example", labworld.WEB[0])[0] == "wildcard_budget_exceeded"
-        wait_for("room", lambda: dns.pin(*ids, "n3.wild.example", labworld.WEB[0])[0] == "", 15, step=0.2)
+        wait_for("room", lambda: dns.pin(*ids, "n3.wild.example", labworld.WEB[0])[0] == "", step=0.2)
         assert lab.audit.events(event="forgotten")
 
 
@@ -381,8 +381,8 @@ def test_longest_name_outlives_netd(own_lab, family):
     with lab.sandbox.connect(address, 7000) as flow:
         assert works(flow)
         old = set(lab.signal("cordon-netd"))
-        wait_for("a new netd", lambda: set(lab.pids("cordon-netd")) - old, 20)
-        start = lab.audit.until(lambda found: len(found) == 2, 20, event="daemon", src="netd", what="start")[-1]
+        wait_for("a new netd", lambda: set(lab.pids("cordon-netd")) - old)
+        start = lab.audit.until(lambda found: len(found) == 2, event="daemon", src="netd", what="start")[-1]
         assert start["names"] == 1
         assert works(flow), "the flow died with netd"
         with lab.sandbox.connect(address, 7000) as again:

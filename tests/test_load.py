@@ -10,8 +10,8 @@ import pytest
 import labworld
 from fleet import Control
 from lab import AGENT, DAEMONS, row
-from labclient import serves, tls, udp, works
-from labnet import wait_for
+from labclient import serves, tls, udp
+from labnet import MOMENT, PATIENCE, wait_for
 from load import Load
 from probe import Probe, until_works
 
@@ -35,7 +35,7 @@ def test_restart_of_a_daemon(own_lab, daemon, how):
         assert serves(flow, SITE) and serves(flow6, SITE)
         with Load(lab) as load, Probe(lab.sandbox, capture):
             old = set(lab.signal(daemon, signal.Signals[f"SIG{how}"]))
-            wait_for(f"a new {daemon}", lambda: set(lab.pids(daemon)) - old, 20)
+            wait_for(f"a new {daemon}", lambda: set(lab.pids(daemon)) - old)
             load.goes_on()
         assert serves(flow, SITE) and serves(flow6, SITE), "the decided flow died with the daemon"
 
@@ -58,9 +58,9 @@ def test_reloads(own_lab, family):
                     assert serves(stream, other)
                     lab.profile("agent", without("*.files.example"))
                     lab.cordon("reload", check=True)
-                    assert not serves(stream, other, 0.5), "outlived its grant"
+                    assert not serves(stream, other, MOMENT), "outlived its grant"
                 with pytest.raises(OSError):
-                    lab.sandbox.connect(address, 443, timeout=0.5).close()
+                    lab.sandbox.connect(address, 443, timeout=MOMENT).close()
                 load.goes_on("add", "fetch")
                 lab.profile("agent", AGENT)
                 lab.cordon("reload", check=True)
@@ -117,7 +117,6 @@ class Server:
     def __init__(self, lab, family, kind):
         real = labworld.SERVICES[family == 6]
         self.listener = lab.internet.listen(real, 7000, kind)
-        self.listener.settimeout(5)
         address = lab.sandbox.resolve("udp.example" if kind == socket.SOCK_DGRAM else "tcp.example", family)
         if kind == socket.SOCK_DGRAM:
             self.flow = udp(lab.sandbox, address, 7000)
@@ -128,10 +127,10 @@ class Server:
             self.flow = lab.sandbox.connect(address, 7000)
             self.end = self.listener.accept()[0]
             self.say = self.end.send
-        self.flow.settimeout(0.5)
 
-    def heard(self, text):
+    def heard(self, text, timeout=PATIENCE):
         """Whether it came through to the sandbox."""
+        self.flow.settimeout(timeout)
         with contextlib.suppress(OSError):
             self.say(text)
             return self.flow.recv(100) == text
@@ -161,7 +160,7 @@ def test_revocation_stops_the_server(own_lab, family, how, kind):
     try:
         assert server.heard(b"unasked")
         how(own_lab)
-        assert not server.heard(b"afterwards")
+        assert not server.heard(b"afterwards", MOMENT)
     finally:
         server.close()
 
@@ -177,7 +176,7 @@ def test_heir_of_an_address_hears_nothing(own_lab, family, kind):
         remove(lab)
         lab.sandbox.guest = "heir"
         lab.register(lab.sandbox)
-        assert not server.heard(b"for the one before")
+        assert not server.heard(b"for the one before", MOMENT)
     finally:
         server.close()
 

@@ -11,7 +11,7 @@ import pytest
 
 from fleet import Control, Fleet
 from lab import BUILD, ROOT, row
-from labnet import wait_for
+from labnet import MOMENT, PATIENCE, wait_for
 from netdclient import Part, TYPES, pin, role_uid
 
 REASONS = ["", *re.findall(r"X\([A-Z_]+, \"(\w+)\", \"", open(f"{ROOT}/policy/reason.h").read())]
@@ -52,7 +52,7 @@ def alone(labs):
     lab.add_sandbox()
     yield netd
     netd.process.terminate()
-    assert netd.process.wait(5) == 0, open(f"{lab.dir}/netd.log").read()
+    assert netd.process.wait(PATIENCE) == 0, open(f"{lab.dir}/netd.log").read()
 
 
 @pytest.fixture
@@ -172,10 +172,10 @@ def test_part_that_comes_during_a_reload_waits(alone, dns):
     _, sequence, body = dns.receive()
     generation, _, count = struct.unpack("<IiI", body)
     with Part(lab, "keeper") as keeper:
-        keeper.socket.settimeout(0.3)
+        keeper.socket.settimeout(MOMENT)
         with pytest.raises(TimeoutError):
             keeper.receive()
-        keeper.socket.settimeout(5)
+        keeper.socket.settimeout(PATIENCE)
         for _ in range(count):
             dns.receive()
         dns.send("READY", struct.pack("<IiI", generation, 0, count), sequence)
@@ -306,11 +306,11 @@ def test_pin_waits_for_the_proxy(alone, dns):
         kind, sequence, _ = proxy.receive()
         assert kind == "NAME_IS"
         dns.send("PIN", body, 2)
-        dns.socket.settimeout(0.3)
+        dns.socket.settimeout(MOMENT)
         with pytest.raises(TimeoutError):
             dns.receive()
         assert not elements(alone.lab, "map", "grants4")
-        dns.socket.settimeout(5)
+        dns.socket.settimeout(PATIENCE)
         proxy.done(sequence)
         assert sorted(dns.receive()[1] for _ in range(2)) == [1, 2]
         assert elements(alone.lab, "map", "grants4")

@@ -16,7 +16,7 @@ import threading
 import pytest
 
 from lab import BUILD, row
-from labnet import wait_for
+from labnet import PATIENCE, wait_for
 from netdclient import NAMES, TYPES, Part, connect_as, descriptor_of, group, hello, is_pair, pack_addr, pin, role_uid
 from test_netd_parts import REASONS, Alone
 
@@ -181,7 +181,7 @@ def taken(labs):
     yield netd
     assert netd.process.poll() is None, open(f"{lab.dir}/netd.log").read()
     netd.process.terminate()
-    assert netd.process.wait(10) == 0, open(f"{lab.dir}/netd.log").read()
+    assert netd.process.wait(PATIENCE) == 0, open(f"{lab.dir}/netd.log").read()
 
 
 def kernel(lab):
@@ -377,7 +377,7 @@ def test_flood_of_pins_is_bounded(taken):
         with Part(lab, "keeper") as keeper:
             keeper.read_snapshot()
         assert lab.cordon("ls").returncode == 0
-        dns.socket.settimeout(10)
+        dns.socket.settimeout(PATIENCE)
         for number in range(sent):		# taken at last: every answer is there, once, in order
             kind, sequence, answer = dns.receive()
             assert (kind, sequence, answer[0]) == ("PINNED", number, 0)
@@ -412,7 +412,7 @@ class Front:
         """The keeper's answer, or b"" when it hangs up without one."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, theirs:
-            ours.settimeout(10)
+            ours.settimeout(PATIENCE)
             order = [theirs.fileno()] if kind == "SIGN" else [*fds[:1], theirs.fileno(), *fds[1:]]
             socket.send_fds(self.pair, [struct.pack("<HHI", TYPES[kind], len(body), 1) + body], order)
             theirs.close()
@@ -533,11 +533,11 @@ def test_what_no_front_says_ends_front_and_keeper(own_lab):
         own_lab.signalled = True
         assert front.ask(kind, body, front.client.fileno()) == b"", what
         front.close()
-        wait_for("a new keeper", lambda: set(own_lab.pids("cordon-keeper")) - {old[0]}, 20)
-        wait_for("a new front", lambda: set(own_lab.pids("cordon-gitproxy")) - {old[1]}, 20)
+        wait_for("a new keeper", lambda: set(own_lab.pids("cordon-keeper")) - {old[0]})
+        wait_for("a new front", lambda: set(own_lab.pids("cordon-gitproxy")) - {old[1]})
         assert len(own_lab.web.requests()) == asked, what
         wait_for("service", lambda: own_lab.sandbox.fetches(
-            "https://github.com/acme/widgets/info/refs?service=git-upload-pack"), 20)
+            "https://github.com/acme/widgets/info/refs?service=git-upload-pack"))
 
 
 # -- an inspector that was taken over, at netd
@@ -561,13 +561,13 @@ def test_an_inspector_can_report_and_nothing_else(own_lab):
     }
     for what, (kind, body) in bad.items():
         pid = wait_for("an inspector that serves", lambda: (lambda i: i["serving"] and i["pid"])(
-            json.loads(lab.cordon("status", "--json").stdout)["netd"]["inspect"]), 20)
+            json.loads(lab.cordon("status", "--json").stdout)["netd"]["inspect"]))
         with descriptor_of(pid, is_pair) as pair:
             for mark in (0, 1, 0xffffffff, 0x0fff0001):		# nonsense that has the right form
                 pair.send(struct.pack("<HHI", TYPES["VERDICT"], len(verdict()), 0)
                           + verdict(mark=mark, reason=1, sni=b"\x1b[2J\n", address="8.8.8.8"))
             pair.send(struct.pack("<HHI", TYPES[kind], len(body), 7) + body)
-        wait_for("its end", lambda: not os.path.exists(f"/proc/{pid}"), 20)
+        wait_for("its end", lambda: not os.path.exists(f"/proc/{pid}"))
     assert lab.pids("cordon-netd") == [netd] and kernel(lab) == before
     lab.audit.wait(event="part", part="inspect", what="sent what does not belong here")
     assert all(e["sni"] == "\\x1b[2J\\x0a" for e in lab.audit.events(event="flow", daddr="8.8.8.8"))
@@ -577,7 +577,7 @@ def test_an_inspector_can_report_and_nothing_else(own_lab):
 
 def netd_says(lab):
     """What netd prints that does not start."""
-    done = lab.gateway.run([f"{BUILD}/cordon-netd", "--config", lab.config_file], timeout=20)
+    done = lab.gateway.run([f"{BUILD}/cordon-netd", "--config", lab.config_file])
     assert done.returncode == 1, done
     return done.stderr
 
@@ -600,7 +600,7 @@ def test_control_is_for_root_alone(own_lab, role):
         connect_as(path, role_uid(role))
     os.chmod(path, 0o666)
     with connect_as(path, role_uid(role)) as s:
-        s.settimeout(10)
+        s.settimeout(PATIENCE)
         with contextlib.suppress(ConnectionError):
             s.send(struct.pack("<HHI", TYPES["STATUS"], 0, 1))
             assert s.recv(10000) == b""

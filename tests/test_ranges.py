@@ -12,6 +12,7 @@ import labworld
 from conftest import _close
 from lab import AGENT, Lab, row
 from labclient import refused, udp, works
+from labnet import PATIENCE
 from labtcp import ACK, SYN, URG, Frames, RawFlow, ip_packet
 
 NETWORK = ("151.101.64.0/25", "2a04:4e42:40::/112")
@@ -71,7 +72,7 @@ def reload_with(lab, *networks):
 def test_range_is_reached(lab, audit, capture, family, where):
     """By address, with nothing looked up; the host's address is what the server sees."""
     address = where[family == 6]
-    with lab.sandbox.connect(address, TCP, timeout=5) as tcp, udp(lab.sandbox, address, UDP) as datagrams:
+    with lab.sandbox.connect(address, TCP) as tcp, udp(lab.sandbox, address, UDP) as datagrams:
         assert works(tcp) and works(datagrams)
     for port in (TCP, UDP):
         assert capture.wait(dst=address, dport=port).src == labworld.GATEWAY[family == 6]
@@ -83,7 +84,7 @@ def test_range_is_reached(lab, audit, capture, family, where):
                          ids=["port", "protocol", "ssh", "before", "beyond"])
 def test_beside_the_range(lab, audit, capture, family, where, port):
     address = where[family == 6]
-    assert refused(lab.sandbox.connect, address, port, timeout=2)
+    assert refused(lab.sandbox.connect, address, port)
     capture.empty(dst=address)
     assert audit.only("address_not_granted", daddr=address, port=port)["rule"] == "default"
 
@@ -146,11 +147,11 @@ def test_host_that_moves_into_a_range(ranged, family):
         listener.bind((address, TCP))
         listener.listen()
         lab.audit.mark()
-        assert refused(lab.sandbox.connect, address, TCP, timeout=2)
+        assert refused(lab.sandbox.connect, address, TCP)
         with pytest.raises(BlockingIOError):
             listener.accept()
     lab.audit.only("host_access", daddr=address, port=TCP)
-    with lab.sandbox.connect(LAST[family == 6], TCP, timeout=5) as neighbour:
+    with lab.sandbox.connect(LAST[family == 6], TCP) as neighbour:
         assert works(neighbour)
 
     done = lab.cordon("reload")
@@ -254,17 +255,17 @@ class Flows:
         keep = self._stack.enter_context
         family = 6 if ":" in address else 4
         listener = keep(lab.internet.listen(address, 9000))
-        self.guest_tcp = keep(lab.sandbox.connect(address, 9000, timeout=5))
+        self.guest_tcp = keep(lab.sandbox.connect(address, 9000))
         self.server_tcp = keep(contextlib.closing(listener.accept()[0]))
-        self.server_udp = keep(lab.internet.socket(*labworld.socket_kind(family, "udp"), timeout=5))
+        self.server_udp = keep(lab.internet.socket(*labworld.socket_kind(family, "udp")))
         self.server_udp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         self.server_udp.bind((address, UDP))
-        self.guest_udp = keep(udp(lab.sandbox, address, UDP, timeout=5))
+        self.guest_udp = keep(udp(lab.sandbox, address, UDP))
         self.guest_udp.send(b"hello")
         self.server_udp.connect(self.server_udp.recvfrom(100)[1])
         self.ends = ((self.guest_tcp, self.server_tcp), (self.guest_udp, self.server_udp))
         for end in (self.guest_tcp, self.server_tcp):
-            end.settimeout(5)
+            end.settimeout(PATIENCE)
 
     def __enter__(self):
         return self
@@ -301,10 +302,10 @@ def test_reload_that_removes_a_range(ranged, family):
         flows.alive()
         reload_with(lab, NETWORK[family == 4])		# the other family's stays
         flows.dead(capture)
-        assert refused(lab.sandbox.connect, address, TCP, timeout=2)
+        assert refused(lab.sandbox.connect, address, TCP)
         capture.empty(dst=address)
     lab.audit.wait_one(reason="address_not_granted", daddr=address, port=TCP)
-    with lab.sandbox.connect(INSIDE[family == 4], TCP, timeout=5) as s:
+    with lab.sandbox.connect(INSIDE[family == 4], TCP) as s:
         assert works(s)
 
 
@@ -320,7 +321,7 @@ def test_range_that_shrinks_and_grows(ranged, family):
         lost.dead(capture)
         reload_with(lab, *wider)
         kept.alive()
-        with lab.sandbox.connect(BEYOND[family == 6], TCP, timeout=5) as s:
+        with lab.sandbox.connect(BEYOND[family == 6], TCP) as s:
             assert works(s)
         reload_with(lab, *wider, *smaller, *NETWORK)		# swallowed
         kept.alive()
@@ -337,7 +338,7 @@ def test_range_that_went_while_netd_was_away(ranged, family):
         lab.signal("cordon-netd")
         lab.audit.wait(event="daemon", src="netd", what="start")
         flows.dead(capture)
-    with lab.sandbox.connect(INSIDE[family == 4], TCP, timeout=5) as s:
+    with lab.sandbox.connect(INSIDE[family == 4], TCP) as s:
         assert works(s)
 
 
@@ -347,9 +348,9 @@ def test_flushed_ruleset_gets_its_ranges_back(ranged, family):
     lab.audit.mark()
     lab.gateway.run(["nft", "flush", "ruleset"], check=True)
     lab.audit.wait(event="ruleset")
-    with lab.sandbox.connect(INSIDE[family == 6], TCP, timeout=5) as s:
+    with lab.sandbox.connect(INSIDE[family == 6], TCP) as s:
         assert works(s)
-    assert refused(lab.sandbox.connect, BEYOND[family == 6], TCP, timeout=2)
+    assert refused(lab.sandbox.connect, BEYOND[family == 6], TCP)
 
 
 def test_range_of_another_profile(ranged, family):
@@ -357,7 +358,7 @@ def test_range_of_another_profile(ranged, family):
     other = ranged.add_sandbox("vm1", "default")
     address = INSIDE[family == 6]
     with ranged.capture() as capture:
-        assert refused(other.connect, address, TCP, timeout=2)
+        assert refused(other.connect, address, TCP)
         capture.empty(dst=address)
     ranged.audit.only("address_not_granted", sandbox="vm1", daddr=address, port=TCP)
 

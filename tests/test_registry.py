@@ -11,7 +11,7 @@ import pytest
 import labworld
 from lab import AGENT, BUILD, row
 from labclient import tls, serves, works
-from labnet import wait_for
+from labnet import MOMENT, PATIENCE, wait_for
 
 SITE = "pypi.example"
 
@@ -143,9 +143,9 @@ def test_reused_address_inherits_nothing(own_lab, family):
         lab.cordon("rm", "vm0", check=True)
         add(lab, "heir", check=True, profile="nothing")
         with lab.capture() as capture:
-            assert not works(flow, b"inherited")
+            assert not works(flow, b"inherited", MOMENT)
             with pytest.raises(OSError):
-                sandbox.connect(address, 7000, timeout=1).close()
+                sandbox.connect(address, 7000, timeout=MOMENT).close()
             capture.empty(contains=b"inherited")
             capture.empty(dst=labworld.SERVICES[family == 6])
     assert listed(lab)["heir"]["id"] != first, "ids rest before they are used again"
@@ -207,7 +207,7 @@ def test_killed_netd_reads_everything_back(own_lab, family):
         assert works(flow)
         old = set(lab.signal("cordon-netd", signal.SIGKILL))
         assert works(flow), "the kernel forwards alone"
-        wait_for("a new netd", lambda: set(lab.pids("cordon-netd")) - old, 20)
+        wait_for("a new netd", lambda: set(lab.pids("cordon-netd")) - old)
         wait_for("its answer", lambda: lab.cordon("ls").returncode == 0)
         assert works(flow)
     assert listed(lab) == before
@@ -238,7 +238,7 @@ def test_reload_that_takes_away_one_name_leaves_the_others(own_lab):
         rules = [r for r in AGENT["network"]["allow"] if r["host"] != "tcp.example"]
         lab.profile("agent", {**AGENT, "network": {**AGENT["network"], "allow": rules}})
         lab.cordon("reload", check=True)
-        assert not works(stream) and serves(flow, SITE)
+        assert not works(stream, timeout=MOMENT) and serves(flow, SITE)
 
 
 def test_reload_refuses_to_drop_a_profile_in_use(own_lab):
@@ -285,7 +285,7 @@ def test_changed_rules_are_restored(own_lab, how, family):
         lab.audit.wait(event="ruleset")
         assert serves(flow, SITE)
     with pytest.raises(OSError):
-        lab.sandbox.connect(labworld.WEB[family == 6], 443, timeout=1).close()
+        lab.sandbox.connect(labworld.WEB[family == 6], 443, timeout=MOMENT).close()
     assert lab.sandbox.fetches(f"https://{SITE}/", family=family)
     assert len(lab.audit.events(event="ruleset")) == 1
 
@@ -360,14 +360,14 @@ def test_name_whose_server_becomes_the_host_loses_it(own_lab, family):
     with sandbox.connect(address, 7000) as flow:
         assert works(flow)
         lab.gateway.ip(f"addr add {own}/{128 if family == 6 else 32} dev lo")
-        wait_for("the flow's end", lambda: not works(flow, timeout=0.3))
+        wait_for("the flow's end", lambda: not works(flow, timeout=MOMENT))
     lab.audit.mark()
     with pytest.raises(OSError):
-        sandbox.connect(address, 7000, timeout=1).close()
+        sandbox.connect(address, 7000, timeout=MOMENT).close()
     assert lab.audit.wait(reason="port_not_granted", daddr=address)
 
 
-def opens(sandbox, address, within=1.0):
+def opens(sandbox, address, within=PATIENCE):
     """Another flow to the echo service, or None."""
     try:
         return sandbox.connect(address, 7000, timeout=within)
@@ -386,7 +386,7 @@ def test_limits_follow_the_policy(own_lab):
 
     def fill(room):
         flows.extend(opens(sandbox, address) for _ in range(room))
-        assert all(flows) and not opens(sandbox, address)
+        assert all(flows) and not opens(sandbox, address, MOMENT)
 
     limit(2)
     lab.cordon("reload", check=True)
@@ -401,7 +401,7 @@ def test_limits_follow_the_policy(own_lab):
         fill(1)
         limit(3)
         old = set(lab.signal("cordon-netd", signal.SIGKILL))
-        wait_for("a new netd", lambda: set(lab.pids("cordon-netd")) - old, 20)
+        wait_for("a new netd", lambda: set(lab.pids("cordon-netd")) - old)
         wait_for("its answer", lambda: lab.cordon("ls").returncode == 0)
         fill(3)
         assert all(works(flow) for flow in flows)

@@ -26,7 +26,7 @@ def elements(lab, name, kind="set", family="inet"):
 
 def restart(lab, number=signal.SIGKILL):
     old = set(lab.signal("cordon-netd", number))
-    wait_for("a new netd", lambda: set(lab.pids("cordon-netd")) - old, 20)
+    wait_for("a new netd", lambda: set(lab.pids("cordon-netd")) - old)
     wait_for("its answer", lambda: lab.cordon("ls").returncode == 0)
 
 
@@ -65,7 +65,7 @@ def test_restart_reads_all_of_them_back(many):
     lab, _ = many
     before = rows_of(lab)
     restart(lab)
-    wait_for("every link to have been looked at", lambda: rows_of(lab) == before, 20)
+    wait_for("every link to have been looked at", lambda: rows_of(lab) == before)
     assert lab.sandbox.fetches(f"https://{SITE}/")
 
 
@@ -74,7 +74,7 @@ def test_flushed_ruleset_comes_back_whole(many):
     lab, _ = many
     lab.audit.mark()
     lab.gateway.run(["nft", "flush", "ruleset"], check=True)
-    lab.audit.wait(event="ruleset", timeout=20)
+    lab.audit.wait(event="ruleset")
     for name, kind in MAPS.items():
         assert len(elements(lab, name, kind)) == SIZE + 1, name
     assert lab.sandbox.fetches(f"https://{SITE}/")
@@ -97,9 +97,9 @@ def test_reload_replaces_the_limits_of_all(many):
 def test_every_link_down_and_up_again(many):
     lab, fleet = many
     lab.gateway.ip(*(f"link set {s.interface} down" for s in fleet.sandboxes))
-    wait_for("them to be down", lambda: sum(s["up"] for s in rows_of(lab).values()) == 1, 20)
+    wait_for("them to be down", lambda: sum(s["up"] for s in rows_of(lab).values()) == 1)
     lab.gateway.ip(*(f"link set {s.interface} up" for s in fleet.sandboxes))
-    wait_for("them to be up", lambda: all(s["up"] for s in rows_of(lab).values()), 20)
+    wait_for("them to be up", lambda: all(s["up"] for s in rows_of(lab).values()))
     routes = lab.gateway.run(["ip", "route"], check=True).stdout
     assert all(f"{s.address[0]} dev {s.interface}" in routes for s in fleet.sandboxes), "routes went with the links"
 
@@ -118,14 +118,14 @@ def test_lost_link_events(many):
     finally:
         for pid in pids:
             lab.resume(pid)
-    wait_for("word of it", lambda: "event=link_events_lost" in lab.logs(), 20)
+    wait_for("word of it", lambda: "event=link_events_lost" in lab.logs())
     down = {first.name, second.name}
-    wait_for("the right picture", lambda: {n for n, s in rows_of(lab).items() if not s["up"]} == down, 20)
+    wait_for("the right picture", lambda: {n for n, s in rows_of(lab).items() if not s["up"]} == down)
     wait_for("the renamed link to be taken down", lambda: not int(
-        lab.gateway.run(["cat", "/sys/class/net/lan77/flags"]).stdout, 16) & 1, 20)
+        lab.gateway.run(["cat", "/sys/class/net/lan77/flags"]).stdout, 16) & 1)
     lab.gateway.ip(f"link set lan77 name {second.interface}", f"link set {second.interface} up",
                    f"link set {first.interface} up")
-    wait_for("them to be up", lambda: all(s["up"] for s in rows_of(lab).values()), 20)
+    wait_for("them to be up", lambda: all(s["up"] for s in rows_of(lab).values()))
 
 
 @row("B1")
