@@ -5,84 +5,18 @@
  */
 #include "tests/unit/check.h"
 
-#include <errno.h>
 #include <netinet/in.h>
 
 #include "netd/ranges.h"
 #include "policy/mark.h"
+#include "tests/unit/fake_ruleset.h"
 
-/* ---- the kernel: transactions that happen whole or not at all, and no two ranges that overlap under one key ---- */
-
-enum { ELEMS_MAX = 64 };
-static struct ruleset_elem elems[ELEMS_MAX], staged[ELEMS_MAX];
-static size_t n_elems, n_staged;
-static unsigned commits;
-static int fail_commit, staged_error;
-
-static bool overlap(const struct ruleset_elem *a, const struct ruleset_elem *b)
+/* No two ranges that overlap under one key. */
+static bool collide(const struct ruleset_elem *a, const struct ruleset_elem *b)
 {
 	struct prefix pa = { a->addr, a->bits }, pb = { b->addr, b->bits };
 
 	return a->mark == b->mark && a->proto == b->proto && a->port == b->port && prefix_overlap(&pa, &pb);
-}
-
-int ruleset_begin(struct ruleset *r)
-{
-	(void)r;
-	memcpy(staged, elems, sizeof(elems));
-	n_staged = n_elems;
-	staged_error = 0;
-	return 0;
-}
-
-int ruleset_put(struct ruleset *r, const struct ruleset_elem *e)
-{
-	(void)r;
-	for (size_t i = 0; i < n_staged; i++)
-		if (overlap(&staged[i], e))
-			staged_error = -EEXIST;
-	staged[n_staged++] = *e;
-	return 0;
-}
-
-int ruleset_del(struct ruleset *r, const struct ruleset_elem *e)
-{
-	(void)r;
-	for (size_t i = 0; i < n_staged; i++) {
-		if (!overlap(&staged[i], e) || staged[i].bits != e->bits)
-			continue;
-		staged[i] = staged[--n_staged];
-		return 0;
-	}
-	staged_error = -ENOENT;
-	return 0;
-}
-
-int ruleset_commit(struct ruleset *r)
-{
-	(void)r;
-	if (fail_commit || staged_error)
-		return fail_commit ? fail_commit : staged_error;
-	memcpy(elems, staged, sizeof(elems));
-	n_elems = n_staged;
-	commits++;
-	return 0;
-}
-
-void ruleset_abort(struct ruleset *r)
-{
-	(void)r;
-}
-
-int ruleset_each(struct ruleset *r, enum ruleset_map map, uint8_t family, ruleset_each_fn *fn, void *owner)
-{
-	int e = 0;
-
-	(void)r;
-	for (size_t i = 0; e >= 0 && i < n_elems; i++)
-		if (elems[i].map == map && elems[i].addr.family == family)
-			e = fn(owner, &elems[i]);
-	return e;
 }
 
 /* ---- what is said of flows: a line each ---- */
