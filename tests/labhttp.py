@@ -19,6 +19,7 @@ from labnet import PATIENCE
 
 UPLOAD = "application/x-git-upload-pack"
 FLUSH = b"0000"
+LATE = "state_invalid"		# packets of connections that an earlier test left; the proxy has reasons of its own
 
 
 def pkt(text):
@@ -166,6 +167,24 @@ def ask(sandbox, request, family=4, **kw):
     """One request on a connection of its own; the response."""
     with Wire(sandbox, family=family, **kw) as wire:
         return wire.send(request).response()
+
+
+def refused(lab, reason, **fields):
+    """One key was refused, for this reason; the event."""
+    first = lab.audit.wait_one(decision="deny", reason=reason, **fields)
+    _only(lab, {reason, LATE})
+    return first
+
+
+def allowed(lab, test=bool, event="git"):
+    """Nothing was refused, and test() is true of what was served; that."""
+    served = lab.audit.until(test, event=event, decision="allow")
+    _only(lab, {LATE})
+    return served
+
+
+def _only(lab, reasons):
+    assert {e["reason"] for e in lab.audit.events(decision="deny")} <= reasons, lab.audit.describe()
 
 
 class Rude:

@@ -12,8 +12,8 @@ import pytest
 import labworld
 from lab import AGENT, row
 from labclient import tls
-from labhttp import (UPLOAD, Closed, Rude, Wire, ask, chunks, get, gzipped, info_refs, ls_refs, pkt,
-                     post)
+from labhttp import (UPLOAD, Closed, Rude, Wire, allowed, ask, chunks, get, gzipped, info_refs, ls_refs, pkt,
+                     post, refused)
 from labnet import PATIENCE, wait_for
 
 WIDGETS = "https://github.com/acme/widgets"
@@ -32,26 +32,6 @@ def seen(lab):
     """What github.com's own server got since the test began."""
     before = len(lab.web.requests())
     return lambda: lab.web.requests()[before:]
-
-
-# Late packets of connections that an earlier test left; the proxy has reasons of its own.
-LATE = "state_invalid"
-
-
-def refused(lab, reason, **fields):
-    """One key was refused, for this reason; the event."""
-    first = lab.audit.wait_one(decision="deny", reason=reason, **fields)
-    reasons = {e["reason"] for e in lab.audit.events(decision="deny")}
-    assert reasons <= {reason, LATE}, lab.audit.describe()
-    return first
-
-
-def allowed(lab, test=bool):
-    """Nothing was refused, and test() is true of what was served; that."""
-    served = lab.audit.until(test, event="git", decision="allow")
-    reasons = {e["reason"] for e in lab.audit.events(decision="deny")}
-    assert reasons <= {LATE}, lab.audit.describe()
-    return served
 
 
 # ---- what must work ----

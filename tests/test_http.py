@@ -12,14 +12,14 @@ import threading
 
 import pytest
 
+import labhttp
 import labworld
 from lab import AGENT, CONFIG, Lab, row
 from labclient import tls
-from labhttp import Closed, Origin, Wire, chunks
+from labhttp import Closed, Origin, Wire, chunks, refused
 from labhttp import get as _get
 from labnet import PATIENCE, tool, wait_for
 
-LATE = "state_invalid"		# late packets of connections that an earlier test left
 HOSTS = ("api.example", "deb.example", "second.example", "elsewhere.example")
 ALLOW = [
     {"host": "api.example", "http": [
@@ -80,18 +80,8 @@ def ask(guest, request, family=4, **kw):
         return wire.send(request).response(body=not request.startswith(b"HEAD"))
 
 
-def refused(lab, reason, **fields):
-    first = lab.audit.wait_one(decision="deny", reason=reason, **fields)
-    reasons = {e["reason"] for e in lab.audit.events(decision="deny")}
-    assert reasons <= {reason, LATE}, lab.audit.describe()
-    return first
-
-
 def allowed(lab, test=bool):
-    served = lab.audit.until(test, event="http", decision="allow")
-    reasons = {e["reason"] for e in lab.audit.events(decision="deny")}
-    assert reasons <= {LATE}, lab.audit.describe()
-    return served
+    return labhttp.allowed(lab, test, "http")
 
 
 # ---- what must work ----
