@@ -14,7 +14,7 @@ import time
 import pytest
 
 import labworld
-from conftest import _close
+from conftest import _close, _renewals
 from lab import Lab, row, write
 from labnet import MOMENT, PATIENCE, wait_for
 from labwatch import SO_RCVBUFFORCE, Capture
@@ -402,7 +402,7 @@ def scripted(world):
 
 @pytest.fixture
 def script(scripted):
-    scripted.audit.mark()
+    scripted.renew(f"-{next(_renewals)}")
     return scripted.script
 
 
