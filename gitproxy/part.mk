@@ -14,3 +14,6 @@ cordon-gitproxy_LIB := -lssl -lz $(POLICY_LIB) $(BASE_LIB)
 MIRROR_FETCH := gitproxy/mirror/fetch_request.c gitproxy/mirror/fetch_write.c gitproxy/mirror/fetch_filter.c \
 		gitproxy/mirror/ls_refs.c gitproxy/pkt.c gitproxy/oid.c gitproxy/refname.c
 MIRROR_ANSWER := gitproxy/mirror/answer_check.c gitproxy/pack_check.c gitproxy/pkt.c gitproxy/oid.c gitproxy/refname.c
+# With gitproxy/deadline.c and -lpthread.
+MIRROR_SPOOL := gitproxy/mirror/spool.c gitproxy/mirror/spool_table.c gitproxy/mirror/spool_files.c \
+		gitproxy/mirror/spool_writer.c

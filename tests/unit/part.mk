@@ -46,6 +46,8 @@ $(eval $(call unit-test,git_moved,gitproxy/git_moved.c gitproxy/git_path.c $(GIT
 $(eval $(call unit-test,fetch_request,$(MIRROR_FETCH) base/bytes.c,-lcrypto))
 $(eval $(call unit-test,ls_refs,$(MIRROR_FETCH) base/bytes.c,-lcrypto))
 $(eval $(call unit-test,answer_check,$(MIRROR_ANSWER) base/bytes.c,-lcrypto))
+$(eval $(call unit-test,spool,$(MIRROR_SPOOL) $(MIRROR_ANSWER) gitproxy/deadline.c base/bytes.c,-lcrypto -lpthread))
+$(eval $(call unit-test,spool_threads,$(MIRROR_SPOOL) $(MIRROR_ANSWER) gitproxy/deadline.c base/bytes.c,-lcrypto -lpthread))
 $(eval $(call unit-test,http_head,gitproxy/http_head.c base/bytes.c,))
 $(eval $(call unit-test,internal_page,gitproxy/internal_page.c base/bytes.c,))
 $(eval $(call unit-test,route,gitproxy/route.c policy/scope.c $(GITPROXY_NAMES),-lidn2 -lcrypto))
