@@ -49,6 +49,10 @@ static const uint16_t sizes[MSG_TYPE_COUNT] = {
 	SIZED(MSG_CHILD, struct msg_child),
 	EMPTY(MSG_AUDIT),
 	SIZED(MSG_ROTATE, struct msg_rotate),
+	SIZED(MSG_RENEW, struct msg_ca),
+	SIZED(MSG_CA, struct msg_ca),
+	SIZED(MSG_CA_DONE, struct msg_done),
+	EMPTY(MSG_CA_TEXT),
 };
 
 int msg_size(enum msg_type t)

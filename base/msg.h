@@ -25,7 +25,10 @@
  *   inspect -> netd VERDICT                   a refused or newly decided flow, for the audit
  *   netd  -> part  AUDIT                      with a descriptor: the audit log goes on there; DONE
  *   netd  -> spawner SPAWN                    with the child's pair; answered by CHILD
- *   cli   -> netd  ADD RM LS STATUS RELOAD RUN ROTATE TOKEN    on RUN/control.sock; REPLY (+ memfd of text)
+ *   netd  -> keeper CA                        the CA is renewed: a step of it; answered by CA_DONE
+ *   netd  -> gitproxy CA_TEXT                 with a descriptor: what guests must trust, and leaves are
+ *                  asked for anew; answered by DONE
+ *   cli   -> netd  ADD RM LS STATUS RELOAD RUN ROTATE TOKEN RENEW   on RUN/control.sock; REPLY (+ memfd of text)
  * Which part gets what: PROFILE and SANDBOX: dns, gitproxy, keeper. NAME_IS: inspect, gitproxy.
  * NAME_GONE: all three.
  */
@@ -61,6 +64,8 @@ enum msg_type {
 	MSG_REFUSED, MSG_REFUSALS, MSG_RECENT,	/* part - netd; gitproxy - netd */
 	MSG_TOKEN,			/* cli - netd */
 	MSG_SCOPE, MSG_SCOPED,		/* gitproxy - netd */
+	MSG_RENEW,			/* cli - netd */
+	MSG_CA, MSG_CA_DONE, MSG_CA_TEXT,	/* netd - keeper; netd - gitproxy */
 	MSG_TYPE_COUNT
 };
 
@@ -157,6 +162,11 @@ struct msg_child {
  * proc_role), in rising order; AUDIT takes a part's own to it, empty body, answered by DONE.
  */
 struct msg_rotate { uint32_t roles; };
+
+/* RENEW brings the file of what guests must trust as its descriptor. */
+enum ca_step { CA_PUBLISH = 1,		/* that file is another one */
+	       CA_ACTIVATE };		/* sign with the next CA from now on */
+struct msg_ca { uint32_t step; };
 
 struct msg_add {
 	char name[MSG_LABEL], profile[MSG_LABEL], interface[16];

@@ -35,7 +35,6 @@ enum {
 	ACCEPTS_PER_TURN = 64,
 	READY_MS = 10000,
 	CA_PATH = 4096,
-	CA_BYTES = 65536,
 	VIEW_MS = 3000
 };
 
@@ -143,6 +142,21 @@ static void accept_some(const struct front *f, int listener)
 	}
 }
 
+/* The keeper has changed over already: what is asked for from now on is of the CA in force. */
+static int on_ca_text(struct front *f, const struct ipc_in *in)
+{
+	struct msg_done done = { 0 };
+	int r;
+
+	if (!msg_body(in, MSG_CA_TEXT) || in->fd[0] < 0 || in->fd[1] >= 0)
+		return -EPROTO;
+	tls_forget(f->env.tls);
+	r = ca_text_replace(f->env.ca_text, in->fd[0]);
+	if (r < 0)
+		log_line(LOG_ERR, "event=ca_not_read error=%s", strerror(-r));
+	return view_send(f->view, MSG_DONE, in->head.sequence, &done);
+}
+
 /* Datagrams of netd that the view does not know. */
 static int on_extra(void *owner, const struct ipc_in *in)
 {
@@ -152,6 +166,8 @@ static int on_extra(void *owner, const struct ipc_in *in)
 
 	if (in->head.type == MSG_AUDIT)
 		return view_audit(f->view, in, f->env.audit);
+	if (in->head.type == MSG_CA_TEXT)
+		return on_ca_text(f, in);
 	if (in->head.type == MSG_RECENT || in->head.type == MSG_SCOPED)
 		return ask_answered(f->env.ask, in);
 	if (in->head.type != MSG_CLOSE || !c)
@@ -205,26 +221,15 @@ static int wait_keeper(const struct front *f)
 /* The keeper has made it by now; afterwards no file can be opened. */
 static int read_ca(struct front *f)
 {
-	char path[CA_PATH], text[CA_BYTES];
-	AUTO(fd) int fd = -1;
-	ssize_t n;
+	char path[CA_PATH];
 	int r;
 
 	if (snprintf(path, sizeof(path), "%s/ca.pem", f->spec->config->state_dir) >= (int)sizeof(path))
 		return -ENAMETOOLONG;
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	n = fd < 0 ? -1 : read(fd, text, sizeof(text));
-	if (n < 0) {
-		r = -errno;
+	r = ca_text_new(path, &f->env.ca_text);
+	if (r < 0)
 		log_line(LOG_ERR, "event=ca_not_read path=%s error=%s", path, strerror(-r));
-		return r;
-	}
-	f->env.ca_pem = malloc((size_t)n + 1);
-	if (!f->env.ca_pem)
-		return -ENOMEM;
-	memcpy(f->env.ca_pem, text, (size_t)n);
-	f->env.ca_pem_n = (size_t)n;
-	return 0;
+	return r;
 }
 
 /* Whether to take connections: there is a picture to judge them by, or there was none for too long. */

@@ -132,8 +132,7 @@ static int write_page(FILE *to, const struct session *s, const struct view_sandb
 	case INTERNAL_REFUSALS:
 		return write_refusals(to, s, sb, a->json);
 	case INTERNAL_CA:
-		fwrite(s->env->ca_pem, 1, s->env->ca_pem_n, to);
-		return s->env->ca_pem_n ? 0 : -ENOENT;
+		return ca_text_write(s->env->ca_text, to);
 	case INTERNAL_NONE:
 		break;
 	}

@@ -7,6 +7,7 @@
 #include "base/audit.h"
 #include "gitproxy/ask.h"
 #include "gitproxy/budget.h"
+#include "gitproxy/ca_text.h"
 #include "gitproxy/conns.h"
 #include "gitproxy/tls.h"
 #include "policy/view.h"
@@ -23,7 +24,7 @@ struct env {
 	struct ask *ask;
 	struct tls *tls;
 	int keeper;			/* the pair */
-	char *ca_pem; size_t ca_pem_n;	/* the CA's certificate */
+	struct ca_text *ca_text;
 };
 
 /* One connection: who, and which name its destination address stands for. */

@@ -2,7 +2,7 @@
  * tls.c - a client's connection, TLS or plain, with deadlines
  *
  * Theory of operation: one SSL_CTX per name with a leaf from the keeper, cached until it is
- * LEAF_FRESH_MS old. The ClientHello's server_name must be the name of the connection, byte for
+ * LEAF_FRESH_MS old or the CA changes; a leaf that was asked for before that is not kept. The ClientHello's server_name must be the name of the connection, byte for
  * byte after case folding and one trailing dot; no name, two names or another name end the
  * handshake. No session cache, no tickets, no renegotiation, no compression, nothing below TLS 1.2;
  * ALPN chooses http/1.1 or fails. Sockets are non-blocking; every wait is bounded by
@@ -28,7 +28,7 @@
 enum {
 	FILE_PIECE = 256 << 10,
 	CACHE_MAX = 128,
-	LEAF_FRESH_MS = 24 * 3600 * 1000,
+	LEAF_FRESH_MS = 3600 * 1000,
 	SNI_HOST_NAME = 0,
 	LINGER_MS = 2000,
 	LINGER_BYTES = 1 << 20
@@ -43,6 +43,7 @@ struct cached {
 struct tls {
 	int keeper;
 	pthread_mutex_t lock;		/* of the cache; not held while the keeper is asked */
+	unsigned generation;		/* of the CA */
 	struct cached cache[CACHE_MAX];
 };
 
@@ -154,12 +155,13 @@ static SSL_CTX *ctx_new(const struct keeper_leaf *l)
 	return NULL;
 }
 
-static SSL_CTX *cache_find(struct tls *t, const char *name)
+static SSL_CTX *cache_find(struct tls *t, const char *name, unsigned *ret_generation)
 {
 	uint64_t now = deadline_now();
 	SSL_CTX *found = NULL;
 
 	pthread_mutex_lock(&t->lock);
+	*ret_generation = t->generation;
 	for (size_t i = 0; i < CACHE_MAX && !found; i++)
 		if (t->cache[i].ctx && !strcmp(t->cache[i].name, name) &&
 		    now - t->cache[i].since < LEAF_FRESH_MS)
@@ -171,33 +173,54 @@ static SSL_CTX *cache_find(struct tls *t, const char *name)
 }
 
 /* In place of the same name, a free slot, or the oldest. */
-static void cache_put(struct tls *t, const char *name, SSL_CTX *ctx)
+static struct cached *cache_slot(struct tls *t, const char *name)
 {
 	struct cached *at = &t->cache[0];
 
-	pthread_mutex_lock(&t->lock);
 	for (size_t i = 0; i < CACHE_MAX; i++) {
 		struct cached *c = &t->cache[i];
 
-		if (c->ctx && !strcmp(c->name, name)) {
-			at = c;
-			break;
-		}
+		if (c->ctx && !strcmp(c->name, name))
+			return c;
 		if (at->ctx && (!c->ctx || c->since < at->since))
 			at = c;
 	}
-	SSL_CTX_free(at->ctx);
-	SSL_CTX_up_ref(ctx);
-	at->ctx = ctx;
-	at->since = deadline_now();
-	msg_text_set(at->name, sizeof(at->name), name);
+	return at;
+}
+
+/* Unless the CA has changed since the leaf was asked for. */
+static void cache_put(struct tls *t, const char *name, SSL_CTX *ctx, unsigned generation)
+{
+	struct cached *at;
+
+	pthread_mutex_lock(&t->lock);
+	if (generation == t->generation) {
+		at = cache_slot(t, name);
+		SSL_CTX_free(at->ctx);
+		SSL_CTX_up_ref(ctx);
+		at->ctx = ctx;
+		at->since = deadline_now();
+		msg_text_set(at->name, sizeof(at->name), name);
+	}
+	pthread_mutex_unlock(&t->lock);
+}
+
+void tls_forget(struct tls *t)
+{
+	pthread_mutex_lock(&t->lock);
+	t->generation++;
+	for (size_t i = 0; i < CACHE_MAX; i++) {
+		SSL_CTX_free(t->cache[i].ctx);
+		t->cache[i].ctx = NULL;
+	}
 	pthread_mutex_unlock(&t->lock);
 }
 
 /* A reference to the name's context, or NULL. */
 static SSL_CTX *ctx_of(struct tls *t, const char *name)
 {
-	SSL_CTX *ctx = cache_find(t, name);
+	unsigned generation;
+	SSL_CTX *ctx = cache_find(t, name, &generation);
 	struct keeper_leaf leaf;
 
 	if (ctx || keeper_sign(t->keeper, name, &leaf) < 0)
@@ -205,7 +228,7 @@ static SSL_CTX *ctx_of(struct tls *t, const char *name)
 	ctx = ctx_new(&leaf);
 	keeper_leaf_done(&leaf);
 	if (ctx)
-		cache_put(t, name, ctx);
+		cache_put(t, name, ctx, generation);
 	return ctx;
 }
 

@@ -16,6 +16,9 @@
 struct tls;
 int tls_new(int keeper /* borrowed: the pair */, struct tls **ret);	/* 0 or -ENOMEM; kept for good */
 
+/* The CA has changed: every leaf is asked for anew. Thread-safe; connections go on as they are. */
+void tls_forget(struct tls *t);
+
 struct stream {
 	int fd;			/* borrowed; non-blocking */
 	SSL *ssl;		/* NULL: plain */

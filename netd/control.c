@@ -25,6 +25,7 @@
 #include "netd/refusals.h"
 #include "netd/registry.h"
 #include "netd/reload.h"
+#include "netd/renewal.h"
 #include "netd/rotate.h"
 #include "netd/sandboxes.h"
 #include "netd/scopes.h"
@@ -382,14 +383,20 @@ static int on_token(struct netd *n, struct client *cl, const struct ipc_in *in)
 	return 0;
 }
 
-static void rotated(struct netd *n, uint64_t who, int code, const char *why)
+static void changed_over(struct netd *n, uint64_t who, int code, const char *why)
 {
 	reply(n, who, code, code < 0 ? EXIT_REFUSED : 0, why, NULL);
 }
 
 static int on_rotate(struct netd *n, struct client *cl, const struct ipc_in *in)
 {
-	rotate_start(n, in, cl->serial, rotated);
+	rotate_start(n, in, cl->serial, changed_over);
+	return 0;
+}
+
+static int on_renew(struct netd *n, struct client *cl, const struct ipc_in *in)
+{
+	renewal_start(n, in, cl->serial, changed_over);
 	return 0;
 }
 
@@ -399,7 +406,7 @@ static const struct {
 } handlers[] = {
 	{ MSG_LS, on_ls },   { MSG_STATUS, on_status }, { MSG_ADD, on_add },
 	{ MSG_RUN, on_run }, { MSG_RM, on_rm },		{ MSG_RELOAD, on_reload },
-	{ MSG_ROTATE, on_rotate }, { MSG_TOKEN, on_token },
+	{ MSG_ROTATE, on_rotate }, { MSG_TOKEN, on_token }, { MSG_RENEW, on_renew },
 };
 
 /* The handler may end the connection by replying, so the client is not touched after it. */

@@ -360,6 +360,17 @@ static int on_ready(struct part *p, const struct ipc_in *in)
 	return 0;
 }
 
+/* What it could not do is the command's to hear; the part's picture is none the worse. */
+static int on_ca_done(struct part *p, const struct ipc_in *in)
+{
+	const struct msg_done *m = msg_body(in, MSG_CA_DONE);
+
+	if (!m)
+		return -EPROTO;
+	publish_acknowledge(p, in->head.sequence, m->result);
+	return 0;
+}
+
 static int on_pin(struct part *p, const struct ipc_in *in)
 {
 	const struct msg_pin *m = msg_body(in, MSG_PIN);
@@ -417,6 +428,7 @@ static const struct {
 } handlers[] = {
 	{ MSG_DONE, TO_VIEWS | TO_INSPECT, on_done },
 	{ MSG_READY, TO_VIEWS, on_ready },
+	{ MSG_CA_DONE, TO_KEEPER, on_ca_done },
 	{ MSG_PIN, TO_DNS, on_pin },
 	{ MSG_REFUSED, TO_DNS | TO_GITPROXY, on_refused },
 	{ MSG_REFUSALS, TO_GITPROXY, on_refusals },

@@ -8,19 +8,18 @@
 #define GITPROXY_KEEPER_CA_H
 
 #include <stdint.h>
-#include <sys/types.h>
 
-#include "base/mem.h"
+#include "base/audit.h"
+#include "gitproxy/keeper/ca_files.h"
 
 struct ca;
 
 /*
- * Open DIR/ca.pem and DIR/ca.key, or make them (P-256, constrained to `names`) when neither is
- * there; the certificate is also put at public_path, for guests. Files belong to uid:gid. 0 or
- * -errno; -EINVAL: the files are damaged or do not belong together.
+ * Open the CA of a place, or make one (P-256, constrained to `names`) when there is none, and
+ * publish it. As root. `p` is copied, its strings are borrowed for good. 0 or -errno, as
+ * ca_files.h says.
  */
-int ca_open(const char *dir, const char *public_path, const char *const *names, size_t n_names,
-	    uid_t uid, gid_t gid, struct ca **ret);
+int ca_open(const struct ca_place *p, const char *const *names, size_t n_names, struct ca **ret);
 void ca_free(struct ca *ca);
 DEFINE_AUTO(ca, struct ca *, ca_free)
 
@@ -28,12 +27,25 @@ DEFINE_AUTO(ca, struct ca *, ca_free)
  * them). */
 size_t ca_uncovered(const struct ca *ca);
 
+/*
+ * Sign with this one of the place from now on, when it can be read. 0 or -errno: what was in force
+ * stays. Thread-safe, as all below.
+ */
+int ca_use(struct ca *ca, enum ca_which w);
+/*
+ * Follow the files: a CA that took the place of ours while nobody could tell us. About once a
+ * second. 1: another one is in force; 0: nothing is new; -errno, once for each change: it cannot be
+ * used, ours stays.
+ */
+int ca_follow(struct ca *ca);
+/* An event "ca": what happened, whose certificate it is that signs, and the next one's. */
+void ca_audit(struct ca *ca, struct audit *audit, const char *what);
+
 struct ca_leaf {
 	unsigned char *der; size_t der_len;	/* certificate */
 	unsigned char *key; size_t key_len;	/* PKCS#8 */
 };
-/* A leaf for exactly this canonical name. 0, -EACCES (outside the constraints), -ENOMEM.
- * Thread-safe. */
+/* A leaf for exactly this canonical name. 0, -EACCES (outside the constraints), -ENOMEM. */
 int ca_sign(struct ca *ca, const char *name, struct ca_leaf *ret);
 void ca_leaf_done(struct ca_leaf *l);		/* wipes the key */
 

@@ -12,6 +12,7 @@
 #include <arpa/nameser.h>
 #include <errno.h>
 #include <seccomp.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/landlock.h"
@@ -47,7 +48,7 @@ static const struct proc_syscall table[] = {
 	{ SCMP_SYS(fcntl), "non-blocking, seals" },
 	{ SCMP_SYS(ioctl), "non-blocking (c-ares), C library streams" },
 	{ SCMP_SYS(memfd_create), "keys of leaves" },
-	{ SCMP_SYS(openat), "resolv.conf, trusted certificates, credentials" },
+	{ SCMP_SYS(openat), "resolv.conf, trusted certificates, credentials, the CA" },
 	{ SCMP_SYS(fstat), "files" },
 	{ SCMP_SYS(stat), "trusted certificates" },
 	{ SCMP_SYS(newfstatat), "files" },
@@ -95,13 +96,13 @@ static const struct landlock_path paths[] = {
 	{ NULL, 0, NULL },
 };
 
-/* A credential's directory: the file is replaced there by renaming. */
-static bool path_add(struct landlock_path *to, const char *file)
+/* A secret's directory: the file is replaced there by renaming. */
+static bool path_add(struct landlock_path *to, const char *file, const char *why)
 {
 	const char *slash = strrchr(file, '/');
 
 	*to = (struct landlock_path){ strndup(file, slash == file ? 1 : (size_t)(slash - file)),
-				      LANDLOCK_READ, "credentials" };
+				      LANDLOCK_READ, why };
 	return to->path;
 }
 
@@ -110,12 +111,15 @@ int keeper_confine(const struct host_config *c)
 	uint16_t ports[] = { KEEPER_UPSTREAM_PORT, KEEPER_PLAIN_PORT, NS_DEFAULTPORT,
 			     c->dns_upstream_port, c->proxy.port,     0 };
 	AUTO(mem)
-	struct landlock_path *all = calloc(ARRAY_SIZE(paths) + c->n_credentials, sizeof(*all));
+	struct landlock_path *all = calloc(ARRAY_SIZE(paths) + c->n_credentials + 1, sizeof(*all));
+	AUTO(mem) char *key = NULL;
 	size_t n = 0;
-	int r = all ? 0 : -ENOMEM;
+	int r = all && asprintf(&key, "%s/ca/ca.key", c->state_dir) > 0 ? 0 : -ENOMEM;
 
-	for (; !r && n < c->n_credentials; n++)
-		r = path_add(&all[n], c->credentials[n].file) ? 0 : -ENOMEM;
+	if (!r)
+		r = path_add(&all[n++], key, "the CA, when it is renewed") ? 0 : -ENOMEM;
+	for (size_t i = 0; !r && i < c->n_credentials; i++)
+		r = path_add(&all[n++], c->credentials[i].file, "credentials") ? 0 : -ENOMEM;
 	if (!r) {
 		memcpy(all + n, paths, sizeof(paths));
 		r = landlock_confine(&(struct landlock_spec){ .paths = all, .tcp_ports = ports });

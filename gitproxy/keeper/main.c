@@ -7,7 +7,8 @@
  * to netd, and serves. It lives as long as the pair: when the front dies, the kernel closes the
  * other end and the keeper exits (a parent-death signal would not do: the kernel checks permission
  * to send it, and front and keeper are different users).
- * Invariants: no descriptor of the CA's files stays open; the private key is in locked memory.
+ * Invariants: no descriptor of the CA's files stays open; the private key is in locked memory. The
+ * CA's folder stays readable, for the CA that comes next.
  */
 #include <errno.h>
 #include <poll.h>
@@ -18,19 +19,14 @@
 #include <openssl/crypto.h>
 
 #include "base/log.h"
+#include "gitproxy/keeper/ca_renew.h"
 #include "gitproxy/keeper/confine.h"
 #include "gitproxy/keeper/serve.h"
 #include "gitproxy/keeper/wipe.h"
 #include "gitproxy/mirror_ipc.h"
 #include "policy/view_audit.h"
 
-enum {
-	SECURE_HEAP = 4 << 20,
-	SECURE_MIN = 32,
-	TICK_MS = 1000,
-	VIEW_WAIT_MS = 3000,
-	PATH_BYTES = 4096
-};
+enum { SECURE_HEAP = 4 << 20, SECURE_MIN = 32, TICK_MS = 1000, VIEW_WAIT_MS = 3000 };
 
 struct keeper {
 	struct host_config *config;
@@ -42,27 +38,27 @@ struct keeper {
 	struct serve *serve;
 };
 
+static const char *ca_error(int r)
+{
+	return r == -EINVAL ? "ca.pem and ca.key are damaged, expired or of two CAs" :
+	       r == -EPERM  ? "others can read ca.key" :
+			      strerror(-r);
+}
+
 static int open_ca(struct keeper *k)
 {
 	const struct host_config *c = k->config;
-	uid_t uid = proc_role_uid(ROLE_KEEPER);
-	char dir[PATH_BYTES], public_path[PATH_BYTES];
-	int r;
+	struct ca_place p;
+	int r = ca_place_of(c, &p);
 
-	if (snprintf(dir, sizeof(dir), "%s/ca", c->state_dir) >= (int)sizeof(dir) ||
-	    snprintf(public_path, sizeof(public_path), "%s/ca.pem", c->state_dir) >=
-		    (int)sizeof(public_path))
-		return -ENAMETOOLONG;
-	r = proc_mkdir(c->state_dir, 0711, 0, 0);
 	if (!r)
-		r = proc_mkdir(dir, 0700, uid, proc_group());
+		r = proc_mkdir(c->state_dir, 0711, 0, 0);
 	if (!r)
-		r = ca_open(dir, public_path, (const char *const *)c->ca_names, c->n_ca_names, uid,
-			    proc_group(), &k->ca);
+		r = proc_mkdir(p.dir, 0700, p.uid, p.gid);
+	if (!r)
+		r = ca_open(&p, (const char *const *)c->ca_names, c->n_ca_names, &k->ca);
 	if (r < 0)
-		log_line(LOG_ERR, "event=ca_failed dir=%s error=\"%s\"", dir,
-			 r == -EINVAL ? "ca.pem and ca.key are damaged, expired or of two CAs" :
-					strerror(-r));
+		log_line(LOG_ERR, "event=ca_failed error=\"%s\"", ca_error(r));
 	else if (ca_uncovered(k->ca))
 		log_line(LOG_WARN, "event=ca_older_than_configuration uncovered=%zu "
 			 "fix=\"cordon ca renew\"", ca_uncovered(k->ca));
@@ -85,10 +81,31 @@ static int open_all(struct keeper *k)
 	return r;
 }
 
+/*
+ * A step of `cordon ca renew`; a CA that cannot be used changes nothing, and netd is told. What was
+ * published last names the current one: an activation that was not finished may have been given up.
+ */
+static int on_ca(struct keeper *k, const struct ipc_in *in)
+{
+	const struct msg_ca *m = msg_body(in, MSG_CA);
+	struct msg_done done = { 0 };
+
+	if (!m)
+		return -EPROTO;
+	done.result = ca_use(k->ca, m->step == CA_ACTIVATE ? CA_NEXT : CA_CURRENT);
+	if (done.result < 0)
+		log_line(LOG_ERR, "event=ca_not_activated error=\"%s\"", ca_error(done.result));
+	else
+		ca_audit(k->ca, k->audit, m->step == CA_ACTIVATE ? "activated" : "published");
+	return view_send(k->view, MSG_CA_DONE, in->head.sequence, &done);
+}
+
 static int on_extra(void *owner, const struct ipc_in *in)
 {
 	struct keeper *k = owner;
 
+	if (in->head.type == MSG_CA)
+		return on_ca(k, in);
 	return in->head.type == MSG_AUDIT ? view_audit(k->view, in, k->audit) : -EPROTO;
 }
 
@@ -103,6 +120,16 @@ static int serve_open(struct keeper *k)
 	return r;
 }
 
+static void follow_ca(struct keeper *k)
+{
+	int r = ca_follow(k->ca);
+
+	if (r > 0)
+		ca_audit(k->ca, k->audit, "activated");
+	else if (r < 0)
+		log_line(LOG_ERR, "event=ca_not_activated error=\"%s\"", ca_error(r));
+}
+
 static int keeper_loop(struct keeper *k)
 {
 	for (;;) {
@@ -113,6 +140,7 @@ static int keeper_loop(struct keeper *k)
 		if (r < 0 && errno != EINTR)
 			return -errno;
 		upstream_tick(k->upstream);
+		follow_ca(k);
 		audit_tick(k->audit, false);
 		if (r > 0 && p[0].revents && (r = serve_request(k->serve, KEEPER_FD)) < 0)
 			return r;
@@ -147,6 +175,7 @@ static int keeper_run(struct keeper *k)
 	if (view_wait_ready(k->view, VIEW_WAIT_MS) < 0)
 		log_line(LOG_WARN, "event=waiting_for_netd");
 	audit_daemon(k, "start");
+	ca_audit(k->ca, k->audit, "in_use");
 	credential_store_load(k->credentials);
 	r = ipc_send(KEEPER_FD, MSG_DONE, 0, &done, sizeof(done), NULL, 0);
 	if (!r)
@@ -166,15 +195,26 @@ static void raise_limits(void)
 	setrlimit(RLIMIT_NOFILE, &l);
 }
 
+/* The other program that this is: a step of `cordon ca renew`. */
+static int renew(const char *config, const char *step)
+{
+	AUTO(host_config) struct host_config *c = NULL;
+
+	return host_config_open(config, &c) < 0 ? 2 : ca_renew(c, step);
+}
+
 int main(int argc, char **argv)
 {
 	struct keeper k = { 0 };
 	int r;
 
 	log_init("keeper");
+	if (argc == 5 && !strcmp(argv[1], "--config") && !strcmp(argv[3], "--ca"))
+		return renew(argv[2], argv[4]);
 	if (argc != 3 || strcmp(argv[1], "--config")) {
 		fprintf(stderr,
-			"usage: cordon-keeper --config FILE (started by cordon-gitproxy)\n");
+			"usage: cordon-keeper --config FILE (started by cordon-gitproxy)\n"
+			"       cordon-keeper --config FILE --ca next|activate|discard (by cordon ca)\n");
 		return 2;
 	}
 	signal(SIGHUP, SIG_IGN);		/* the audit changes files at netd's word */

@@ -5,7 +5,7 @@ cordon-keeper_SRC := gitproxy/keeper/main.c gitproxy/keeper/serve.c gitproxy/kee
 		     gitproxy/http_fields.c gitproxy/http_location.c gitproxy/keeper/pool.c gitproxy/keeper/dial.c \
 		     gitproxy/keeper/credential_store.c gitproxy/keeper/echo.c \
 		     gitproxy/keeper/github_app.c gitproxy/keeper/wipe.c \
-		     gitproxy/keeper/resolve.c gitproxy/keeper/ca.c \
+		     gitproxy/keeper/resolve.c gitproxy/keeper/ca.c gitproxy/keeper/ca_cert.c gitproxy/keeper/ca_files.c gitproxy/keeper/ca_renew.c \
 		     gitproxy/keeper/confine.c gitproxy/keeper_ipc.c gitproxy/git_path.c gitproxy/git_moved.c gitproxy/deadline.c \
 		     $(VIEW_SRC) $(POLICY_SRC) $(BASE_ALL)
 cordon-keeper_LIB := -lcurl -lcares -ljansson -lssl $(POLICY_LIB) $(BASE_LIB)

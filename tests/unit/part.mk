@@ -59,7 +59,7 @@ $(eval $(call unit-test,dns_answer,dns/answer.c dns/message.c $(POLICY_TESTED),$
 $(eval $(call unit-test,dns_resolver,dns/resolver.c dns/answer.c dns/message.c dns/table.c policy/address.c policy/reason.c base/loop.c base/msg.c base/ipc.c $(DNS_NAMES),-lidn2))
 $(eval $(call unit-test,dns_refresh,dns/refresh.c dns/table.c base/loop.c base/msg.c base/ipc.c,))
 $(eval $(call unit-test,dns_wildcard,dns/wildcard.c dns/table.c,))
-$(eval $(call unit-test,ca,gitproxy/keeper/ca.c base/bytes.c,-lcrypto -lpthread))
+$(eval $(call unit-test,ca,gitproxy/keeper/ca.c gitproxy/keeper/ca_cert.c gitproxy/keeper/ca_files.c base/audit.c base/audit_last.c base/bytes.c,-lcrypto -lpthread))
 $(eval $(call unit-test,confine,gitproxy/confine.c gitproxy/keeper/confine.c base/proc.c base/landlock.c base/log.c base/audit.c base/audit_last.c base/bytes.c,-lseccomp -lcrypto -lpthread))
 $(eval $(call unit-test,echo,gitproxy/keeper/echo.c base/bytes.c,-lcrypto))
 $(eval $(call unit-test,github_app,gitproxy/keeper/github_app.c base/bytes.c,-lcurl -ljansson -lcrypto))

@@ -13,7 +13,8 @@
 static const char *const names[] = { "github.com", "git.corp.example" };
 
 struct place {
-	char dir[64], cert[96], key[96], public_path[96];
+	char dir[64], cert[96], key[96], next_cert[96], next_key[96], public_path[96];
+	struct ca_place at;
 };
 
 static void place_make(struct place *p)
@@ -23,20 +24,25 @@ static void place_make(struct place *p)
 		abort();
 	snprintf(p->cert, sizeof(p->cert), "%s/ca.pem", p->dir);
 	snprintf(p->key, sizeof(p->key), "%s/ca.key", p->dir);
+	snprintf(p->next_cert, sizeof(p->next_cert), "%s/next.pem", p->dir);
+	snprintf(p->next_key, sizeof(p->next_key), "%s/next.key", p->dir);
 	snprintf(p->public_path, sizeof(p->public_path), "%s/public.pem", p->dir);
+	p->at = (struct ca_place){ p->dir, p->public_path, getuid(), getgid() };
 }
 
 static void place_remove(const struct place *p)
 {
 	unlink(p->cert);
 	unlink(p->key);
+	unlink(p->next_cert);
+	unlink(p->next_key);
 	unlink(p->public_path);
-	rmdir(p->dir);
+	CHECK_EQ("nothing else was left there", rmdir(p->dir), 0);
 }
 
 static int open_in(const struct place *p, const char *const *list, size_t n, struct ca **ret)
 {
-	return ca_open(p->dir, p->public_path, list, n, getuid(), getgid(), ret);
+	return ca_open(&p->at, list, n, ret);
 }
 
 static X509 *read_cert(const char *path)
@@ -49,16 +55,16 @@ static X509 *read_cert(const char *path)
 	return cert;
 }
 
-/* As a client would: chain, constraints, purpose, host. X509_V_OK or the error. */
-static int verify(const struct place *p, const struct ca_leaf *l, const char *host)
+/* As a client would that trusts these: chain, constraints, purpose, host. X509_V_OK or the error. */
+static int verify_by(const char *trusted, const struct ca_leaf *l, const char *host)
 {
 	const unsigned char *at = l->der;
-	X509 *leaf = d2i_X509(NULL, &at, (long)l->der_len), *root = read_cert(p->public_path);
+	X509 *leaf = d2i_X509(NULL, &at, (long)l->der_len);
 	X509_STORE *store = X509_STORE_new();
 	X509_STORE_CTX *ctx = X509_STORE_CTX_new();
 	int r;
 
-	X509_STORE_add_cert(store, root);
+	X509_STORE_load_file(store, trusted);
 	X509_STORE_CTX_init(ctx, store, leaf, NULL);
 	X509_STORE_CTX_set_default(ctx, "ssl_server");
 	X509_VERIFY_PARAM_set1_host(X509_STORE_CTX_get0_param(ctx), host, 0);
@@ -66,9 +72,13 @@ static int verify(const struct place *p, const struct ca_leaf *l, const char *ho
 	r = X509_STORE_CTX_get_error(ctx);
 	X509_STORE_CTX_free(ctx);
 	X509_STORE_free(store);
-	X509_free(root);
 	X509_free(leaf);
 	return r;
+}
+
+static int verify(const struct place *p, const struct ca_leaf *l, const char *host)
+{
+	return verify_by(p->public_path, l, host);
 }
 
 static const struct { const char *name; int want; } signs[] = {
@@ -167,14 +177,191 @@ TEST(refuses_files_that_are_wrong)
 	CHECK_EQ("another", open_in(&other, names, ARRAY_SIZE(names), &ca), 0);
 	ca_free(ca);
 	chmod(p.key, 0640);
-	CHECK_EQ("a key that others read", open_in(&p, names, 1, &ca), -EINVAL);
+	CHECK_EQ("a key that others read", open_in(&p, names, 1, &ca), -EPERM);
 	rename(other.key, p.key);
 	CHECK_EQ("a key of another CA", open_in(&p, names, 1, &ca), -EINVAL);
 	unlink(p.key);
-	CHECK_EQ("no key", open_in(&p, names, 1, &ca), -EINVAL);
+	CHECK_EQ("no key", open_in(&p, names, 1, &ca), -ENOENT);
 	place_remove(&p);
 	place_remove(&other);
 	place_make(&p);
 	CHECK_EQ("no names", open_in(&p, names, 0, &ca), -EINVAL);
+	place_remove(&p);
+}
+
+/* Whether what ca signs is taken by who trusts `trusted`. */
+static bool signs_for(struct ca *ca, const char *trusted)
+{
+	struct ca_leaf l;
+	bool ok = !ca_sign(ca, "github.com", &l) && verify_by(trusted, &l, "github.com") == X509_V_OK;
+
+	ca_leaf_done(&l);
+	return ok;
+}
+
+static void copy(const char *from, const char *to)
+{
+	char command[256];
+
+	snprintf(command, sizeof(command), "cp -p %s %s", from, to);
+	CHECK_EQ(command, system(command), 0);
+}
+
+/* A CA, its certificate kept as p->dir.old, and the next one. */
+static struct ca *renewing(struct place *p, char old[96])
+{
+	struct ca *ca = NULL;
+
+	place_make(p);
+	CHECK_EQ("made", open_in(p, names, ARRAY_SIZE(names), &ca), 0);
+	snprintf(old, 96, "%s.old", p->dir);
+	copy(p->public_path, old);
+	CHECK_EQ("next", ca_files_make(&p->at, CA_NEXT, names, ARRAY_SIZE(names)), 0);
+	CHECK_EQ("published", ca_files_publish(&p->at), 0);
+	CHECK("modes", mode_of(p->next_key) == 0600 && mode_of(p->next_cert) == 0644);
+	return ca;
+}
+
+/* Who has what was published is served before, in between and afterwards. */
+TEST(renewal)
+{
+	char old[96], both[96];
+	struct place p;
+	struct ca *ca = renewing(&p, old);
+
+	snprintf(both, sizeof(both), "%s.both", p.dir);
+	copy(p.public_path, both);
+	CHECK("before", signs_for(ca, both) && signs_for(ca, old));
+	CHECK_EQ("activated", ca_use(ca, CA_NEXT), 0);
+	CHECK("by the next one", signs_for(ca, both) && signs_for(ca, p.next_cert));
+	CHECK("no longer by the first", !signs_for(ca, old));
+	CHECK_EQ("files", ca_files_activate(&p.at), 0);
+	CHECK_EQ("which are the one that is in force", ca_follow(ca), 0);
+	CHECK("published", signs_for(ca, p.public_path) && signs_for(ca, p.cert));
+	CHECK("nothing waits", !ca_files_have(&p.at, CA_NEXT) && access(p.next_key, F_OK) < 0);
+	CHECK("modes", mode_of(p.key) == 0600 && mode_of(p.public_path) == 0644);
+	ca_free(ca);
+	CHECK_EQ("the next start", open_in(&p, names, ARRAY_SIZE(names), &ca), 0);
+	CHECK("signs by it", signs_for(ca, both) && !signs_for(ca, old));
+	ca_free(ca);
+	unlink(old);
+	unlink(both);
+	place_remove(&p);
+}
+
+/* While nobody could tell: the files are another CA's. */
+TEST(follows_the_files)
+{
+	char old[96];
+	struct place p;
+	struct ca *ca = renewing(&p, old);
+
+	CHECK_EQ("nothing new", ca_follow(ca), 0);
+	CHECK_EQ("files", ca_files_activate(&p.at), 0);
+	CHECK_EQ("another", ca_follow(ca), 1);
+	CHECK("signs by it", signs_for(ca, p.public_path) && !signs_for(ca, old));
+	CHECK_EQ("nothing new", ca_follow(ca), 0);
+	chmod(p.key, 0644);
+	copy(old, p.cert);
+	CHECK_EQ("cannot be used", ca_follow(ca), -EPERM);
+	CHECK_EQ("said once", ca_follow(ca), 0);
+	CHECK("what there was stays", signs_for(ca, p.public_path));
+	ca_free(ca);
+	unlink(old);
+	place_remove(&p);
+}
+
+static void lose(const struct place *p) { unlink(p->next_key); }
+static void open_up(const struct place *p) { chmod(p->next_key, 0640); }
+static void damage(const struct place *p) { CHECK_EQ("cut", truncate(p->next_key, 40), 0); }
+static void mix(const struct place *p) { copy(p->key, p->next_key); }
+static void lose_both(const struct place *p) { unlink(p->next_key); unlink(p->next_cert); }
+
+static const struct {
+	const char *what;
+	void (*harm)(const struct place *p);
+	int want;
+} harms[] = {
+	{ "no key", lose, -ENOENT },
+	{ "a key that others can read", open_up, -EPERM },
+	{ "a torn key", damage, -EINVAL },
+	{ "another CA's key", mix, -EINVAL },
+	{ "nothing", lose_both, -ENOENT },
+};
+
+/* A next CA that cannot be used changes nothing, in the keeper and in the files. */
+TEST(refuses_a_next_one_that_is_wrong)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(harms); i++) {
+		char old[96];
+		struct place p;
+		struct ca *ca = renewing(&p, old);
+
+		harms[i].harm(&p);
+		CHECK_EQ(harms[i].what, ca_use(ca, CA_NEXT), harms[i].want);
+		CHECK_EQ(harms[i].what, ca_files_activate(&p.at), harms[i].want);
+		CHECK(harms[i].what, signs_for(ca, old) && signs_for(ca, p.cert));
+		ca_free(ca);
+		ca = NULL;
+		CHECK_EQ(harms[i].what, open_in(&p, names, ARRAY_SIZE(names), &ca), 0);
+		CHECK(harms[i].what, ca && signs_for(ca, old) && signs_for(ca, p.public_path));
+		ca_free(ca);
+		unlink(old);
+		place_remove(&p);
+	}
+}
+
+/* The end came between the two renames. */
+TEST(mends_an_activation_that_was_cut_short)
+{
+	char old[96];
+	struct place p;
+	struct ca *ca = renewing(&p, old);
+
+	ca_free(ca);
+	CHECK_EQ("the first of them", rename(p.next_key, p.key), 0);
+	CHECK_EQ("opened", open_in(&p, names, ARRAY_SIZE(names), &ca), 0);
+	CHECK("it is done", signs_for(ca, p.public_path) && !signs_for(ca, old));
+	CHECK("nothing waits", !ca_files_have(&p.at, CA_NEXT));
+	ca_free(ca);
+	unlink(old);
+	place_remove(&p);
+}
+
+TEST(discard)
+{
+	char old[96];
+	struct place p;
+	struct ca *ca = renewing(&p, old);
+	X509 *a, *b;
+
+	CHECK_EQ("in force, for a moment", ca_use(ca, CA_NEXT), 0);
+	CHECK_EQ("thrown away", ca_files_discard(&p.at), 0);
+	CHECK_EQ("and back", ca_use(ca, CA_CURRENT), 0);
+	CHECK("nothing waits", !ca_files_have(&p.at, CA_NEXT) && access(p.next_key, F_OK) < 0);
+	CHECK_EQ("nothing to throw away", ca_files_discard(&p.at), -ENOENT);
+	a = read_cert(old);
+	b = read_cert(p.public_path);
+	CHECK("the current one is published", a && b && !X509_cmp(a, b) && signs_for(ca, old));
+	X509_free(a);
+	X509_free(b);
+	ca_free(ca);
+	unlink(old);
+	place_remove(&p);
+}
+
+/* No two have the same subject: clients look an issuer up by it. */
+TEST(subjects)
+{
+	char old[96];
+	struct place p;
+	struct ca *ca = renewing(&p, old);
+	X509 *a = read_cert(p.cert), *b = read_cert(p.next_cert);
+
+	CHECK("apart", a && b && X509_NAME_cmp(X509_get_subject_name(a), X509_get_subject_name(b)));
+	X509_free(a);
+	X509_free(b);
+	ca_free(ca);
+	unlink(old);
 	place_remove(&p);
 }
