@@ -56,6 +56,7 @@ extern const struct doctor_check doctor_links, doctor_uplinks;			/* doctor_links
 extern const struct doctor_check doctor_routes, doctor_routing_rules; /* doctor_routes.c */
 extern const struct doctor_check doctor_accounts, doctor_files, doctor_units, doctor_resolver,
 	doctor_sockets; /* doctor_host.c */
+extern const struct doctor_check doctor_ca; /* doctor_ca.c */
 
 /* Fill links, uplinks and loaded. 0 or -errno. */
 int doctor_look(struct doctor *d);

@@ -137,6 +137,8 @@ static void run_files(struct doctor *d)
 	check_secret(d, path);
 	snprintf(path, sizeof(path), "%s/ca/ca.key", c->state_dir);
 	check_secret(d, path);
+	snprintf(path, sizeof(path), "%s/ca/next.key", c->state_dir);
+	check_secret(d, path);
 }
 
 /* ---- service manager ---- */

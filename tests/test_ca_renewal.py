@@ -15,6 +15,7 @@ from lab import BUILD, CONFIG, write
 from labhttp import Wire, get, info_refs
 from labnet import wait_for
 from netdclient import TYPES, role_uid
+from test_doctor import examine, found
 from test_git import WIDGETS
 
 CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", re.S)
@@ -260,11 +261,14 @@ def test_names_of_the_configuration(labs):
     """What came into ca.names later is the next one's to sign for."""
     lab = labs()
     write(lab.config_file, open(lab.config_file).read().replace('"cordon.internal"', '"cordon.internal", "more.example"'))
+    finding, = examine(lab)
+    assert "more.example" in finding["what"] and finding["severity"] == "warning" and "ca renew" in finding["fix"]
     renew(lab)
     renew(lab, "--activate")
     text = subprocess.run(["openssl", "x509", "-noout", "-text"], input=shown(lab)[0], text=True, check=True,
                           capture_output=True).stdout
     assert all(f"DNS:{name}\n" in text for name in (*CONFIG["ca"]["names"], "more.example"))
+    assert not examine(lab)
 
 
 def test_before_the_first_start(labs):
@@ -301,3 +305,59 @@ def test_a_keeper_that_was_not_told(own_lab):
     event, = lab.audit.wait(src="keeper", event="ca", what="activated")
     assert event["certificate"] != lab.audit.events(event="ca", what="in_use")[0]["certificate"]
     assert issuer_of(lab.sandbox) == subject_of(*shown(lab)) != subject_of(*old)
+
+
+# -- doctor
+
+MINIMAL = """[ca]
+default_ca = x
+[x]
+database = index
+new_certs_dir = .
+serial = serial
+default_md = sha256
+policy = any
+x509_extensions = v3
+[any]
+commonName = supplied
+[v3]
+basicConstraints = critical,CA:TRUE,pathlen:0
+nameConstraints = """
+
+
+def forged(tmp_path, start, end):
+    """A CA's certificate of these times, for the names of the lab."""
+    write(f"{tmp_path}/cnf", MINIMAL + ",".join(f"permitted;DNS:{n}" for n in CONFIG["ca"]["names"]) + "\n")
+    write(f"{tmp_path}/index", "")
+    write(f"{tmp_path}/serial", "01\n")
+    run = ["openssl ecparam -name prime256v1 -genkey -noout -out k",
+           "openssl req -new -key k -subj /CN=x -out csr",
+           f"openssl ca -batch -selfsign -keyfile k -in csr -out pem -notext -config cnf "
+           f"-startdate {start}000000Z -enddate {end}000000Z"]
+    subprocess.run(["sh", "-ec", "\n".join(run)], cwd=tmp_path, check=True, capture_output=True)
+    return open(f"{tmp_path}/pem").read()
+
+
+def in_days(n):
+    return subprocess.run(["date", "-ud", f"{n} days", "+%Y%m%d"], check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.mark.parametrize("days, severity", [(-3, "problem"), (30, "warning"), (88, "warning"), (92, None)])
+def test_doctor_looks_at_the_end(labs, tmp_path, days, severity):
+    lab = labs(up=False)
+    os.makedirs(f"{lab.dir}/state", mode=0o711)
+    path = f"{lab.dir}/state/ca.pem"
+    write(path, forged(tmp_path, in_days(-10), in_days(days)))
+    if severity is None:
+        assert not examine(lab)
+        return
+    assert not found(examine(lab), severity, "the CA end", path, "sudo cordon ca renew, ")
+    write(path, open(path).read() + forged(tmp_path, in_days(-1), in_days(999)))
+    assert not found(examine(lab), severity, "the CA end", path, "sudo cordon ca renew --activate")
+
+
+def test_doctor_looks_at_a_damaged_certificate(labs):
+    lab = labs(up=False)
+    os.makedirs(f"{lab.dir}/state", mode=0o711)
+    write(f"{lab.dir}/state/ca.pem", "nothing\n")
+    assert not found(examine(lab), "warning", "is no certificate", "ca.pem", "restart")
