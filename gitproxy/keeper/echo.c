@@ -8,8 +8,9 @@
  * Base64 of a secret inside a longer text has three forms, by its place modulo three; their inner
  * digits depend on the secret alone and are the patterns. A secret may lie across the borders of
  * what is read: the longest end of it that begins a pattern is held back, nearly always nothing.
- * Not handled: ciphers, compression (zlib inside packs) and pkt-lines that cut a secret in two; an
- * upstream that wants to tell has been told the secret anyway. Fuzzed by tests/fuzz/fuzz_echo.c.
+ * Not handled: ciphers, compression (zlib inside packs), another case of its letters, and pkt-lines
+ * that cut a secret in two; an upstream that wants to tell has been told the secret anyway. Fuzzed
+ * by tests/fuzz/fuzz_echo.c.
  */
 #include "gitproxy/keeper/echo.h"
 
@@ -183,6 +184,48 @@ static void json(struct wr *w, struct rd s, const char *escaped)
 		wr_u8(w, s.p[i]);
 	}
 }
+
+/* UTF-16 of either byte order: what it has between the secret's first byte and its last. */
+static void spell_wide(struct wr *w, struct rd s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (i)
+			wr_u8(w, 0);
+		wr_u8(w, s.p[i]);
+	}
+}
+
+static const struct {
+	uint8_t c;
+	const char *entity;
+} entities[] = {
+	{ '&', "&amp;" },  { '<', "&lt;" },   { '>', "&gt;" },	 { '"', "&quot;" },
+	{ '\'', "&#39;" }, { '/', "&#x2F;" }, { '=', "&#x3D;" }, { '`', "&#x60;" },
+};
+
+/* The first n of the table. */
+static void html(struct wr *w, struct rd s, size_t n)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		const char *entity = NULL;
+
+		for (size_t j = 0; j < n; j++)
+			if (entities[j].c == s.p[i])
+				entity = entities[j].entity;
+		if (entity)
+			wr_str(w, entity);
+		else
+			wr_u8(w, s.p[i]);
+	}
+}
+static void spell_html(struct wr *w, struct rd s)
+{
+	html(w, s, 5);
+}
+static void spell_html_more(struct wr *w, struct rd s)
+{
+	html(w, s, ARRAY_SIZE(entities));
+}
 static void spell_json(struct wr *w, struct rd s)
 {
 	json(w, s, "\"\\");
@@ -240,7 +283,7 @@ static void (*const spellings[])(struct wr *w, struct rd s) = {
 	spell_percent_upper, spell_percent_all, spell_percent_all_upper, spell_json,
 	spell_json_slash,    spell_json_all,	spell_json_all_upper,	 spell_base64_0,
 	spell_base64_1,	     spell_base64_2,	spell_base64url_0,	 spell_base64url_1,
-	spell_base64url_2,
+	spell_base64url_2,   spell_wide,	spell_html,		 spell_html_more,
 };
 
 int echo_add(struct echo *e, struct rd secret)

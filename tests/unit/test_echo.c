@@ -54,6 +54,8 @@ static const struct { const char *what, *text; size_t lead; } spellings[] = {
 	{ "percent, all", "%67%68%70%5f%53%33%63%72%2f%65%74%2b%22%74%30%6b%65%6e%5c%78" },
 	{ "JSON", "ghp_S3cr/et+\\\"t0ken\\\\x" },
 	{ "JSON, slashes too", "ghp_S3cr\\/et+\\\"t0ken\\\\x" },
+	{ "HTML", "ghp_S3cr/et+&quot;t0ken\\x" },
+	{ "HTML, slashes too", "ghp_S3cr&#x2F;et+&quot;t0ken\\x" },
 	{ "JSON, all", "\\u0067\\u0068\\u0070\\u005f\\u0053\\u0033\\u0063\\u0072\\u002f\\u0065\\u0074\\u002b\\u0022\\u0074"
 		       "\\u0030\\u006b\\u0065\\u006e\\u005c\\u0078" },
 };
@@ -73,6 +75,15 @@ TEST(every_spelling_at_every_border)
 				CHECK(spellings[i].what, !feed(e, rd_of(text, (size_t)n), step, &w));
 				CHECK(spellings[i].what, w.n <= before + spellings[i].lead);	/* not a byte of it went on */
 			}
+}
+
+TEST(in_utf_16)
+{
+	static const char be[] = "x\0g\0h\0p\0_\0S\0003\0c\0r\0/\0e\0t\0+\0\"\0t\0000\0k\0e\0n\0\\\0x\0y";
+	AUTO(echo) struct echo *e = echo_of(TOKEN);
+
+	CHECK("either order", echo_in(e, rd_of(be, sizeof(be))));
+	CHECK("all of it", !echo_in(e, rd_of(be, sizeof(be) - 6)));
 }
 
 TEST(other_text_passes_whole)
