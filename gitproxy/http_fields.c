@@ -243,7 +243,7 @@ static bool parameter_is(struct rd parameter, const char *want)
 	return !parameter.n || parameter.p[0] == '=';
 }
 
-static bool has_parameter(struct rd query, const char *want)
+bool http_has_parameter(struct rd query, const char *want)
 {
 	struct rd group, one;
 
@@ -284,7 +284,8 @@ bool http_is_doh(struct rd path, struct rd query, struct rd block)
 {
 	struct rd name, value;
 
-	if (has_parameter(query, "dns") || (path_is_resolve(path) && has_parameter(query, "name")))
+	if (http_has_parameter(query, "dns") ||
+	    (path_is_resolve(path) && http_has_parameter(query, "name")))
 		return true;
 	while (http_fields_next(&block, &name, &value))
 		if ((rd_eq_nocase(name, "accept") || rd_eq_nocase(name, "content-type")) &&

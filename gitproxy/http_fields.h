@@ -39,6 +39,9 @@ bool http_fields_ok(struct rd block, enum http_direction d);
 bool http_is_doh(struct rd path, struct rd query, struct rd block);
 bool http_is_doh_type(struct rd value);
 
+/* A parameter of this name in a query, also with escapes. */
+bool http_has_parameter(struct rd query, const char *name);
+
 /* The path, and behind the first '?' the query (its .p is NULL when there is none). */
 void http_target_split(struct rd target, struct rd *ret_path, struct rd *ret_query);
 
