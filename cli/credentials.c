@@ -26,12 +26,13 @@ void credentials_show(const struct host_config *c)
 {
 	static const char *const kinds[] = { [CREDENTIAL_TOKEN] = "token",
 					     [CREDENTIAL_APP] = "GitHub App",
-					     [CREDENTIAL_HEADER] = "header" };
+					     [CREDENTIAL_HEADER] = "header " };
 
 	for (size_t i = 0; i < c->n_credentials; i++) {
 		const struct host_credential *h = &c->credentials[i];
 
-		printf("# credential %s (%s) serves %s\n", h->name, kinds[h->kind],
+		printf("# credential %s (%s%s) serves %s\n", h->name, kinds[h->kind],
+		       h->header ? h->header : "",
 		       h->match ? h->match : "what profiles name it for");
 	}
 }

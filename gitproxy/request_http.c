@@ -4,12 +4,15 @@
  * Theory of operation: the policy decides on method and raw path; what is read in two ways was
  * refused before. The request is made anew by the keeper from the method, the target and a block of
  * those fields that http_fields.h lets pass. A token that the sandbox brings along for such a host
- * is its own business: the host is granted, and it is the host's to judge the token; the proxy adds
- * none of its own to it. Bodies are passed on as they come, up to the policy's request_bytes: one that
- * announces more is refused before anything is asked, one that does not say is cut there.
+ * is its own business: the host is granted, and it is the host's to judge the token. Where the policy
+ * has the keeper add a credential it is not (http_account.h): then it is refused, or dropped where
+ * the credential takes its place, which the audit tells. Bodies are passed on as they come, up to the
+ * policy's request_bytes: one that announces more is refused before anything is asked, one that does
+ * not say is cut there.
  */
 #include <errno.h>
 
+#include "gitproxy/http_account.h"
 #include "gitproxy/http_fields.h"
 #include "gitproxy/relay.h"
 #include "gitproxy/request_kind.h"
@@ -42,6 +45,17 @@ static enum reason gather(struct request *rq, struct rd *ret_fields)
 	return rd_skip(ret_fields, rq->head.target.n + 1) ? REASON_NONE : REASON_INTERNAL_ERROR;
 }
 
+/* A credential that our list does not have is one that the keeper will refuse to use. */
+static enum reason judge_account(const struct session *s, struct request *rq, struct rd query,
+				 struct rd fields)
+{
+	const struct host_credential *c = host_credential_named(s->env->config, rq->credential);
+	const char *ours = c && c->header ? c->header : "";
+
+	rq->own_credential = http_has_field(fields, ours);
+	return http_has_account(query, fields, ours) ? REASON_CREDENTIAL_NOT_ALLOWED : REASON_NONE;
+}
+
 static enum reason judge(const struct session *s, struct request *rq)
 {
 	struct http_decision d;
@@ -56,6 +70,9 @@ static enum reason judge(const struct session *s, struct request *rq)
 	reason = gather(rq, &fields);
 	if (reason == REASON_NONE && http_is_doh(path, query, fields))
 		reason = REASON_DOH_NOT_ALLOWED;
+	rq->credential = d.credential;
+	if (reason == REASON_NONE && d.credential)
+		reason = judge_account(s, rq, query, fields);
 	return reason;
 }
 
@@ -127,7 +144,10 @@ static enum step perform(struct session *s, struct input *in, struct request *rq
 
 static void describe(const struct request *rq, bool many, struct audit_line *l, struct wr *key)
 {
-	(void)l;
+	if (rq->credential)
+		audit_str(l, "credential", rq->credential);
+	if (rq->own_credential)
+		audit_str(l, "own_credential", "dropped");
 	if (many)
 		return;
 	wr_fmt(key, "|%s|", rq->method);

@@ -19,6 +19,8 @@ struct request {
 	struct http_request *http;	/* the others; owned, heap */
 	struct view_sandbox sandbox;
 	const char *rule;		/* that decided, for the audit; NULL: default */
+	const char *credential;		/* that the keeper adds, by name; NULL: none. The policy's */
+	bool own_credential;		/* the client sent one in its place, which is dropped */
 	enum reason reason;
 	unsigned status;		/* that was, or is to be, answered; 0: the reason's own */
 	bool routed;			/* came by the explicit route */

@@ -90,6 +90,8 @@ struct policy_site host_config_site(const struct host_config *c)
 		.n_ca_names = c->n_ca_names,
 		.nested_groups = (const char *const *)c->nested_groups,
 		.n_nested_groups = c->n_nested_groups,
+		.credentials = c->header_credentials,
+		.n_credentials = c->n_header_credentials,
 		.addresses = { c->forbidden, c->n_forbidden },
 		.observe_permitted = c->observe_permitted,
 	};

@@ -49,6 +49,7 @@ struct host_config {
 	uint16_t explicit_port;					/* of the explicit route; 0: none */
 	uint32_t connect_ms, first_byte_ms, idle_ms, total_ms;	/* git timeouts */
 	struct host_credential *credentials; size_t n_credentials;
+	const char **header_credentials; size_t n_header_credentials;	/* names, of these */
 	struct host_sandbox *sandboxes; size_t n_sandboxes;
 	struct prefix *forbidden; size_t n_forbidden;		/* pool + networks + run + host's own addresses at load */
 };

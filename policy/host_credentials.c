@@ -33,8 +33,8 @@ struct load {
 
 static void credential_done(struct host_credential *h)
 {
-	char *const texts[] = { h->name, h->match,  h->host,	 h->path,    h->username,
-				h->file, h->header, h->api_host, h->api_path };
+	char *const texts[] = { h->name, h->match,  h->host,   h->path,	    h->username,
+				h->file, h->header, h->scheme, h->api_host, h->api_path };
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		free(texts[i]);
@@ -45,6 +45,7 @@ void host_credentials_free(struct host_config *c)
 	for (size_t i = 0; i < c->n_credentials; i++)
 		credential_done(&c->credentials[i]);
 	free(c->credentials);
+	free(c->header_credentials);
 }
 
 static char *copy(struct load *l, const char *text)
@@ -160,12 +161,10 @@ static void load_match(struct load *l, const struct node *at)
 
 /* ---- what is sent ---- */
 
-static void load_token(struct load *l)
+static void load_username(struct load *l)
 {
 	const struct node *user = member(l, "username");
 
-	l->to->kind = CREDENTIAL_TOKEN;
-	l->to->file = copy(l, text_of(l, "token_file"));
 	l->to->username = copy(l, text_of(l, "username"));
 	for (const char *p = l->to->username; p && *p; p++)
 		if (*p <= ' ' || *p > '~' || *p == ':') {
@@ -175,6 +174,13 @@ static void load_token(struct load *l)
 		}
 	if (user && strlen(user->text) > HOST_CREDENTIAL_USER_MAX)
 		fault(l, user, AT "username: at most %d bytes", HOST_CREDENTIAL_USER_MAX);
+}
+
+static void load_token(struct load *l)
+{
+	l->to->kind = CREDENTIAL_TOKEN;
+	l->to->file = copy(l, text_of(l, "token_file"));
+	load_username(l);
 }
 
 /* https://HOST[/PATH], nothing else: it is where a signature of ours is sent. */
@@ -227,14 +233,18 @@ static void load_app(struct load *l)
 	}
 }
 
-/* RFC 9110 s5.1; less what frames a message or names its receiver. */
+/*
+ * RFC 9110 s5.1; less what frames a message, names its receiver or says what may come back; and less
+ * Cookie, of which an upstream would repeat parts that are not looked for.
+ */
 static bool header_ok(const char *name)
 {
 	static const char bytes[] =
 		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
 	static const char *const ours[] = {
-		"host",	   "content-length", "transfer-encoding", "connection", "te", "trailer",
-		"upgrade", "expect",	     "keep-alive"
+		"host",	      "content-length",	 "transfer-encoding", "connection", "te",    "trailer",
+		"upgrade",    "expect",		 "keep-alive",	      "accept",	    "range", "if-range",
+		"user-agent", "accept-encoding", "content-type",      "cookie"
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
@@ -244,18 +254,43 @@ static bool header_ok(const char *name)
 	       strncasecmp(name, "proxy-", 6);
 }
 
+/* RFC 9110 s11.1: a token. */
+static bool scheme_ok(const char *scheme)
+{
+	static const char bytes[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+";
+
+	return *scheme && strlen(scheme) <= 64 && strspn(scheme, bytes) == strlen(scheme);
+}
+
+static void load_scheme(struct load *l)
+{
+	const struct node *scheme = member(l, "header.scheme");
+	bool pair = scheme && !strcasecmp(scheme->text, "Basic");
+
+	if (scheme && !scheme_ok(scheme->text))
+		fault(l, scheme, AT "header.scheme: \"%.64s\" is not one word, such as Bearer",
+		      scheme->text);
+	if (pair && !member(l, "username"))
+		fault(l, scheme, AT "header.scheme: Basic needs username");
+	if (!pair && member(l, "username"))
+		fault(l, member(l, "username"),
+		      AT "username goes with token_file or a header's scheme Basic");
+	l->to->scheme = copy(l, scheme ? scheme->text : "");
+	load_username(l);
+}
+
 static void load_header(struct load *l)
 {
 	const struct node *name = member(l, "header.name");
 
-	if (!name || !member(l, "header.value_file"))
-		fault(l, l->row, "a header has name and value_file");
-	else if (!header_ok(name->text))
+	if (name && !header_ok(name->text))
 		fault(l, name, AT "header.name: \"%.64s\" is no header that can be added",
 		      name->text);
 	l->to->kind = CREDENTIAL_HEADER;
 	l->to->header = copy(l, text_of(l, "header.name"));
 	l->to->file = copy(l, text_of(l, "header.value_file"));
+	load_scheme(l);
 }
 
 static const struct {
@@ -287,8 +322,9 @@ static void load_kind(struct load *l)
 		      kinds[kind].matches ? "a credential with %s needs match"
 					  : "a credential with %s has no match: profiles name it",
 		      kinds[kind].key);
-	if (kind != CREDENTIAL_TOKEN && member(l, "username"))
-		fault(l, member(l, "username"), AT "username goes with token_file");
+	if (kind == CREDENTIAL_APP && member(l, "username"))
+		fault(l, member(l, "username"),
+		      AT "username goes with token_file or a header's scheme Basic");
 	if (kind == CREDENTIAL_HEADER && !member(l, "name"))
 		fault(l, l->row, "a credential with header needs a name");
 	kinds[kind].load(l);
@@ -338,7 +374,8 @@ int host_credentials_load(struct host_config *c, const struct node *root, struct
 		return 0;
 	}
 	c->credentials = calloc(n + 1, sizeof(*c->credentials));
-	if (!c->credentials)
+	c->header_credentials = calloc(n + 1, sizeof(*c->header_credentials));
+	if (!c->credentials || !c->header_credentials)
 		return -ENOMEM;
 	for (size_t i = 0; i < n && !l.no_memory; i++) {
 		l.row = list->items[i];
@@ -352,6 +389,9 @@ int host_credentials_load(struct host_config *c, const struct node *root, struct
 			*l.to = (struct host_credential){ 0 };
 		}
 	}
+	for (size_t i = 0; i < c->n_credentials; i++)
+		if (c->credentials[i].kind == CREDENTIAL_HEADER)
+			c->header_credentials[c->n_header_credentials++] = c->credentials[i].name;
 	return l.no_memory ? -ENOMEM : 0;
 }
 
@@ -418,8 +458,8 @@ static bool same_one(const struct host_credential *a, const struct host_credenti
 	return a->kind == b->kind && a->app == b->app && a->installation == b->installation &&
 	       same_text(a->name, b->name) && same_text(a->match, b->match) &&
 	       same_text(a->username, b->username) && same_text(a->file, b->file) &&
-	       same_text(a->header, b->header) && same_text(a->api_host, b->api_host) &&
-	       same_text(a->api_path, b->api_path);
+	       same_text(a->header, b->header) && same_text(a->scheme, b->scheme) &&
+	       same_text(a->api_host, b->api_host) && same_text(a->api_path, b->api_path);
 }
 
 bool host_credentials_same(const struct host_config *a, const struct host_config *b)
@@ -439,14 +479,17 @@ void host_credentials_warn(const struct host_config *c, struct policy *const *po
 {
 	for (size_t i = 0; i < c->n_credentials; i++) {
 		const struct host_credential *h = &c->credentials[i];
-		bool used = !h->match;
+		bool used = false;
 
 		for (size_t j = 0; j < n && !used; j++)
-			used = policy_is_git_host(policies[j], h->host);
-		if (!used)
+			used = h->match ? policy_is_git_host(policies[j], h->host)
+					: policy_names_credential(policies[j], h->name);
+		if (!used && h->match)
 			diag_warn(d, c->file, h->line, 0,
 				  "credential %s: %s is in no profile's git.allowed_hosts", h->name,
 				  h->host);
+		else if (!used)
+			diag_warn(d, c->file, h->line, 0, "credential %s: no profile names it", h->name);
 	}
 }
 

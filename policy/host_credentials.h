@@ -20,7 +20,7 @@ enum { HOST_CREDENTIALS_MAX = 256, HOST_CREDENTIAL_USER_MAX = 100 };
 enum host_credential_kind {
 	CREDENTIAL_TOKEN, /* basic authentication: username and the file's content */
 	CREDENTIAL_APP,	  /* the same with installation tokens that the file's key asks for */
-	CREDENTIAL_HEADER /* a header of terminated hosts; its value is the file's content */
+	CREDENTIAL_HEADER /* a header of terminated hosts, with the file's content */
 };
 enum host_credential_reach {
 	REACH_REPOSITORY, /* host/owner/name: that one */
@@ -37,7 +37,8 @@ struct host_credential {
 	enum host_credential_reach reach;
 	char *username;
 	char *file;	  /* token, key in PEM, or the header's value */
-	char *header;
+	char *header;	  /* its name */
+	char *scheme;	  /* before the value; "": none; Basic: the value is username's password */
 	uint64_t app, installation;
 	char *api_host, *api_path; /* https, port 443; the path without its last slash */
 	size_t line;
@@ -50,12 +51,12 @@ void host_credentials_free(struct host_config *c);
 /* The most specific one for a canonical repository of a canonical host, or NULL: none serves it. */
 const struct host_credential *host_credential_for(const struct host_config *c, const char *host,
 						  const char *repo);
-/* By its name, for profiles that name one; NULL: there is none. */
+/* By its name; NULL: there is none. */
 const struct host_credential *host_credential_named(const struct host_config *c, const char *name);
 
 /* Whether two configurations list the same; the files' contents do not matter. */
 bool host_credentials_same(const struct host_config *a, const struct host_config *b);
-/* Warn of those whose host is a git host of none of these profiles. */
+/* Warn of those that none of these profiles has a use for. */
 void host_credentials_warn(const struct host_config *c, struct policy *const *policies, size_t n,
 			   struct diag *d);
 /* Look at the files: who else can read them is an error, what cannot be looked at a warning. */

@@ -178,6 +178,14 @@ void policy_decide_http(const struct policy *p, const char *host, struct rd meth
 	ret->credential = r->credential;
 }
 
+bool policy_names_credential(const struct policy *p, const char *name)
+{
+	for (size_t i = 0; i < p->n_rules; i++)
+		if (p->rules[i]->credential && !strcmp(p->rules[i]->credential, name))
+			return true;
+	return false;
+}
+
 /* The rule that makes a host a git host; NULL when it is none or denied. */
 static const struct rule *git_host(const struct policy *p, const char *host)
 {

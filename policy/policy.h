@@ -128,6 +128,8 @@ struct http_decision {
 };
 void policy_decide_http(const struct policy *p, const char *host, struct rd method, struct rd path,
 			struct http_decision *ret);
+/* Does any row name this credential? */
+bool policy_names_credential(const struct policy *p, const char *name);
 /* Does the proxy read this port of the name: it is granted so, and the name is no git host. */
 bool policy_is_http_host(const struct policy *p, const char *host, uint16_t port);
 

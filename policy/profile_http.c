@@ -4,7 +4,9 @@
  * Theory of operation: rules about requests belong to a host pattern, as its addresses do, whichever row
  * wrote them; rows of one pattern add up. A pattern that has any is terminated: its port 443 goes to the
  * proxy instead of the inspector, for which the CA must be allowed to sign. Plain HTTP (protocol http) is
- * read by the proxy anyway. A host that has neither rules nor a credential may be asked anything.
+ * read by the proxy anyway. A host without rules may be asked anything. A credential is the pattern's, too:
+ * since rules add up, a row without it would quietly get it, so all rows must name the same one; and since
+ * requests of such a host never go out without it, nor it in the clear, the host has no port 80.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -73,20 +75,19 @@ static void http_rule(struct compile *c, struct rule *r, const struct node *row)
 
 static bool site_has_credential(const struct policy_site *site, const char *name)
 {
-	for (size_t i = 0; i < site->n_credentials; i++)
+	for (size_t i = 0; site->credentials && i < site->n_credentials; i++)
 		if (!strcmp(site->credentials[i], name))
 			return true;
 	return !site->credentials;
 }
 
+static bool same_credential(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
 static void credential(struct compile *c, struct rule *r, const struct node *at)
 {
-	if (at->bad)
-		return;
-	if (r->credential && strcmp(r->credential, at->text)) {
-		fault(c, at, "%s already has the credential %s (line %zu)", r->base, r->credential, r->line);
-		return;
-	}
 	if (!site_has_credential(c->site, at->text))
 		fault(c, at, "there is no credential \"%s\" with a header in the host configuration", at->text);
 	free(r->credential);
@@ -97,12 +98,20 @@ static void credential(struct compile *c, struct rule *r, const struct node *at)
 void compile_http_row(struct compile *c, struct rule *r, const struct node *row)
 {
 	const struct node *http = node_at(row, "http"), *cred = node_at(row, "credential");
+	bool first = !r->http.n && !r->credential;
 
+	if ((cred && cred->bad) || (!http && !cred))
+		return;
 	if (http && !http->bad && !http->n)
 		fault(c, http, "http is empty, which would refuse every request; drop the row instead");
 	for (size_t i = 0; http && !http->bad && i < http->n; i++)
 		http_rule(c, r, http->items[i]);
-	if (cred)
+	if (!first && !same_credential(r->credential, cred ? cred->text : NULL))
+		fault(c, cred ? cred : row,
+		      "credential differs from the row of the same host on line %zu; its rules add up, so all "
+		      "rows have one",
+		      r->line);
+	else if (cred)
 		credential(c, r, cred);
 }
 
@@ -121,6 +130,10 @@ static void terminate(struct compile *c, struct rule *r)
 		struct grant *g = &r->grants[i];
 
 		any |= g->action == GRANT_PROXY;
+		if (r->protocols[i] == PROTOCOL_HTTP && r->credential)
+			fault(c, &at,
+			      "the credential %s is never sent over plain http: do not grant port %u of %s",
+			      r->credential, g->port, r->base);
 		if (r->protocols[i] != PROTOCOL_TLS)
 			continue;
 		if (g->port != PORT_TLS)
@@ -131,9 +144,11 @@ static void terminate(struct compile *c, struct rule *r)
 		compile_ca_covers(c, &at, r->base);
 	}
 	if (!any)
-		fault(c, &at, "%s has rules of requests, but neither tls nor http is granted", r->base);
-	if (r->credential && any && r->n_grants == 1 && r->protocols[0] == PROTOCOL_HTTP)
-		fault(c, &at, "a credential is never sent over plain http: grant %s as tls", r->base);
+		fault(c, &at, "%s has rules of requests or a credential, but neither tls nor http is granted",
+		      r->base);
+	if (r->credential && r->kind != PATTERN_EXACT)
+		caution(c, &at, "whoever serves a name below %s is told the credential %s", r->base,
+			r->credential);
 }
 
 void compile_http(struct compile *c)

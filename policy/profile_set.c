@@ -131,7 +131,7 @@ int profile_set_load(const struct host_config *c, struct diag *d, struct profile
 	for (int i = 0; i < n; i++)
 		free(files[i]);
 	free(files);
-	if (!err)
+	if (!err && diag_errors(d) == errors)
 		host_credentials_warn(c, s.policies, s.n, d);
 	if (!err && diag_errors(d) != errors)
 		err = -EINVAL;

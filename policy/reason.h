@@ -57,7 +57,7 @@
 	X(SCOPE_INVALID, "scope_invalid", "The scope token is not valid for this sandbox.") \
 	X(UPSTREAM_UNREACHABLE, "upstream_unreachable", "The server could not be reached; try again later.") \
 	X(UPSTREAM_DENIED, "upstream_denied", "The server refused access.") \
-	X(UPSTREAM_UNTRUSTED, "upstream_untrusted", "The server's certificate or host key is not trusted.") \
+	X(UPSTREAM_UNTRUSTED, "upstream_untrusted", "The server's certificate, host key or answer is not trusted.") \
 	X(SSH_NOT_SUPPORTED, "ssh_not_supported", "Git over SSH is not supported; use the https:// URL of the repository.") \
 	X(NOT_GIT, "not_git", "Only git requests are allowed on this host.") \
 	X(CREDENTIAL_NOT_ALLOWED, "credential_not_allowed", "Credentials from inside the sandbox are not accepted on this host.") \

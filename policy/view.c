@@ -206,7 +206,8 @@ static void picture_end(struct view *v)
 /*
  * The policy of a PROFILE: the same text, compiled by the same code, must have the same hash. netd
  * has compared its ranges with the addresses that the host had; a part may start when there are
- * others, and the ruleset looks at each packet.
+ * others, and the ruleset looks at each packet. netd has also looked for credentials in a newer list
+ * than a part may have: the keeper, which has the secrets, refuses what it does not know.
  */
 static int compile(struct view *v, const struct msg_profile *m, int fd, struct policy **ret)
 {
@@ -218,6 +219,7 @@ static int compile(struct view *v, const struct msg_profile *m, int fd, struct p
 	int r;
 
 	site.addresses = (struct address_context){ 0 };
+	site.credentials = NULL;
 	if (!msg_text_ok(m->name, sizeof(m->name)) || !msg_text_ok(m->sha256, sizeof(m->sha256)))
 		return -EPROTO;
 	r = ipc_memfd_read(fd, POLICY_TEXT_MAX, &text, &n);

@@ -16,11 +16,11 @@
 #include <errno.h>
 #include <pthread.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 
 #include "base/log.h"
 #include "base/proc.h"
 #include "gitproxy/deadline.h"
+#include "gitproxy/keeper/credential_line.h"
 #include "gitproxy/keeper/github_app.h"
 
 enum {
@@ -101,48 +101,15 @@ static void value_free(struct credential *v)
 	free(v);
 }
 
-static char *basic_header(const char *user, const char *secret, size_t n)
-{
-	static const char scheme[] = "Authorization: Basic ";
-	size_t pair_n = strlen(user) + 1 + n, cap = sizeof(scheme) + 4 * ((pair_n + 2) / 3);
-	char *pair = OPENSSL_secure_malloc(pair_n + 1), *header = OPENSSL_secure_malloc(cap);
-
-	if (pair && header) {
-		snprintf(pair, pair_n + 1, "%s:%.*s", user, (int)n, secret);
-		memcpy(header, scheme, sizeof(scheme));
-		EVP_EncodeBlock((unsigned char *)header + sizeof(scheme) - 1, (unsigned char *)pair,
-				(int)pair_n);
-	}
-	OPENSSL_secure_clear_free(pair, pair ? pair_n + 1 : 0);
-	if (pair || !header)
-		return header;
-	OPENSSL_secure_free(header);
-	return NULL;
-}
-
-static char *plain_header(const char *name, const char *secret, size_t n)
-{
-	size_t cap = strlen(name) + 2 + n + 1;
-	char *header = OPENSSL_secure_malloc(cap);
-
-	if (header)
-		snprintf(header, cap, "%s: %.*s", name, (int)n, secret);
-	return header;
-}
-
-static int value_new(struct slot *s, const char *secret, size_t n, struct credential **ret)
+static int value_new(struct slot *s, const char *secret, size_t n, struct credential **ret,
+		     const char **ret_why)
 {
 	struct credential *v = calloc(1, sizeof(*v));
 	int r = v ? echo_new(&v->echo) : -ENOMEM;
 
+	*ret_why = "";
 	if (!r)
-		r = echo_add(v->echo, rd_of(secret, n));
-	if (!r)
-		v->header = s->of->kind == CREDENTIAL_HEADER
-				    ? plain_header(s->of->header, secret, n)
-				    : basic_header(s->of->username, secret, n);
-	if (!r && !v->header)
-		r = -ENOMEM;
+		r = credential_line(s->of, rd_of(secret, n), v->echo, &v->header, ret_why);
 	if (r < 0) {
 		if (v)
 			value_free(v);
@@ -224,12 +191,13 @@ static int file_get(const struct slot *s, char **ret, size_t *ret_n, char why[WH
 static void value_set(struct slot *s, const char *secret, size_t n, const char *what)
 {
 	struct credential *v = NULL;
-	int r = value_new(s, secret, n, &v);
+	const char *why;
+	int r = value_new(s, secret, n, &v, &why);
 
 	value_drop(s);
 	s->value = v;
 	if (r < 0)
-		tell_failure(s, strerror(-r));
+		tell_failure(s, r == -EINVAL ? why : strerror(-r));
 	else
 		tell_success(s, what);
 }

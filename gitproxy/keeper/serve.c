@@ -183,7 +183,7 @@ bool serve_private_ok(const struct view_sandbox *sb, const char *host)
 static void perform(struct job *j, const struct view_sandbox *sb, struct upstream_request *rq,
 		    struct upstream_outcome *out)
 {
-	struct credential_store *store = j->serve->credentials;
+	struct credential_store *store = j->credentials;
 	struct credential *c;
 
 	if (credential_store_get(store, rq->open->host, rq->open->repo, &c) == CREDENTIAL_UNUSABLE) {

@@ -5,12 +5,15 @@
  * front fills before anything else. They are checked as text, then the policy decides again, on the
  * bytes that go upstream; the port must be one whose requests the policy has the proxy check. What
  * the front saw and we do not (Host, the connection) is not needed: the host is ours to name.
+ * The decision names the credential, if any: without it, beside another account, or in the clear
+ * such a request is not sent at all.
  */
 #include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
 #include "gitproxy/deadline.h"
+#include "gitproxy/http_account.h"
 #include "gitproxy/http_fields.h"
 #include "gitproxy/keeper/dial.h"
 #include "gitproxy/keeper/serve_job.h"
@@ -68,12 +71,32 @@ static void audit_outcome(const struct job *j, const struct view_sandbox *sb,
 	audit_begin(&l, &h);
 	audit_rd(&l, "host", rd_str(o->host));
 	audit_u64(&l, "port", o->port);
+	if (d->credential)
+		audit_str(&l, "credential", d->credential);
 	audit_u64(&l, "status", out->status);
 	audit_u64(&l, "bytes_down", out->down);
 	audit_u64(&l, "ms", deadline_now() - j->started);
 	audit_rd(&l, "outcome", rd_str(out->detail));
 	snprintf(key, sizeof(key), "%s|%s|%u|%s", sb->name, o->host, o->port, h.reason);
 	audit_aggregate(j->audit, key, &l);
+}
+
+/* The policy allows it; only now may a secret be touched. */
+static enum reason credential_of(const struct job *j, const struct http_decision *d,
+				 const struct upstream_http *q, struct upstream_outcome *out,
+				 struct credential **ret)
+{
+	struct rd path, query;
+
+	if (!d->credential)
+		return REASON_NONE;
+	if (q->plain || credential_store_named(j->credentials, d->credential, ret) != CREDENTIAL_READY) {
+		snprintf(out->detail, sizeof(out->detail), "its credential cannot be used");
+		return REASON_UPSTREAM_DENIED;
+	}
+	http_target_split(q->target, &path, &query);
+	return http_has_account(query, q->fields, (*ret)->of->header) ? REASON_CREDENTIAL_NOT_ALLOWED :
+									REASON_NONE;
 }
 
 void serve_http(struct job *j, const struct view_sandbox *sb)
@@ -89,13 +112,18 @@ void serve_http(struct job *j, const struct view_sandbox *sb)
 	struct upstream_outcome out = { .reason = REASON_INTERNAL_ERROR };
 	AUTO(mem) struct keeper_text *text = malloc(sizeof(*text));
 	struct http_decision d = { 0 };
+	struct credential *c = NULL;
 
 	if (text && read_text(rq.answer, text, &q))
 		out.reason = decide(o, &q, &d);
+	if (out.reason == REASON_NONE)
+		out.reason = credential_of(j, &d, &q, &out, &c);
+	rq.credential = c;
 	if (out.reason == REASON_NONE)
 		upstream_run(j->upstream, &rq, &out);
 	else
 		serve_http_refuse(j, out.reason);
 	if (out.reason != REASON_NONE && !out.gone)
 		audit_outcome(j, sb, &d, &out);
+	credential_store_put(j->credentials, c);
 }

@@ -31,7 +31,8 @@ struct upstream_request {
 	const char *host;		/* canonical */
 	const struct keeper_open *open;		/* of git; or */
 	const struct upstream_http *http;
-	const struct credential *credential; /* NULL: none; borrowed */
+	/* NULL: none; borrowed. With one, answers that cannot be searched for it are refused. */
+	const struct credential *credential;
 	int body; /* regular file of open->body_length bytes, or -1; borrowed */
 	int answer;			/* frames go here; borrowed */
 };

@@ -6,6 +6,11 @@
  * front in frames and is never held beyond one of them. Of an answer, status and those fields that
  * http_fields.h lets pass go to the front as soon as they are complete. A redirect must lead to a
  * place that the policy grants. HTTP/1.1 alone is spoken: one request at a time is all there is.
+ * With a credential the client's field of that name stays here, and what comes back must be whole
+ * and plain, since it is searched for the secret (echo.c): fields that ask for compression or for
+ * parts of an answer are not sent on, and an answer that is so all the same is refused. To decode it
+ * here would do too, but which servers compress what nobody asked them to is not worth a decoder of
+ * hostile bytes in the process that has the secrets; parts could cut a secret in two.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -13,12 +18,14 @@
 #include <sys/socket.h>
 
 #include "gitproxy/deadline.h"
+#include "gitproxy/http_account.h"
 #include "gitproxy/http_fields.h"
 #include "gitproxy/http_head.h"
 #include "gitproxy/http_location.h"
 #include "gitproxy/keeper/transfer.h"
 
-enum { CONNECTION_MAX = 256, STATUS_MIN = 200, STATUS_MAX = 599, STATUS_PROXY_AUTH = 407 };
+enum { CONNECTION_MAX = 256, STATUS_MIN = 200, STATUS_MAX = 599, STATUS_PROXY_AUTH = 407,
+       STATUS_PARTIAL = 206, STATUS_DELTA = 226 };
 
 struct http_transfer {
 	struct keeper_head head;
@@ -28,6 +35,7 @@ struct http_transfer {
 	bool stray;			/* its Location leads where the policy does not */
 	bool doh;
 	bool chunked;
+	bool encoded;			/* compressed, as a rule */
 	struct keeper_data frame;	/* the front's last */
 	struct rd piece;		/* what of it libcurl has not taken */
 	uint64_t taken;
@@ -45,13 +53,28 @@ static bool carries_length(const struct upstream_http *q)
 	return q->has_body;
 }
 
-/* libcurl's own headers are taken out with "Name:", empty ones are asked for with "Name;". */
-static bool request_fields(const struct upstream_http *q, struct curl_slist **list)
+/* Fields that stay here beside a credential; the last two ask for a difference (RFC 3229). */
+static bool held_back(const struct credential *c, struct rd name)
 {
-	struct rd block = q->fields, name, value;
+	static const char *const asking[] = { "accept-encoding", "range", "if-range", "a-im", "im" };
+
+	for (size_t i = 0; c && i < ARRAY_SIZE(asking); i++)
+		if (http_field_is(name, asking[i]))
+			return true;
+	return c && http_field_is(name, c->of->header);
+}
+
+/* libcurl's own headers are taken out with "Name:", empty ones are asked for with "Name;". */
+static bool request_fields(const struct upstream_request *rq, struct curl_slist **list)
+{
+	struct rd block = rq->http->fields, name, value;
 	bool ok = transfer_header(list, "Expect:"), accept = false;
 
+	if (rq->credential)
+		ok = ok && transfer_header(list, "Accept-Encoding: identity");
 	while (ok && http_fields_next(&block, &name, &value)) {
+		if (held_back(rq->credential, name))
+			continue;
 		accept |= rd_eq_nocase(name, "accept");
 		ok = transfer_header(list, value.n ? "%.*s: %.*s" : "%.*s;", (int)name.n,
 				     (const char *)name.p, (int)value.n, (const char *)value.p);
@@ -128,7 +151,7 @@ static void block(struct transfer *t)
 	h->head = (struct keeper_head){ .kind = KEEPER_HEAD, .length = KEEPER_UNKNOWN };
 	h->text = wr_of(h->head.text, sizeof(h->head.text));
 	h->connection = wr_of(h->connection_text, sizeof(h->connection_text));
-	h->stray = h->doh = h->chunked = false;
+	h->stray = h->doh = h->chunked = h->encoded = false;
 }
 
 static bool ask(struct transfer *t, struct curl_slist **ret_headers)
@@ -151,7 +174,7 @@ static bool ask(struct transfer *t, struct curl_slist **ret_headers)
 	else if (carries_length(q))
 		ask_body(c, t);
 	curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, q->method);
-	return request_fields(q, ret_headers);
+	return request_fields(t->rq, ret_headers);
 }
 
 /* ---- the answer ---- */
@@ -199,6 +222,8 @@ static void header(struct transfer *t, struct rd line)
 		wr_rd_all(&h->connection, line);
 		wr_str(&h->connection, ",");
 	}
+	h->encoded |= rd_eq_nocase(name, "content-encoding") && line.n &&
+		      !rd_eq_nocase(line, "identity");
 	h->doh |= rd_eq_nocase(name, "content-type") && http_is_doh_type(line);
 	if (rd_eq_nocase(name, "location") && !location_ok(t, line)) {
 		h->stray = true;
@@ -212,12 +237,29 @@ static void header(struct transfer *t, struct rd line)
 	wr_str(&h->text, "\n");
 }
 
-static enum reason judge(const struct http_transfer *h, long code)
+/* Could the secret be in it and not be found? */
+static bool hides(struct transfer *t, long code)
 {
+	bool part = code == STATUS_PARTIAL || code == STATUS_DELTA;
+
+	if (!t->rq->credential || !(t->http->encoded || part))
+		return false;
+	snprintf(t->out->detail, sizeof(t->out->detail),
+		 "the answer is %s, so it cannot be searched for the credential's secret",
+		 part ? "partial" : "encoded");
+	return true;
+}
+
+static enum reason judge(struct transfer *t, long code)
+{
+	const struct http_transfer *h = t->http;
+
 	if (code < STATUS_MIN || code > STATUS_MAX || !wr_ok(&h->text) || !wr_ok(&h->connection))
 		return REASON_UPSTREAM_UNREACHABLE;
 	if (code == STATUS_PROXY_AUTH)			/* would ask for the sandbox's secrets */
 		return REASON_UPSTREAM_DENIED;
+	if (hides(t, code))
+		return REASON_UPSTREAM_UNTRUSTED;
 	if (h->stray && code >= 300 && code < 400)
 		return REASON_REDIRECT_NOT_ALLOWED;
 	return h->doh ? REASON_DOH_NOT_ALLOWED : REASON_NONE;
@@ -244,7 +286,7 @@ static bool answer(struct transfer *t)
 	strip(h);
 	curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &code);
 	t->out->status = code > 0 ? (unsigned)code : 0;
-	t->out->reason = judge(h, code);
+	t->out->reason = judge(t, code);
 	t->answered = true;
 	t->refused = t->out->reason != REASON_NONE;
 	h->head.kind = KEEPER_HEAD;

@@ -8,7 +8,9 @@
 
 static const char *const fixture_ca[] = { "github.com", "gitlab.com", "git.example", "git.x.example", "cordon.internal" };
 static const char *const fixture_nested[] = { "gitlab.com" };
+static const char *const fixture_credentials[] = { "api", "npm" };
 static const struct policy_site fixture_site = {
+	.credentials = fixture_credentials, .n_credentials = ARRAY_SIZE(fixture_credentials),
 	.ca_names = fixture_ca, .n_ca_names = ARRAY_SIZE(fixture_ca),
 	.nested_groups = fixture_nested, .n_nested_groups = ARRAY_SIZE(fixture_nested),
 };

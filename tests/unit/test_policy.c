@@ -335,6 +335,10 @@ static const char requests[] = NET
 	"      - {host: npm.git.example, http: [{path: '/@acme%2f*'}, {path: '/@*/x%2Fy'}, {path: '/a/**'}]}\n"
 	"      - {host: deb.example, protocol: http}\n"
 	"      - {host: plain.example, ports: [80]}\n"
+	"      - {host: '**.api.git.x.example', http: [{path: '/v1/**'}], credential: api}\n"
+	"      - {host: npm.api.git.x.example, credential: npm}\n"
+	"      - {host: npm.api.git.x.example, ports: [22]}\n"
+	"      - {host: free.api.git.x.example, http: [{path: '/**'}]}\n"
 	"    deny: [{host: no.git.example}]\n"
 	"  git: {enabled: true, allowed_hosts: [github.com]}\n";
 
@@ -484,6 +488,29 @@ TEST(requests)
 	}
 }
 
+/* Only with a request that the policy allows, and of the row that counts for the name. */
+TEST(credentials)
+{
+	static const struct { const char *host, *method, *path, *want; } rows[] = {
+		{ "a.api.git.x.example", "GET", "/v1/a", "api" }, { "a.b.api.git.x.example", "HEAD", "/v1/a", "api" },
+		{ "a.api.git.x.example", "GET", "/v2/a", NULL }, { "a.api.git.x.example", "POST", "/v1/a", NULL },
+		{ "a.api.git.x.example", "GET", "/v1/../v1/a", NULL },
+		{ "npm.api.git.x.example", "DELETE", "/any", "npm" }, { "npm.api.git.x.example", "TRACE", "/any", NULL },
+		{ "free.api.git.x.example", "GET", "/v1/a", NULL }, { "api.git.x.example", "GET", "/v1/a", NULL },
+		{ "git.x.example", "GET", "/v1/a", NULL }, { "no.git.example", "GET", "/v1/a", NULL },
+	};
+	AUTO(policy) struct policy *p = fixture_policy(requests);
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct http_decision d;
+
+		policy_decide_http(p, rows[i].host, rd_str(rows[i].method), rd_str(rows[i].path), &d);
+		CHECK_STR(rows[i].host, d.credential ? d.credential : "none", rows[i].want ? rows[i].want : "none");
+	}
+	CHECK("named", policy_names_credential(p, "npm"));
+	CHECK("not named", !policy_names_credential(p, "git"));
+}
+
 TEST(who_reads)
 {
 	static const struct { const char *host; uint16_t port; enum grant_action action; bool http; } rows[] = {
@@ -503,7 +530,11 @@ TEST(canonical_requests)
 {
 	static const char want[] =
 		"    allow:\n"
+		"      - {host: \"**.api.git.x.example\", ports: [443], protocol: tls, "
+		"http: [{methods: [GET, HEAD], path: \"/v1/**\", upgrade: false}], credential: api}\n"
 		"      - {host: \"deb.example\", ports: [80], protocol: http}\n"
+		"      - {host: \"free.api.git.x.example\", ports: [443], protocol: tls, "
+		"http: [{methods: [GET, HEAD], path: \"/**\", upgrade: false}]}\n"
 		"      - {host: \"*.git.example\", ports: [443], protocol: tls, "
 		"http: [{methods: [GET, HEAD], path: \"/pool/a*\", upgrade: false}]}\n"
 		"      - {host: \"git.x.example\", ports: [22], protocol: ssh}\n"
@@ -511,6 +542,8 @@ TEST(canonical_requests)
 		"http: [{methods: [GET, HEAD], path: \"/health\", upgrade: false}, "
 		"{methods: [GET, POST], path: \"/v1/**\", upgrade: false}, "
 		"{methods: [DELETE], path: \"/v1/jobs/*\", upgrade: false}]}\n"
+		"      - {host: \"npm.api.git.x.example\", ports: [22], protocol: ssh}\n"
+		"      - {host: \"npm.api.git.x.example\", ports: [443], protocol: tls, credential: npm}\n"
 		"      - {host: \"npm.git.example\", ports: [443], protocol: tls, "
 		"http: [{methods: [GET, HEAD], path: \"/@*/x%2Fy\", upgrade: false}, "
 		"{methods: [GET, HEAD], path: \"/@acme%2f*\", upgrade: false}, "

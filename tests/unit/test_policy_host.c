@@ -220,7 +220,15 @@ TEST(errors)
 		{ "observe", W("version: 1\nobserve: permitted\n"), ":2:10: error: observe: \"permitted\" is not supported yet" },
 #define CR(entry) W("version: 1\ncredentials:\n  - {" entry "}\n")
 		{ "ssh", CR("match: github.com/*, transport: ssh"), ":3:38: error: credentials[].transport: \"ssh\" is not supported yet (only https)" },
-		{ "header", CR("name: a, header: {name: A, value_file: /x}"), ":3:15: error: credentials[].header is not supported yet" },
+		{ "header without a value", CR("name: a, header: {name: A}"), ":3:23: error: credentials[].header.value_file is missing" },
+		{ "header without a name to call it by", CR("header: {value_file: /x}"), ":3:5: error: a credential with header needs a name" },
+		{ "header with a match", CR("name: a, match: github.com/*, header: {value_file: /x}"), ":3:5: error: a credential with header has no match" },
+		{ "header that frames", CR("name: a, header: {name: Content-Length, value_file: /x}"), ":3:30: error: credentials[].header.name: \"Content-Length\" is no header" },
+		{ "header that is two", CR("name: a, header: {name: 'A: b', value_file: /x}"), ":3:30: error: credentials[].header.name: \"A: b\" is no header" },
+		{ "cookie", CR("name: a, header: {name: cookie, value_file: /x}"), ":3:30: error: credentials[].header.name: \"cookie\" is no header" },
+		{ "two schemes", CR("name: a, header: {scheme: 'Bearer x', value_file: /x}"), ":3:32: error: credentials[].header.scheme: \"Bearer x\" is not one word" },
+		{ "nobody's password", CR("name: a, header: {scheme: basic, value_file: /x}"), ":3:32: error: credentials[].header.scheme: Basic needs username" },
+		{ "user of a bearer", CR("name: a, username: ab, header: {scheme: Bearer, value_file: /x}"), ":3:25: error: credentials[].username goes with token_file or a header's scheme" },
 		{ "no secret", CR("match: github.com/*"), ":3:5: error: a credential has one of token_file, github_app and header" },
 		{ "two secrets", CR("match: github.com/*, token_file: /x, github_app: {id: 1, installation: 2, key_file: /y}"),
 		  ":3:5: error: a credential has one of" },
@@ -324,18 +332,51 @@ TEST(the_most_specific_credential_wins)
 	CHECK_STR("below", h->api_path, "/v3");
 }
 
+TEST(credentials_of_terminated_hosts)
+{
+	static const char text[] =
+		"version: 1\ncredentials:\n"
+		"  - {name: git, match: github.com/*, token_file: /t}\n"
+		"  - {name: key, header: {name: X-Api-Key, value_file: /k}}\n"
+		"  - {name: npm, header: {scheme: Bearer, value_file: /n}}\n"
+		"  - {name: pair, username: me, header: {scheme: Basic, value_file: /p}}\n";
+	AUTO(mem) char *said = NULL;
+	AUTO(host_config) struct host_config *c = load(text, sizeof(text) - 1, &said);
+	const struct host_credential *h;
+	struct policy_site site;
+
+	CHECK_STR("nothing to say", said, "");
+	if (!c)
+		return;
+	site = host_config_site(c);
+	CHECK_EQ("profiles may name three", site.n_credentials, 3);
+	CHECK_STR("first", site.credentials[0], "key");
+	CHECK_STR("last", site.credentials[2], "pair");
+	h = host_credential_named(c, "key");
+	CHECK_STR("header", h->header, "X-Api-Key");
+	CHECK_STR("no scheme", h->scheme, "");
+	h = host_credential_named(c, "npm");
+	CHECK_STR("default header", h->header, "Authorization");
+	CHECK_STR("scheme", h->scheme, "Bearer");
+	CHECK_STR("file", h->file, "/n");
+	CHECK_STR("user", host_credential_named(c, "pair")->username, "me");
+	CHECK("serves no repository", !strcmp(host_credential_for(c, "github.com", "a/b")->name, "git"));
+}
+
 TEST(a_credential_for_no_profiles_host)
 {
 	AUTO(mem) char *said = NULL;
 	AUTO(diag) struct diag *d = NULL;
 	AUTO(host_config) struct host_config *c = load(
 		W("version: 1\ncredentials:\n  - {name: a, match: github.com/*, token_file: /t}\n"
-		  "  - {name: b, match: git.example/*, token_file: /t}\n"), &said);
+		  "  - {name: b, match: git.example/*, token_file: /t}\n"
+		  "  - {name: c, header: {value_file: /t}}\n  - {name: d, header: {value_file: /t}}\n"), &said);
 	struct profile_set set = { 0 };
 	char line[256];
 
 	CHECK_EQ("new", diag_new(&d), 0);
-	put(profile_path("g.yaml"), W("version: 1\nsandbox: {git: {enabled: true, allowed_hosts: [github.com]}}\n"));
+	put(profile_path("g.yaml"), W("version: 1\nsandbox:\n  git: {enabled: true, allowed_hosts: [github.com]}\n"
+				     "  network: {allow: [{host: api.gitlab.com, credential: d}]}\n"));
 	CHECK_EQ("load", profile_set_load(c, d, &set), 0);
 	diag_summary(d, line, sizeof(line));
 	CHECK_STR("no error", line, "no errors");
@@ -347,6 +388,8 @@ TEST(a_credential_for_no_profiles_host)
 	fclose(to);
 	CHECK("which", strstr(told, "warning: credential b: git.example is in no profile's git.allowed_hosts"));
 	CHECK("the other is used", !strstr(told, "credential a"));
+	CHECK("which header", strstr(told, "warning: credential c: no profile names it"));
+	CHECK("that one is", !strstr(told, "credential d"));
 	profile_set_done(&set);
 	unlink(profile_path("g.yaml"));
 }
