@@ -7,7 +7,8 @@
  * every policy (RFC 9462 s6, Mozilla's canary, Apple's private relay), localhost (RFC 6761), and
  * cordon.internal, whose addresses are the caller's to fill in.
  * (3) Reverse names. (4) The policy: what it does not allow is NXDOMAIN with the reason, ancestors
- * of what it allows exist but hold nothing (RFC 8020), and of an allowed name only A and AAAA have
+ * of what it allows exist but hold nothing (RFC 8020; to ask for their addresses is refused like any
+ * other name, or nobody would learn why they have none), and of an allowed name only A and AAAA have
  * data.
  *
  * HTTPS and SVCB are empty without a word: clients ask for them on their own, and an answer could
@@ -202,6 +203,15 @@ static enum answer_next answer_allowed(const struct query *q, const struct name_
 	return ANSWER_NOW;
 }
 
+/* A refusal of what stands above an allowed name. Who asks for addresses means the name itself. */
+static void answer_ancestor(uint16_t qtype, struct answer *io)
+{
+	if (qtype == DNS_A || qtype == DNS_AAAA)
+		io->reply.rcode = DNS_NOERROR;
+	else
+		answer_nodata(ANSWER_TTL_NEGATIVE, io);
+}
+
 enum answer_next answer_decide(const struct policy *p, const struct query *q,
 			       struct name_decision *ret_d, struct answer *ret)
 {
@@ -226,11 +236,9 @@ enum answer_next answer_decide(const struct policy *p, const struct query *q,
 		*ret_d = d;
 		return answer_allowed(q, &d, ret);
 	}
+	answer_refuse(d.reason == REASON_NONE ? REASON_NAME_NOT_ALLOWED : d.reason, d.rule, ret);
 	if (d.ancestor)
-		answer_nodata(ANSWER_TTL_NEGATIVE, ret);
-	else
-		answer_refuse(d.reason == REASON_NONE ? REASON_NAME_NOT_ALLOWED : d.reason, d.rule,
-			      ret);
+		answer_ancestor(q->qtype, ret);
 	return ANSWER_NOW;
 }
 

@@ -284,7 +284,7 @@ def test_shapes_that_stubs_expect(lab, audit, family):
         out = dig("pypi.example", kind, server=server)
         assert "status: NOERROR" in out and "ANSWER: 0" in out and "EDE" not in out
     assert "RFC8482" in dig("pypi.example", "ANY", server=server)
-    assert "status: NOERROR" in dig("example", "A", server=server)		# above granted names
+    assert "status: NOERROR" in dig("example", "SOA", server=server)		# above granted names
     assert "status: NOERROR" in dig(".", "NS", server=server)
     assert "status: NXDOMAIN" in dig("use-application-dns.net", "A", server=server)
     assert "status: NXDOMAIN" in dig("mask.icloud.com", "A", server=server)
@@ -294,6 +294,15 @@ def test_shapes_that_stubs_expect(lab, audit, family):
     assert "OPT" not in dig("pypi.example", "A", "+noedns", server=server)
     assert "PyPi.ExAmPlE." in dig("PyPi.ExAmPlE", "A", server=server)
     audit.no_refusals(sandbox="vm0")
+
+
+def test_address_above_granted_names(lab, audit, family):
+    """`*.files.example` does not grant files.example: a refusal, though the name must not be said not to be."""
+    for kind in ("A", "AAAA"):
+        out = lab.sandbox.dig("files.example", kind, server=labworld.RESOLVERS[family == 6])
+        assert "status: NOERROR" in out and "ANSWER: 0" in out and "name_not_allowed" in out
+    audit.only("name_not_allowed", name="files.example")
+    assert not lab.dns.queries("files.example")
 
 
 @row("A12")
