@@ -4,7 +4,8 @@
  * Theory of operation: two lines at most, the stable word and its sentence, neither of which
  * depends on anything upstream; so a refusal cannot reveal whether a repository exists. 401 is
  * never used: git would ask for a password, or erase a stored one. git shows a text/plain body of a
- * failed GET info/refs and nothing of a failed POST, hence the packet form for the latter.
+ * failed GET info/refs and nothing of a failed POST, hence the packet form for the latter. Clients of
+ * package registries (pip, npm) show nobody a body, but the phrase behind the status: the word is there too.
  */
 #include "gitproxy/refuse.h"
 
@@ -74,9 +75,9 @@ int refuse_answer(struct stream *s, enum refuse_form form, enum reason r, unsign
 	else
 		wr_fmt(&b, "%s\n%s\n", reason_text(r), reason_sentence(r));
 	wr_fmt(&w,
-	       "HTTP/1.1 %u %s\r\nX-Cordon-Reason: %s\r\nCache-Control: no-cache\r\n"
+	       "HTTP/1.1 %u %s (%s)\r\nX-Cordon-Reason: %s\r\nCache-Control: no-cache\r\n"
 	       "Content-Type: %s\r\nContent-Length: %zu\r\n%s%s%s\r\n",
-	       *ret_status, refuse_phrase(*ret_status), reason_text(r),
+	       *ret_status, refuse_phrase(*ret_status), reason_text(r), reason_text(r),
 	       form == REFUSE_FETCH_PACKET ? "application/x-git-upload-pack-result" : "text/plain",
 	       b.n, *ret_status == 405 ? "Allow: GET, HEAD\r\n" : "",
 	       *ret_status == 503 ? "Retry-After: 2\r\n" : "", close ? "Connection: close\r\n" : "");

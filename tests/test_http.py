@@ -396,6 +396,16 @@ def test_paths(lab, guest, origin, family):
     assert not origin.requests
 
 
+@pytest.mark.parametrize("path, method, phrase", [
+    ("/v2/a", "GET", b"403 Forbidden (path_not_allowed)"), ("/v1/../a", "HEAD", b"403 Forbidden (path_not_allowed)"),
+    ("/v1/a", "PATCH", b"403 Forbidden (method_not_allowed)"), ("/v1/#", "GET", b"400 Bad Request (request_malformed)")])
+def test_reason_behind_the_status(lab, guest, origin, path, method, phrase):
+    """pip and npm show this, and no body."""
+    with api(guest) as wire:
+        assert wire.send(get(path, method=method)).until(b"\r\n") == b"HTTP/1.1 " + phrase
+    assert not origin.requests
+
+
 HIDDEN = get("/v2/hidden")
 MALFORMED = {
     "absolute": get("https://api.example/v1/a"), "authority": get("api.example:443", method="CONNECT"),
