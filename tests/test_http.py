@@ -1,11 +1,9 @@
 """Requests to hosts that the proxy reads: terminated TLS and plain HTTP (threats C, A5, B13, B15)."""
 
-import glob
 import hashlib
 import itertools
 import os
 import re
-import shutil
 import socket
 import ssl
 import threading
@@ -18,7 +16,7 @@ from lab import AGENT, CONFIG, Lab, row
 from labclient import tls
 from labhttp import Closed, Origin, Wire, chunks, refused
 from labhttp import get as _get
-from labnet import PATIENCE, tool, wait_for
+from labnet import PATIENCE, wait_for
 
 HOSTS = ("api.example", "deb.example", "second.example", "elsewhere.example")
 ALLOW = [
@@ -154,66 +152,6 @@ def test_ranges(lab, guest, family):
     assert open(out, "rb").read() == big
     os.unlink(out)
     allowed(lab, lambda events: events[-1]["bytes_down"] == len(big) - 1000000)
-
-
-@pytest.fixture
-def archive(lab, tmp_path):
-    """A Debian archive of one package below http://web.example/deb/."""
-    if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
-        pytest.skip("this is no Debian: apt-get or dpkg-deb is missing")
-    root, package = f"{lab.web.dir}/sites/web.example/deb", tmp_path / "hello-lab"
-    os.makedirs(root)
-    (package / "DEBIAN").mkdir(parents=True)
-    control = ("Package: hello-lab\nVersion: 1.0~x+1\nArchitecture: all\nMaintainer: A <a@lab.invalid>\n"
-               "Description: nothing\n")
-    (package / "DEBIAN/control").write_text(control)
-    (package / "data").write_bytes(os.urandom(300000))
-    os.makedirs(f"{root}/pool")
-    tool("dpkg-deb", "--build", "--root-owner-group", str(package), f"{root}/pool")
-    [name] = os.listdir(f"{root}/pool")
-    with open(f"{root}/pool/{name}", "rb") as f:
-        data = f.read()
-    index = (f"{control}Filename: pool/{name}\nSize: {len(data)}\n"
-             f"SHA256: {hashlib.sha256(data).hexdigest()}\n").encode()
-    machine = tool("dpkg", "--print-architecture").strip()
-    os.makedirs(f"{root}/dists/lab/main/binary-{machine}")
-    with open(f"{root}/dists/lab/main/binary-{machine}/Packages", "wb") as f:
-        f.write(index)
-    with open(f"{root}/dists/lab/Release", "w") as f:
-        f.write(f"Suite: lab\nCodename: lab\nComponents: main\nArchitectures: {machine}\nSHA256:\n "
-                f"{hashlib.sha256(index).hexdigest()} {len(index)} main/binary-{machine}/Packages\n")
-    tool("chmod", "-R", "a+rX", root)
-    yield root
-    shutil.rmtree(root)
-
-
-def test_apt(lab, guest, archive, family):
-    """An unmodified apt: update and download over plain HTTP, and again with nothing new."""
-    home = f"{guest.dir}/home/apt"
-    shutil.rmtree(home, ignore_errors=True)
-    for d in ("lists/partial", "cache/archives/partial", "etc/apt/preferences.d", "out"):
-        os.makedirs(f"{home}/{d}")
-    with open(f"{home}/sources.list", "w") as f:
-        f.write("deb [trusted=yes] http://web.example/deb lab main\n")
-    open(f"{home}/status", "w").close()
-    options = {"Dir::State::status": f"{home}/status", "Dir::State::lists": f"{home}/lists",
-               "Dir::Cache": f"{home}/cache", "Dir::Etc": f"{home}/etc/apt",
-               "Dir::Etc::sourcelist": f"{home}/sources.list", "Dir::Etc::sourceparts": "-",
-               "APT::Sandbox::User": "root", "Acquire::Languages": "none", "Acquire::Retries": "0",
-               f"Acquire::ForceIPv{family}": "true"}
-    apt = ["apt-get", "-q", *(word for k, v in options.items() for word in ("-o", f"{k}={v}"))]
-    for _ in range(2):
-        done = guest.run([*apt, "update"])
-        assert done.returncode == 0 and "Err" not in done.stdout, done.stdout + done.stderr
-    done = guest.run([*apt, "download", "hello-lab"], cwd=f"{home}/out")
-    assert done.returncode == 0, done.stdout + done.stderr
-    [name] = os.listdir(f"{home}/out")
-    with open(f"{home}/out/{name}", "rb") as got, open(glob.glob(f"{archive}/pool/*.deb")[0], "rb") as want:
-        assert got.read() == want.read()
-    lab.audit.until(lambda events: events and events[-1]["path"].endswith(".deb"), event="http", port=80)
-    assert {e.get("name") for e in lab.audit.events(decision="deny")} <= {"_http._tcp.web.example", None}
-    assert not lab.audit.events(decision="deny", event="http")
-    shutil.rmtree(home)
 
 
 @pytest.mark.parametrize("form", ["length", "chunked", "expect"])

@@ -332,7 +332,7 @@ static const char requests[] = NET
 	"      - {host: git.x.example, http: [{methods: [DELETE], path: '/v1/jobs/*'}]}\n"
 	"      - {host: git.x.example, ports: [22]}\n"
 	"      - {host: '*.git.example', http: [{path: '/pool/a*'}]}\n"
-	"      - {host: npm.git.example, http: [{path: '/@acme%2f*'}, {path: '/@*/x%2Fy'}, {path: '/a/**'}]}\n"
+	"      - {host: npm.git.example, http: [{path: '/@acme%2f*'}, {path: '/x/@*%2F*'}, {path: '/a/**'}]}\n"
 	"      - {host: deb.example, protocol: http}\n"
 	"      - {host: plain.example, ports: [80]}\n"
 	"      - {host: '**.api.git.x.example', http: [{path: '/v1/**'}], credential: api}\n"
@@ -452,7 +452,8 @@ TEST(requests)
 		/* an escaped slash, only where a rule has one */
 		{ "npm.git.example", "GET", "/@acme%2fwidget", REASON_NONE },
 		{ "npm.git.example", "GET", "/@acme%2Fwidget", REASON_NONE },
-		{ "npm.git.example", "GET", "/@b/x%2fy", REASON_NONE },
+		{ "npm.git.example", "GET", "/x/@b%2fy", REASON_NONE },
+		{ "npm.git.example", "GET", "/x/@%2fy", REASON_PATH_NOT_ALLOWED },
 		{ "npm.git.example", "GET", "/@acme/widget", REASON_PATH_NOT_ALLOWED },
 		{ "npm.git.example", "GET", "/@other%2fwidget", REASON_PATH_NOT_ALLOWED },
 		{ "npm.git.example", "GET", "/@acme%2fwidget/a", REASON_PATH_NOT_ALLOWED },
@@ -545,9 +546,9 @@ TEST(canonical_requests)
 		"      - {host: \"npm.api.git.x.example\", ports: [22], protocol: ssh}\n"
 		"      - {host: \"npm.api.git.x.example\", ports: [443], protocol: tls, credential: npm}\n"
 		"      - {host: \"npm.git.example\", ports: [443], protocol: tls, "
-		"http: [{methods: [GET, HEAD], path: \"/@*/x%2Fy\", upgrade: false}, "
-		"{methods: [GET, HEAD], path: \"/@acme%2f*\", upgrade: false}, "
-		"{methods: [GET, HEAD], path: \"/a/**\", upgrade: false}]}\n"
+		"http: [{methods: [GET, HEAD], path: \"/@acme%2f*\", upgrade: false}, "
+		"{methods: [GET, HEAD], path: \"/a/**\", upgrade: false}, "
+		"{methods: [GET, HEAD], path: \"/x/@*%2F*\", upgrade: false}]}\n"
 		"      - {host: \"plain.example\", ports: [80], protocol: http}\n";
 	AUTO(policy) struct policy *p = fixture_policy(requests);
 	size_t n;
