@@ -24,6 +24,11 @@ enum {
 	FS_WRITE_FILE = 1 << 1,
 	FS_READ_FILE = 1 << 2,
 	FS_READ_DIR = 1 << 3,
+	FS_REMOVE_DIR = 1 << 4,
+	FS_REMOVE_FILE = 1 << 5,
+	FS_MAKE_DIR = 1 << 7,
+	FS_MAKE_REG = 1 << 8,
+	FS_MAKE_SYM = 1 << 12,
 	FS_ALL_V1 = (1 << 13) - 1, /* the above; making and removing of everything */
 	FS_REFER = 1 << 13,	   /* version 2 */
 	FS_TRUNCATE = 1 << 14,	   /* version 3 */
@@ -85,6 +90,8 @@ static uint64_t fs_bits(unsigned access)
 		bits |= FS_READ_DIR;
 	if (access & LANDLOCK_RUN)
 		bits |= FS_READ_FILE | FS_EXECUTE;
+	if (access & LANDLOCK_MAKE)
+		bits |= FS_MAKE_REG | FS_MAKE_DIR | FS_MAKE_SYM | FS_REMOVE_FILE | FS_REMOVE_DIR | FS_REFER;
 	return bits;
 }
 

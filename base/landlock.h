@@ -14,7 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum landlock_access { LANDLOCK_READ = 1, LANDLOCK_WRITE = 2, LANDLOCK_LIST = 4, LANDLOCK_RUN = 8 };
+enum landlock_access { LANDLOCK_READ = 1, LANDLOCK_WRITE = 2, LANDLOCK_LIST = 4, LANDLOCK_RUN = 8,
+		       LANDLOCK_MAKE = 16 /* files, folders and links; remove and rename them */ };
 
 /* One row; `why` is documentation that the reviewer reads. What is not there is skipped. */
 struct landlock_path {
