@@ -1,0 +1,23 @@
+/*
+ * files.h - the folder of one mirror
+ */
+#ifndef GITPROXY_MIRROR_FILES_H
+#define GITPROXY_MIRROR_FILES_H
+
+#include <stdint.h>
+
+#include "gitproxy/mirror_ipc.h"
+
+struct files_about {			/* of what the folder is a mirror */
+	char host[MSG_NAME], path[GP_REPO_MAX + 1], credential[MIRROR_CREDENTIAL];
+};
+
+/* DIR/about. 0, -ENOENT, -EBADMSG, -errno. Writing replaces it in one step. */
+int files_about_read(const char *dir, struct files_about *ret);
+int files_about_write(const char *dir, const struct files_about *a);
+/* A folder with all that is in it. Links are removed, not followed. 0 or -errno; none is no error. */
+int files_remove(const char *dir);
+/* Bytes that all files in it take on disk. */
+uint64_t files_bytes(const char *dir);
+
+#endif
