@@ -1,0 +1,90 @@
+/*
+ * answer.c - the mirror's answers to the front: a file, and how much of it there is
+ *
+ * Theory of operation: frames of keeper_ipc.h. The headers are those that git's own server sends, in
+ * its order.
+ */
+#include "gitproxy/mirror/answer.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "gitproxy/deadline.h"
+
+enum { SEND_MS = 60000 };
+
+static int send_frame(int to, const void *p, size_t n, int fd)
+{
+	union { char space[CMSG_SPACE(sizeof(int))]; struct cmsghdr align_; } control = { 0 };
+	struct iovec iov = { (void *)(uintptr_t)p, n };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+	uint64_t deadline = deadline_in(SEND_MS);
+
+	if (fd >= 0) {
+		mh.msg_control = &control;
+		mh.msg_controllen = sizeof(control);
+		*CMSG_FIRSTHDR(&mh) = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(fd)), .cmsg_level = SOL_SOCKET,
+							.cmsg_type = SCM_RIGHTS };
+		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&mh)), &fd, sizeof(fd));
+	}
+	for (;;) {
+		int r = deadline_wait(to, POLLOUT, deadline);
+
+		if (r < 0)
+			return r;
+		if (sendmsg(to, &mh, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+			return 0;
+		if (errno != EAGAIN && errno != EINTR)
+			return errno == ECONNRESET ? -EPIPE : -errno;
+	}
+}
+
+static void header(struct keeper_status *st, enum keeper_header_id id, const char *value)
+{
+	struct keeper_header *h = &st->header[st->n_headers++];
+
+	h->id = id;
+	keeper_value_set(rd_str(value), h->value);
+}
+
+int answer_begin(int to, const struct answer_head *h, int file)
+{
+	struct keeper_status st = { .kind = KEEPER_STATUS, .length = h->length, .source = h->source,
+				    .coalesced = h->coalesced, .file = 1 };
+
+	header(&st, KEEPER_EXPIRES, "Fri, 01 Jan 1980 00:00:00 GMT");
+	header(&st, KEEPER_PRAGMA, "no-cache");
+	header(&st, KEEPER_CACHE_CONTROL, "no-cache, max-age=0, must-revalidate");
+	header(&st, KEEPER_CONTENT_TYPE, h->kind == GP_INFO_REFS ? "application/x-git-upload-pack-advertisement" :
+								   "application/x-git-upload-pack-result");
+	return send_frame(to, &st, sizeof(st), file);
+}
+
+int answer_grown(int to, uint64_t upto)
+{
+	return send_frame(to, &(struct keeper_grown){ .kind = KEEPER_GROWN, .upto = upto },
+			  sizeof(struct keeper_grown), -1);
+}
+
+int answer_end(int to, enum reason reason)
+{
+	return send_frame(to, &(struct keeper_end){ KEEPER_END, reason }, sizeof(struct keeper_end), -1);
+}
+
+int answer_refuse(int to, enum reason reason, unsigned upstream_status)
+{
+	struct keeper_status st = { .kind = KEEPER_STATUS, .reason = reason, .upstream_status = upstream_status };
+
+	return send_frame(to, &st, sizeof(st), -1);
+}
+
+int answer_file(int to, const struct answer_head *h, int file)
+{
+	int r = answer_begin(to, h, file);
+
+	if (!r && h->length)
+		r = answer_grown(to, h->length);
+	return r < 0 ? r : answer_end(to, REASON_NONE);
+}

@@ -1,0 +1,225 @@
+/*
+ * flight.c - one question upstream for all who ask it at about the same time
+ *
+ * Theory of operation: a table of questions that are on their way, or were asked within a window. The
+ * first who asks leads: it asks in its own thread while the others wait. The age of an answer counts
+ * from when its question left, so nobody gets one that is older than the window when he asks. A refusal
+ * is an answer like others.
+ */
+#include "gitproxy/mirror/flight.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sys/mman.h>
+
+#include "gitproxy/deadline.h"
+
+struct flight {
+	struct flight *next;
+	uint8_t key[FLIGHT_KEY];
+	uint64_t asked;
+	bool landed, forgotten;
+	unsigned users;			/* threads that hold it */
+	struct flight_answer answer;
+};
+
+struct flights {
+	pthread_mutex_t lock;
+	pthread_cond_t landed;
+	struct flight *first;
+	size_t n;
+};
+
+int flights_new(struct flights **ret)
+{
+	struct flights *f = calloc(1, sizeof(*f));
+	pthread_condattr_t attr;
+
+	if (!f)
+		return -ENOMEM;
+	pthread_mutex_init(&f->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&f->landed, &attr);
+	pthread_condattr_destroy(&attr);
+	*ret = f;
+	return 0;
+}
+
+static void flight_free(struct flight *x)
+{
+	if (x->answer.file >= 0)
+		close(x->answer.file);
+	free(x);
+}
+
+void flights_free(struct flights *f)
+{
+	if (!f)
+		return;
+	for (struct flight *x = f->first, *next; x; x = next) {
+		next = x->next;
+		flight_free(x);
+	}
+	free(f);
+}
+
+/* Those that nobody holds and nobody may join any more. Under the lock. */
+static void sweep(struct flights *f, unsigned window_ms)
+{
+	uint64_t now = deadline_now();
+
+	for (struct flight **at = &f->first; *at;) {
+		struct flight *x = *at;
+
+		if (x->users || !x->landed || (!x->forgotten && now - x->asked <= window_ms)) {
+			at = &x->next;
+			continue;
+		}
+		*at = x->next;
+		f->n--;
+		flight_free(x);
+	}
+}
+
+static struct flight *find(const struct flights *f, const uint8_t key[FLIGHT_KEY], unsigned window_ms)
+{
+	uint64_t now = deadline_now();
+
+	for (struct flight *x = f->first; x; x = x->next)
+		if (!memcmp(x->key, key, FLIGHT_KEY) && !x->forgotten &&
+		    (!x->landed || now - x->asked <= window_ms))
+			return x;
+	return NULL;
+}
+
+static struct flight *begin(struct flights *f, const uint8_t key[FLIGHT_KEY])
+{
+	struct flight *x = f->n < FLIGHTS_MAX ? calloc(1, sizeof(*x)) : NULL;
+
+	if (!x)
+		return NULL;
+	memcpy(x->key, key, FLIGHT_KEY);
+	x->asked = deadline_now();
+	x->answer.file = -1;
+	x->next = f->first;
+	f->first = x;
+	f->n++;
+	return x;
+}
+
+static int sink(void *owner, struct rd bytes)
+{
+	struct flight_answer *a = owner;
+
+	if (a->n + bytes.n > FLIGHT_BYTES_MAX)
+		return -EFBIG;
+	while (rd_left(&bytes)) {
+		ssize_t n = write(a->file, bytes.p, bytes.n);
+
+		if (n <= 0 || !rd_skip(&bytes, (size_t)n))
+			return -EIO;
+		a->n += (uint64_t)n;
+	}
+	return 0;
+}
+
+static void lead(struct flights *f, struct flight *x, const struct ask *asked)
+{
+	struct ask q = *asked;
+
+	q.sink = sink;
+	q.owner = &x->answer;
+	x->answer.file = memfd_create("answer", MFD_CLOEXEC);
+	if (x->answer.file >= 0)
+		ask_upstream(&q, &x->answer.outcome);
+	else
+		x->answer.outcome.reason = REASON_INTERNAL_ERROR;
+	pthread_mutex_lock(&f->lock);
+	x->landed = true;
+	pthread_cond_broadcast(&f->landed);
+	pthread_mutex_unlock(&f->lock);
+}
+
+/* Under the lock, as flight_hold(). */
+static int await(struct flights *f, const struct flight *x, uint64_t deadline)
+{
+	struct timespec at = { .tv_sec = (time_t)(deadline / 1000), .tv_nsec = (long)(deadline % 1000) * 1000000 };
+	int r = 0;
+
+	while (!x->landed && r != ETIMEDOUT)
+		r = pthread_cond_timedwait(&f->landed, &f->lock, &at);
+	return x->landed ? 0 : -ETIMEDOUT;
+}
+
+static int copy(const struct flight *x, struct flight_answer *ret)
+{
+	*ret = x->answer;
+	ret->file = dup(x->answer.file);
+	return ret->file < 0 && x->answer.file >= 0 ? -errno : 0;
+}
+
+int flight_take(struct flights *f, const uint8_t key[FLIGHT_KEY], unsigned window_ms, const struct ask *q,
+		struct flight_answer *ret)
+{
+	struct flight *x;
+	bool first;
+	int r = 0;
+
+	*ret = (struct flight_answer){ .file = -1 };
+	pthread_mutex_lock(&f->lock);
+	sweep(f, window_ms);
+	x = find(f, key, window_ms);
+	first = !x;
+	if (!x)
+		x = begin(f, key);
+	if (x)
+		x->users++;
+	if (x && !first)
+		x->answer.shared++;
+	if (x && !first)
+		r = await(f, x, deadline_in(q->total_ms));
+	pthread_mutex_unlock(&f->lock);
+	if (!x)
+		return -ENOMEM;
+	if (first)
+		lead(f, x, q);
+	pthread_mutex_lock(&f->lock);
+	if (!r)
+		r = copy(x, ret);
+	x->users--;
+	pthread_mutex_unlock(&f->lock);
+	return r;
+}
+
+void flight_done(struct flight_answer *a)
+{
+	if (a->file >= 0)
+		close(STEAL_FD(a->file));
+}
+
+int flight_read(const struct flight_answer *a, uint8_t **ret)
+{
+	AUTO(mem) uint8_t *p = malloc(a->n ? a->n : 1);
+	uint64_t got = 0;
+
+	if (!p)
+		return -ENOMEM;
+	while (got < a->n) {
+		ssize_t n = pread(a->file, p + got, a->n - got, (off_t)got);
+
+		if (n <= 0)
+			return -EIO;
+		got += (uint64_t)n;
+	}
+	*ret = STEAL(p);
+	return 0;
+}
+
+void flights_forget(struct flights *f)
+{
+	pthread_mutex_lock(&f->lock);
+	for (struct flight *x = f->first; x; x = x->next)
+		x->forgotten = true;
+	pthread_mutex_unlock(&f->lock);
+}

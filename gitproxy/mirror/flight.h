@@ -1,0 +1,35 @@
+/*
+ * flight.h - one question upstream for all who ask it at about the same time
+ */
+#ifndef GITPROXY_MIRROR_FLIGHT_H
+#define GITPROXY_MIRROR_FLIGHT_H
+
+#include "gitproxy/mirror/ask.h"
+
+enum { FLIGHT_KEY = 32, FLIGHT_BYTES_MAX = 256 << 20, FLIGHTS_MAX = 4096 };
+
+struct flight_answer {			/* immutable once it is there */
+	struct ask_outcome outcome;
+	int file;			/* memory file of the body; -1: none */
+	uint64_t n;
+	uint32_t shared;		/* with how many others; as of now */
+};
+
+struct flights;
+int flights_new(struct flights **ret);		/* 0 or -ENOMEM */
+void flights_free(struct flights *f);
+
+/*
+ * The answer to `q` (its sink is ours) if it was asked for at most window_ms ago, or is on its way; else
+ * it is asked for now. `key`: what equal questions have in common. 0 and an answer, which may be a
+ * refusal; -ETIMEDOUT, -ENOMEM. flight_done() closes ret's file.
+ */
+int flight_take(struct flights *f, const uint8_t key[FLIGHT_KEY], unsigned window_ms, const struct ask *q,
+		struct flight_answer *ret);
+void flight_done(struct flight_answer *a);
+/* A heap copy of the body. 0 or -errno. */
+int flight_read(const struct flight_answer *a, uint8_t **ret);
+/* Whatever was answered before is out of date. */
+void flights_forget(struct flights *f);
+
+#endif
