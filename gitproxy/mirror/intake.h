@@ -1,0 +1,18 @@
+/*
+ * intake.h - a pack of upstream's, checked and taken into a mirror
+ */
+#ifndef GITPROXY_MIRROR_INTAKE_H
+#define GITPROXY_MIRROR_INTAKE_H
+
+#include "gitproxy/mirror/ask.h"
+#include "gitproxy/mirror/repo.h"
+
+/* An empty repository where there is none, of x->format. 0 or -errno. */
+int intake_prepare(struct repo *x);
+/*
+ * Ask (a fetch) and take the pack of the answer in. 0 with *ret_reason none: its objects are there;
+ * with another: upstream refused. Or -errno: what came was no good, or a part of this host failed.
+ */
+int intake_run(struct repo *x, const struct ask *q, enum reason *ret_reason);
+
+#endif

@@ -1,0 +1,325 @@
+/*
+ * refresh.c - bring a mirror up to what upstream has now
+ *
+ * Theory of operation: one round: ask for upstream's references; of what they point at, and of what
+ * waiters want, fetch what is missing in one request of protocol v2 that names our own tips as haves
+ * and says `done`, so that there is no negotiation; feed the pack to `git index-pack` in a quarantine
+ * folder beside the objects; move it in when it is whole and every link of it leads to an object that
+ * is there (--strict); only then move the references. So an object that the repository has comes with
+ * all it needs. git itself never dials, and no bundle, no pack by URI, no redirect exists for it.
+ * One round at a time; who comes while one runs waits, looks again, and leads the next if need be.
+ */
+#include "gitproxy/mirror/refresh.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <openssl/evp.h>
+
+#include "base/log.h"
+#include "gitproxy/deadline.h"
+#include "gitproxy/mirror/fetch_request.h"
+#include "gitproxy/mirror/files.h"
+#include "gitproxy/mirror/intake.h"
+#include "gitproxy/mirror/refs.h"
+
+enum { ROUNDS_MAX = 3, HAVES_MAX = 1024, WAIT_MS = 3600 * 1000, LS_REFS_BODY = 4096, WANTED_MAX = 1 << 16,
+       STACK = 1 << 20 };
+
+void refresh_key(const struct repo *x, struct rd question, uint8_t ret[FLIGHT_KEY])
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	unsigned n = 0;
+
+	/* A key that cannot be had is a question of its own; nothing is shared by mistake. */
+	memcpy(ret, x->domain.id, FLIGHT_KEY);
+	if (!ctx || EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) != 1 ||
+	    EVP_DigestUpdate(ctx, x->domain.id, sizeof(x->domain.id)) != 1 ||
+	    EVP_DigestUpdate(ctx, question.p, question.n) != 1 || EVP_DigestFinal_ex(ctx, ret, &n) != 1)
+		abort();
+	EVP_MD_CTX_free(ctx);
+}
+
+struct ask refresh_ask(const struct refresh *r, const struct repo *x, struct rd body)
+{
+	return (struct ask){ .keeper = r->keeper, .domain = &x->domain, .host = x->host, .repo = x->path, .body = body,
+			     .total_ms = r->config->total_ms, .idle_ms = r->config->idle_ms };
+}
+
+/* ---- one round ---- */
+
+struct round {
+	const struct refresh *r;
+	struct repo *x;
+	uint8_t *text;			/* upstream's answer, which refs borrow from */
+	struct ls_refs refs;
+	struct oid *need;		/* what is to be fetched */
+	size_t n_need;
+	struct oid *extra;		/* of it what no reference holds */
+	size_t n_extra;
+	enum reason reason;
+};
+
+static void round_done(struct round *d)
+{
+	ls_refs_done(&d->refs);
+	free(d->text);
+	free(d->need);
+	free(d->extra);
+}
+
+static enum refresh_result refused(struct round *d, enum reason reason)
+{
+	d->reason = reason;
+	if (!ask_unreachable(reason) && reason != REASON_INTERNAL_ERROR)
+		repo_allowed(d->x, false);
+	return REFRESH_REFUSED;
+}
+
+static enum refresh_result failed(const struct round *d, const char *what, int error)
+{
+	log_line(LOG_WARN, "event=refresh_failed host=%s repo=%s what=\"%s\" error=\"%s\"", d->x->host, d->x->path, what,
+		 strerror(-error));
+	return REFRESH_FAILED;
+}
+
+static enum refresh_result read_refs(struct round *d)
+{
+	uint8_t body[LS_REFS_BODY], key[FLIGHT_KEY];
+	struct wr w = wr_of(body, sizeof(body));
+	struct flight_answer a;
+	struct ask q;
+	struct rd error;
+	int r;
+
+	if (!fetch_write_ls_refs(&w, d->x->format, false))
+		return failed(d, "ls-refs", -E2BIG);
+	q = refresh_ask(d->r, d->x, wr_rd(&w));
+	refresh_key(d->x, wr_rd(&w), key);
+	r = flight_take(d->r->flights, key, 0, &q, &a);
+	if (r < 0)
+		return failed(d, "ls-refs", r);
+	if (a.outcome.reason != REASON_NONE) {
+		flight_done(&a);
+		return refused(d, a.outcome.reason);
+	}
+	r = flight_read(&a, &d->text);
+	if (!r)
+		r = ls_refs_parse(rd_of(d->text, a.n), d->x->format, LS_REFS_MAX, &d->refs, &error);
+	flight_done(&a);
+	if (r < 0)
+		return failed(d, "its list of references", r);
+	repo_allowed(d->x, true);
+	return REFRESH_DONE;
+}
+
+/* What waiters want so far. */
+static int take_wanted(struct round *d)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&d->x->lock);
+	d->extra = d->x->wanted;
+	d->n_extra = d->x->n_wanted;
+	d->x->wanted = NULL;
+	d->x->n_wanted = 0;
+	pthread_mutex_unlock(&d->x->lock);
+	if (d->n_extra)
+		d->n_extra = oid_sort_unique(d->extra, d->n_extra);
+	return r;
+}
+
+static int find_need(struct round *d)
+{
+	int r = take_wanted(d);
+
+	d->need = calloc(d->refs.n + d->n_extra + 1, sizeof(*d->need));
+	if (r < 0 || !d->need)
+		return -ENOMEM;
+	for (size_t i = 0; i < d->refs.n; i++)
+		if (!d->refs.ref[i].unborn)
+			d->need[d->n_need++] = d->refs.ref[i].oid;
+	if (d->n_extra)
+		memcpy(d->need + d->n_need, d->extra, d->n_extra * sizeof(*d->extra));
+	d->n_need = oid_sort_unique(d->need, d->n_need + d->n_extra);
+	if (d->n_extra)
+		r = refs_missing(d->x, d->extra, &d->n_extra);
+	return r < 0 ? r : refs_missing(d->x, d->need, &d->n_need);
+}
+
+static enum refresh_result fetch(struct round *d)
+{
+	struct fetch_request q = fetch_request_refresh(d->x->format, d->need, d->n_need, d->x->tips,
+						       d->x->n_tips < HAVES_MAX ? d->x->n_tips : HAVES_MAX);
+	size_t cap = fetch_request_bound(&q);
+	AUTO(mem) uint8_t *body = malloc(cap);
+	struct wr w = wr_of(body, body ? cap : 0);
+	struct ask a;
+	enum reason reason;
+	int r;
+
+	if (!body || !fetch_request_write(&q, &w))
+		return failed(d, "fetch", -ENOMEM);
+	a = refresh_ask(d->r, d->x, wr_rd(&w));
+	r = intake_run(d->x, &a, &reason);
+	if (r < 0)
+		return failed(d, "fetch", r);
+	return reason == REASON_NONE ? REFRESH_DONE : refused(d, reason);
+}
+
+/* Only the leader of a round changes tips and generation: reading them needs no lock here. */
+static int publish(struct round *d)
+{
+	struct oid *tips = calloc(d->refs.n + 1, sizeof(*tips));
+	uint8_t generation[REPO_GENERATION];
+	struct files_about about = { 0 };
+	size_t n = 0;
+	int r = tips ? refs_update(d->x, &d->refs, d->extra, d->n_extra) : -ENOMEM;
+
+	snprintf(about.host, sizeof(about.host), "%s", d->x->host);
+	snprintf(about.path, sizeof(about.path), "%s", d->x->path);
+	snprintf(about.credential, sizeof(about.credential), "%s", d->x->domain.credential);
+	if (!r)
+		r = ls_refs_generation(&d->refs, generation);
+	if (!r && d->x->state == REPO_COLD)
+		r = files_about_write(d->x->dir, &about);
+	if (r < 0) {
+		free(tips);
+		return r;
+	}
+	for (size_t i = 0; i < d->refs.n; i++)
+		if (!d->refs.ref[i].unborn)
+			tips[n++] = d->refs.ref[i].oid;
+	n = oid_sort_unique(tips, n);
+	pthread_mutex_lock(&d->x->lock);
+	free(d->x->tips);
+	d->x->tips = tips;
+	d->x->n_tips = n;
+	memcpy(d->x->generation, generation, sizeof(generation));
+	d->x->state = REPO_WARM;
+	pthread_mutex_unlock(&d->x->lock);
+	return 0;
+}
+
+static enum refresh_result run_round(struct round *d)
+{
+	enum refresh_result result;
+	int r = d->x->state == REPO_COLD ? intake_prepare(d->x) : 0;
+
+	if (r < 0)
+		return failed(d, "a new repository", r);
+	result = read_refs(d);
+	if (result != REFRESH_DONE)
+		return result;
+	r = find_need(d);
+	if (r < 0)
+		return failed(d, "what is missing", r);
+	result = d->n_need ? fetch(d) : REFRESH_DONE;
+	if (result != REFRESH_DONE)
+		return result;
+	r = publish(d);
+	return r < 0 ? failed(d, "its references", r) : REFRESH_DONE;
+}
+
+static enum refresh_result lead(const struct refresh *r, struct repo *x, enum reason *ret_reason)
+{
+	struct round d = { .r = r, .x = x };
+	enum refresh_result result = run_round(&d);
+
+	*ret_reason = d.reason;
+	round_done(&d);
+	pthread_mutex_lock(&x->lock);
+	x->refreshing = false;
+	x->rounds++;
+	pthread_cond_broadcast(&x->changed);
+	pthread_mutex_unlock(&x->lock);
+	return result;
+}
+
+/* ---- many who want one ---- */
+
+static void want(struct repo *x, const struct oid *wants, size_t n)
+{
+	struct oid *more = n && x->n_wanted + n <= WANTED_MAX ?
+				   realloc(x->wanted, (x->n_wanted + n) * sizeof(*more)) : NULL;
+
+	if (!more)
+		return;				/* not asked for: it stays missing, and upstream answers */
+	memcpy(more + x->n_wanted, wants, n * sizeof(*wants));
+	x->wanted = more;
+	x->n_wanted += n;
+}
+
+/* True: this thread is to lead a round. False: another's has ended. */
+static bool begin(struct repo *x, const struct oid *wants, size_t n)
+{
+	uint64_t until = deadline_in(WAIT_MS), round;
+	struct timespec at = { .tv_sec = (time_t)(until / 1000) };
+	bool lead_it;
+
+	pthread_mutex_lock(&x->lock);
+	want(x, wants, n);
+	lead_it = !x->refreshing;
+	x->refreshing = true;
+	round = x->rounds;
+	while (!lead_it && x->rounds == round)
+		if (pthread_cond_timedwait(&x->changed, &x->lock, &at) == ETIMEDOUT)
+			break;
+	pthread_mutex_unlock(&x->lock);
+	return lead_it;
+}
+
+enum refresh_result refresh_run(const struct refresh *r, struct repo *x, const struct oid *wants, size_t n,
+				enum reason *ret_reason)
+{
+	*ret_reason = REASON_NONE;
+	for (int i = 0; i < ROUNDS_MAX; i++) {
+		if (begin(x, wants, n))
+			return lead(r, x, ret_reason);
+		if (repo_has(x, wants, n))
+			return REFRESH_DONE;
+	}
+	return REFRESH_FAILED;
+}
+
+struct behind { struct refresh r; struct repo *x; };
+
+static void *behind_main(void *arg)
+{
+	AUTO(mem) struct behind *b = arg;
+	enum reason reason;
+
+	lead(&b->r, b->x, &reason);
+	return NULL;
+}
+
+void refresh_behind(const struct refresh *r, struct repo *x)
+{
+	AUTO(mem) struct behind *b = calloc(1, sizeof(*b));
+	pthread_attr_t attr;
+	pthread_t id;
+	bool begun;
+	int e;
+
+	if (!b)
+		return;
+	*b = (struct behind){ *r, x };		/* repositories stay */
+	pthread_mutex_lock(&x->lock);
+	begun = !x->refreshing;
+	x->refreshing |= begun;
+	pthread_mutex_unlock(&x->lock);
+	if (!begun)
+		return;
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, STACK);
+	e = pthread_create(&id, &attr, behind_main, b);
+	pthread_attr_destroy(&attr);
+	if (!e) {
+		(void)STEAL(b);
+		return;
+	}
+	pthread_mutex_lock(&x->lock);
+	x->refreshing = false;
+	pthread_mutex_unlock(&x->lock);
+}

@@ -1,0 +1,283 @@
+/*
+ * refs.c - the references of a mirror, made what upstream's are
+ *
+ * Theory of operation: git's own commands change them, in one transaction each: first what is gone,
+ * then what is new or moved, since `a` and `a/b` cannot be there together. What a reference pointed at
+ * before stays under refs/keep/DAY/: a client to whom it was shown may still ask for it. HEAD is set by
+ * hand: no fetch follows it.
+ */
+#include "gitproxy/mirror/refs.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "gitproxy/deadline.h"
+#include "gitproxy/mirror/git.h"
+#include "gitproxy/refname.h"
+
+enum { LINE = REFNAME_MAX + 4 * OID_HEX_MAX + 32, LIST_MAX = 64 << 20 };
+
+/* A growing text; a writer over heap. */
+static bool text_new(struct wr *w, size_t cap)
+{
+	void *p = malloc(cap ? cap : 1);
+
+	*w = wr_of(p, p ? cap : 0);
+	return p;
+}
+
+static bool kept(struct rd name)
+{
+	return rd_prefix(&name, "refs/heads/") || rd_prefix(&name, "refs/tags/");
+}
+
+/* ---- what there is ---- */
+
+static int list(struct repo *x, struct wr *out)
+{
+	static const char *const args[] = { "for-each-ref", "--format=%(objectname) %(refname)", "refs/heads/",
+					    "refs/tags/", NULL };
+
+	if (!text_new(out, LIST_MAX))
+		return -ENOMEM;
+	return git_run(&(struct git_spec){ .dir = x->git, .args = args, .in = -1 }, out);
+}
+
+struct own { struct rd name; struct oid oid; };
+
+static int own_order(const void *a, const void *b)
+{
+	const struct own *l = a, *r = b;
+	size_t n = l->name.n < r->name.n ? l->name.n : r->name.n;
+	int c = memcmp(l->name.p, r->name.p, n);
+
+	return c ? c : (l->name.n > r->name.n) - (l->name.n < r->name.n);
+}
+
+static int parse(struct rd text, enum object_format format, struct own **ret, size_t *ret_n)
+{
+	size_t max = text.n / (oid_size(format) * 2 + 2) + 1, n = 0;
+	struct own *own = calloc(max, sizeof(*own));
+	struct rd line, hex;
+
+	if (!own)
+		return -ENOMEM;
+	while (rd_left(&text)) {
+		if (!rd_until(&text, '\n', &line) || !rd_until(&line, ' ', &hex) || n == max ||
+		    !oid_parse(hex, format, &own[n].oid)) {
+			free(own);
+			return -EBADMSG;
+		}
+		own[n++].name = line;
+	}
+	qsort(own, n, sizeof(*own), own_order);
+	*ret = own;
+	*ret_n = n;
+	return 0;
+}
+
+static int read_format(struct repo *x)
+{
+	static const char *const args[] = { "rev-parse", "--show-object-format", NULL };
+	char text[32];
+	struct wr w = wr_of(text, sizeof(text));
+	int r = git_run(&(struct git_spec){ .dir = x->git, .args = args, .in = -1 }, &w);
+
+	if (r < 0)
+		return r;
+	x->format = rd_eq_str(wr_rd(&w), "sha256\n") ? OBJECT_SHA256 : OBJECT_SHA1;
+	return rd_eq_str(wr_rd(&w), "sha256\n") || rd_eq_str(wr_rd(&w), "sha1\n") ? 0 : -EBADMSG;
+}
+
+int refs_load(struct repo *x)
+{
+	struct wr text = { 0 };
+	struct own *own = NULL;
+	size_t n = 0;
+	int r = read_format(x);
+
+	if (!r)
+		r = list(x, &text);
+	if (!r)
+		r = parse(wr_rd(&text), x->format, &own, &n);
+	if (!r && n) {
+		x->tips = calloc(n, sizeof(*x->tips));
+		r = x->tips ? 0 : -ENOMEM;
+		for (size_t i = 0; !r && i < n; i++)
+			x->tips[i] = own[i].oid;
+		x->n_tips = r ? 0 : oid_sort_unique(x->tips, n);
+	}
+	free(own);
+	free(text.p);
+	return r;
+}
+
+/* ---- what is to be ---- */
+
+/* What is to be changed. */
+struct plan {
+	struct wr gone, fresh;		/* lines for update-ref */
+	struct oid *pins;
+	size_t n_pins;
+};
+
+/* By the day, so that whole days can be let go; each id once. */
+static void put_pins(struct plan *p, enum object_format f)
+{
+	uintmax_t day = (uintmax_t)(time(NULL) / 86400);
+
+	p->n_pins = oid_sort_unique(p->pins, p->n_pins);
+	for (size_t i = 0; i < p->n_pins; i++) {
+		wr_fmt(&p->fresh, "update refs/keep/%ju/", day);
+		oid_write(&p->fresh, &p->pins[i], f);
+		wr_u8(&p->fresh, ' ');
+		oid_write(&p->fresh, &p->pins[i], f);
+		wr_u8(&p->fresh, '\n');
+	}
+}
+
+static void put_update(struct wr *w, struct rd name, const struct oid *o, enum object_format f)
+{
+	wr_str(w, "update ");
+	wr_rd_all(w, name);
+	wr_u8(w, ' ');
+	oid_write(w, o, f);
+	wr_u8(w, '\n');
+}
+
+/* Both lists are sorted by name: one pass tells what is gone, and what is new or moved. */
+static void compare(enum object_format f, const struct own *own, size_t n, const struct ls_refs *now,
+		    struct plan *p)
+{
+	size_t i = 0, k = 0;
+
+	while (i < n || k < now->n) {
+		struct own theirs = { 0 };
+		int c;
+
+		if (k < now->n && (now->ref[k].unborn || !kept(now->ref[k].name))) {
+			k++;
+			continue;
+		}
+		if (k < now->n)
+			theirs = (struct own){ now->ref[k].name, now->ref[k].oid };
+		c = i == n ? 1 : k == now->n ? -1 : own_order(&own[i], &theirs);
+		if (c < 0) {
+			wr_str(&p->gone, "delete ");
+			wr_rd_all(&p->gone, own[i].name);
+			wr_u8(&p->gone, '\n');
+			p->pins[p->n_pins++] = own[i].oid;
+		} else if (c > 0 || memcmp(&own[i].oid, &theirs.oid, sizeof(theirs.oid))) {
+			put_update(&p->fresh, theirs.name, &theirs.oid, f);
+			if (!c)
+				p->pins[p->n_pins++] = own[i].oid;
+		}
+		i += c <= 0;
+		k += c >= 0;
+	}
+}
+
+static int apply(struct repo *x, const struct wr *text)
+{
+	static const char *const args[] = { "update-ref", "--stdin", NULL };
+
+	if (!wr_ok(text))
+		return -E2BIG;
+	return text->n ? git_run_with(&(struct git_spec){ .dir = x->git, .args = args }, wr_rd(text), NULL) : 0;
+}
+
+static int follow_head(struct repo *x, const struct ls_refs *now)
+{
+	const struct ls_ref *head = ls_refs_find(now, rd_str("HEAD"));
+	char target[REFNAME_MAX + 1];
+	const char *const args[] = { "symbolic-ref", "HEAD", target, NULL };
+	struct wr w = wr_of(target, sizeof(target) - 1);
+
+	if (!head || !kept(head->target) || !wr_rd_all(&w, head->target))
+		return 0;
+	target[w.n] = 0;
+	return git_run(&(struct git_spec){ .dir = x->git, .args = args, .in = -1 }, NULL);
+}
+
+static int change(struct repo *x, const struct own *own, size_t n, const struct ls_refs *now, const struct oid *extra,
+		  size_t n_extra)
+{
+	struct plan p = { .pins = calloc(n + n_extra + 1, sizeof(*p.pins)) };
+	bool ok = text_new(&p.gone, n * LINE), more = text_new(&p.fresh, (n + now->n + n_extra) * LINE);
+	int r = ok && more && p.pins ? 0 : -ENOMEM;
+
+	if (!r) {
+		compare(x->format, own, n, now, &p);
+		if (n_extra)
+			memcpy(p.pins + p.n_pins, extra, n_extra * sizeof(*extra));
+		p.n_pins += n_extra;
+		put_pins(&p, x->format);
+		r = apply(x, &p.gone);
+	}
+	if (!r)
+		r = apply(x, &p.fresh);
+	free(p.gone.p);
+	free(p.fresh.p);
+	free(p.pins);
+	return r;
+}
+
+int refs_update(struct repo *x, const struct ls_refs *now, const struct oid *extra, size_t n_extra)
+{
+	struct wr text = { 0 };
+	struct own *own = NULL;
+	size_t n = 0;
+	int r = list(x, &text);
+
+	if (!r)
+		r = parse(wr_rd(&text), x->format, &own, &n);
+	if (!r)
+		r = change(x, own, n, now, extra, n_extra);
+	if (!r)
+		r = follow_head(x, now);
+	free(own);
+	free(text.p);
+	return r;
+}
+
+/* ---- objects ---- */
+
+/* "HEX missing" lines name those that are not there; the order is that of the question. */
+static int take_missing(struct rd answer, enum object_format format, struct oid *io, size_t *io_n)
+{
+	struct rd line, hex;
+	size_t n = 0;
+
+	while (rd_left(&answer)) {
+		if (!rd_until(&answer, '\n', &line))
+			return -EBADMSG;
+		if (!rd_until(&line, ' ', &hex))
+			continue;			/* an id alone: it is there */
+		if (!rd_eq_str(line, "missing") || n >= *io_n || !oid_parse(hex, format, &io[n]))
+			return -EBADMSG;
+		n++;
+	}
+	*io_n = n;
+	return 0;
+}
+
+int refs_missing(struct repo *x, struct oid *io, size_t *io_n)
+{
+	static const char *const args[] = { "cat-file", "--batch-check=%(objectname)", NULL };
+	struct wr ask, answer;
+	bool ok = text_new(&ask, *io_n * (OID_HEX_MAX + 1)), more = text_new(&answer, *io_n * (OID_HEX_MAX + 16));
+	int r = ok && more ? 0 : -ENOMEM;
+
+	for (size_t i = 0; !r && i < *io_n; i++) {
+		oid_write(&ask, &io[i], x->format);
+		wr_u8(&ask, '\n');
+	}
+	if (!r && *io_n)
+		r = git_run_with(&(struct git_spec){ .dir = x->git, .args = args }, wr_rd(&ask), &answer);
+	if (!r)
+		r = take_missing(wr_rd(&answer), x->format, io, io_n);
+	free(ask.p);
+	free(answer.p);
+	return r;
+}
