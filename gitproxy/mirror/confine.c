@@ -52,6 +52,7 @@ static const struct proc_syscall table[] = {
 	{ SCMP_SYS(pipe), "children" },
 	{ SCMP_SYS(pipe2), "children" },
 	{ SCMP_SYS(memfd_create), "answers that were never a file" },
+	{ SCMP_SYS(eventfd2), "producers that nobody needs any more" },
 	{ SCMP_SYS(open), "files" },
 	{ SCMP_SYS(openat), "files" },
 	{ SCMP_SYS(creat), "files" },
@@ -155,7 +156,7 @@ static const struct proc_syscall table[] = {
 int mirror_confine(const char *folder)
 {
 	const struct landlock_path paths[] = {
-		{ folder, LANDLOCK_READ | LANDLOCK_WRITE | LANDLOCK_LIST, "repositories, answers" },
+		{ folder, LANDLOCK_READ | LANDLOCK_WRITE | LANDLOCK_LIST | LANDLOCK_MAKE, "repositories, answers" },
 		{ "/usr", LANDLOCK_READ | LANDLOCK_LIST | LANDLOCK_RUN, "git and what it is linked with" },
 		{ "/bin", LANDLOCK_READ | LANDLOCK_RUN, "the same, where that is no link" },
 		{ "/lib", LANDLOCK_READ | LANDLOCK_RUN, "libraries" },

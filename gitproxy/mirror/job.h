@@ -4,17 +4,56 @@
 #ifndef GITPROXY_MIRROR_JOB_H
 #define GITPROXY_MIRROR_JOB_H
 
+#include "gitproxy/mirror/answer.h"
+#include "gitproxy/mirror/fetch_request.h"
 #include "gitproxy/mirror/mirror.h"
+#include "gitproxy/mirror/produce.h"
+#include "gitproxy/mirror/refresh.h"
+#include "gitproxy/mirror/spool.h"
+
+enum {
+	JOB_WINDOW_MS = 1000,		/* answers of upstream that are shared are no older */
+	JOB_RIGHT_MS = 60000,		/* upstream let the credential in, so long ago at most */
+};
+
+/* What all jobs share. */
+struct depot {
+	const struct host_config *config;	/* borrowed */
+	struct repos *repos;
+	struct flights *flights;
+	struct spool *spool;
+	struct producers *producers;
+	struct refresh refresh;
+};
 
 struct job {
-	struct mirror *mirror;		/* borrowed */
+	struct mirror *mirror;		/* borrowed, as is the depot */
+	struct depot *depot;
 	struct ipc_in in;		/* struct mirror_serve and its descriptors */
 	const struct mirror_serve *q;	/* in it */
+	int to;				/* the front's answer socket; borrowed from it */
+	struct repo *repo;		/* held */
 	uint64_t started;
 	struct mirror_verdict verdict;	/* sent when the job is over */
 };
 
 /* Serve it: fill job->verdict. What is not done says MIRROR_UPSTREAM: the keeper then asks upstream. */
 void job_run(struct job *j);
+
+/* For serve*.c: nothing is out yet, and upstream is to be asked by the keeper. */
+void job_leave_to_upstream(struct job *j);
+/* Something of the answer was sent, with this result of answer_*(); bytes of it in all. */
+void job_sent(struct job *j, int result, uint64_t down);
+/* Upstream said no, or was not there: refuse, unless the keeper should ask again to see where it moved. */
+void job_refused(struct job *j, const struct ask_outcome *o);
+/* Upstream is away, and the policy lets the mirror answer for it. */
+bool job_may_be_stale(struct job *j, const struct ask_outcome *o);
+/* Refuse what the client sent. */
+void job_malformed(struct job *j, const char *why);
+
+/* The requests. Each ends with one of the above. */
+void serve_advert(struct job *j);
+void serve_refs(struct job *j, const struct fetch_request *q);
+void serve_fetch(struct job *j, const struct fetch_request *q);
 
 #endif

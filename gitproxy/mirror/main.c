@@ -49,11 +49,13 @@ static int run(const struct host_config *c)
 
 	if (!r)
 		r = proc_drop(ROLE_MIRROR, 0);
+	if (!r && fchdir(folder) < 0)		/* git looks where it is */
+		r = -errno;
 	if (!r)
 		r = mirror_confine(path);
 	if (!r)
-		r = mirror_new(c, path, folder, &m);
-	return r < 0 ? r : mirror_loop(m, MIRROR_KEEPER_FD);
+		r = mirror_new(c, path, folder, MIRROR_KEEPER_FD, &m);
+	return r < 0 ? r : mirror_loop(m);
 }
 
 static void raise_limits(void)

@@ -8,17 +8,19 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <sys/stat.h>
 
 #include "gitproxy/deadline.h"
 #include "gitproxy/mirror/job.h"
 
-enum { JOBS_MAX = 512, JOB_STACK = 1 << 20, TICK_MS = 1000, VERDICT_MS = 10000 };
+enum { JOBS_MAX = 512, JOB_STACK = 1 << 20, TICK_MS = 1000, VERDICT_MS = 10000,
+       PRODUCERS = 4, GRACE_MS = 10000, SPOOL_ENTRIES = 1 << 16 };
+#define SPOOL_BYTES ((uint64_t)20 << 30)
 
 struct mirror {
-	const struct host_config *config;	/* borrowed */
-	const char *path;
-	int folder;
+	struct depot depot;
 	int keeper;
 	pthread_mutex_t lock;
 	unsigned jobs;
@@ -107,6 +109,7 @@ static int serve_request(struct mirror *m)
 	if (!request_ok(&j->in))
 		return -EPROTO;
 	j->mirror = m;
+	j->depot = &m->depot;
 	j->q = (const struct mirror_serve *)j->in.body;
 	j->started = deadline_now();
 	j->verdict = (struct mirror_verdict){ .how = MIRROR_UPSTREAM };
@@ -117,11 +120,10 @@ static int serve_request(struct mirror *m)
 	return 0;
 }
 
-int mirror_loop(struct mirror *m, int keeper)
+int mirror_loop(struct mirror *m)
 {
-	m->keeper = keeper;
 	for (;;) {
-		struct pollfd p = { .fd = keeper, .events = POLLIN };
+		struct pollfd p = { .fd = m->keeper, .events = POLLIN };
 		int r = poll(&p, 1, TICK_MS);
 
 		if (r < 0 && errno != EINTR)
@@ -131,21 +133,50 @@ int mirror_loop(struct mirror *m, int keeper)
 	}
 }
 
-int mirror_new(const struct host_config *c, const char *path, int folder, struct mirror **ret)
+/* The spool's folder, in the mirrors'. */
+static int open_spool(int folder, struct spool **ret)
+{
+	const struct spool_limits limits = { .bytes = SPOOL_BYTES, .answer_bytes = SPOOL_BYTES / 2, .entries = SPOOL_ENTRIES, .grace_ms = GRACE_MS };
+	int fd;
+
+	if (mkdirat(folder, "spool", 0700) < 0 && errno != EEXIST)
+		return -errno;
+	fd = openat(folder, "spool", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	return fd < 0 ? -errno : spool_open(fd, &limits, ret);
+}
+
+int mirror_new(const struct host_config *c, const char *path, int folder, int keeper, struct mirror **ret)
 {
 	AUTO(mirror) struct mirror *m = calloc(1, sizeof(*m));
+	int r;
 
 	if (!m)
 		return -ENOMEM;
-	m->config = c;
-	m->path = path;
-	m->folder = folder;
+	m->keeper = keeper;
+	m->depot.config = c;
 	pthread_mutex_init(&m->lock, NULL);
+	r = repos_new(path, &m->depot.repos);
+	if (!r)
+		r = flights_new(&m->depot.flights);
+	if (!r)
+		r = producers_new(PRODUCERS, &m->depot.producers);
+	if (!r)
+		r = open_spool(folder, &m->depot.spool);
+	if (r < 0)
+		return r;
+	m->depot.refresh = (struct refresh){ c, m->depot.flights, keeper };
 	*ret = STEAL(m);
 	return 0;
 }
 
 void mirror_free(struct mirror *m)
 {
+	if (!m)
+		return;
+	if (m->depot.spool)
+		spool_free(m->depot.spool);
+	producers_free(m->depot.producers);
+	flights_free(m->depot.flights);
+	repos_free(m->depot.repos);
 	free(m);
 }

@@ -1,6 +1,8 @@
 # cordon-mirror: repositories on this host, and answers made from them.
 PROGS += cordon-mirror
-cordon-mirror_SRC := gitproxy/mirror/main.c gitproxy/mirror/mirror.c gitproxy/mirror/serve.c gitproxy/mirror/confine.c \
+cordon-mirror_SRC := $(addprefix gitproxy/mirror/,main.c mirror.c serve.c serve_fetch.c confine.c advert.c answer.c ask.c \
+			 flight.c repo.c refs.c refresh.c intake.c files.c git.c produce.c) \
+		     $(sort $(MIRROR_FETCH) $(MIRROR_ANSWER) $(MIRROR_SPOOL)) \
 		     gitproxy/mirror_ipc.c gitproxy/keeper_ipc.c gitproxy/keeper_client.c gitproxy/git_path.c \
 		     gitproxy/http_fields.c gitproxy/deadline.c $(POLICY_SRC) $(BASE_ALL)
-cordon-mirror_LIB := $(POLICY_LIB) $(BASE_LIB)
+cordon-mirror_LIB := -lcrypto $(POLICY_LIB) $(BASE_LIB)

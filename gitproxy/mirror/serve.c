@@ -1,12 +1,240 @@
 /*
  * serve.c - one request for a mirrored repository
  *
- * Theory of operation: what is asked decides how: the advertisement, refs, or objects. Whatever cannot
- * be answered from here is left to upstream, which is always right and only slower.
+ * Theory of operation: what is asked decides how: the advertisement and references are upstream's own
+ * answers, asked for once for all who ask within a second, so that nothing stale is ever shown; objects
+ * are the mirror's (serve_fetch.c). Whatever cannot be answered from here is left to upstream, which is
+ * always right and only slower. What upstream refuses is refused, and what was kept of it is forgotten:
+ * a credential that lost its right loses the mirror too.
  */
 #include "gitproxy/mirror/job.h"
 
+#include <errno.h>
+#include <stdio.h>
+#include <sys/mman.h>
+
+#include "gitproxy/deadline.h"
+#include "gitproxy/mirror/advert.h"
+#include "gitproxy/pkt.h"
+
+enum { BODY_MAX = 64 << 20 };
+
+/* ---- how a job ends ---- */
+
+void job_leave_to_upstream(struct job *j)
+{
+	j->verdict = (struct mirror_verdict){ .how = MIRROR_UPSTREAM };
+}
+
+void job_sent(struct job *j, int result, uint64_t down)
+{
+	j->verdict.how = MIRROR_SERVED;
+	j->verdict.reason = result == 0 ? REASON_NONE : REASON_INTERNAL_ERROR;
+	j->verdict.gone = result == -EPIPE || result == -ETIMEDOUT;
+	j->verdict.down = down;
+}
+
+bool job_may_be_stale(struct job *j, const struct ask_outcome *o)
+{
+	uint8_t generation[REPO_GENERATION];
+	enum object_format format;
+
+	return j->q->stale_ok && ask_unreachable(o->reason) && repo_is_warm(j->repo, &format, generation);
+}
+
+void job_refused(struct job *j, const struct ask_outcome *o)
+{
+	if (o->reason == REASON_REDIRECT_NOT_ALLOWED) {	/* it may have moved: the front can follow */
+		job_leave_to_upstream(j);
+		return;
+	}
+	if (!ask_unreachable(o->reason) && o->reason != REASON_INTERNAL_ERROR) {
+		repo_allowed(j->repo, false);
+		spool_purge(j->depot->spool, j->q->domain.id);
+	}
+	answer_refuse(j->to, o->reason, o->status);
+	j->verdict = (struct mirror_verdict){ .how = MIRROR_SERVED, .reason = o->reason, .status = o->status };
+	msg_plain_set(j->verdict.detail, sizeof(j->verdict.detail), "as upstream said for the mirror");
+}
+
+void job_malformed(struct job *j, const char *why)
+{
+	answer_refuse(j->to, REASON_REQUEST_MALFORMED, 0);
+	j->verdict = (struct mirror_verdict){ .how = MIRROR_SERVED, .reason = REASON_REQUEST_MALFORMED };
+	msg_plain_set(j->verdict.detail, sizeof(j->verdict.detail), why);
+}
+
+/* Bytes that were never a file. */
+static void send_bytes(struct job *j, enum gp_kind kind, enum keeper_source source, struct rd bytes)
+{
+	AUTO(fd) int file = ipc_memfd("answer", bytes.p, bytes.n);
+	struct answer_head h = { .kind = kind, .source = source, .length = bytes.n };
+
+	if (file < 0)
+		job_leave_to_upstream(j);
+	else
+		job_sent(j, answer_file(j->to, &h, file), bytes.n);
+}
+
+/* ---- the advertisement ---- */
+
+static void send_advert(struct job *j, const struct advert *a, enum keeper_source source)
+{
+	uint8_t text[ADVERT_MAX];
+	struct wr w = wr_of(text, sizeof(text));
+
+	if (advert_write(&w, a))
+		send_bytes(j, GP_INFO_REFS, source, wr_rd(&w));
+	else
+		job_leave_to_upstream(j);
+}
+
+static void pass_advert(struct job *j, const struct flight_answer *a)
+{
+	AUTO(mem) uint8_t *text = NULL;
+	struct advert theirs, common;
+
+	if (flight_read(a, &text) < 0 || advert_parse(rd_of(text, a->n), &theirs) != PARSE_OK) {
+		job_leave_to_upstream(j);	/* an older protocol, which is upstream's to speak */
+		return;
+	}
+	repo_allowed(j->repo, true);
+	common = advert_common(&theirs);
+	send_advert(j, &common, KEEPER_FROM_UPSTREAM);
+}
+
+/*
+ * It says nothing of what the repository holds, and what comes next is asked of upstream anyway: while
+ * the credential is known to be let in, it may be a minute old.
+ */
+void serve_advert(struct job *j)
+{
+	struct ask q = refresh_ask(&j->depot->refresh, j->repo, rd_of(NULL, 0));
+	unsigned window = repo_is_allowed(j->repo, JOB_RIGHT_MS) ? JOB_RIGHT_MS : JOB_WINDOW_MS;
+	uint8_t key[FLIGHT_KEY];
+	struct flight_answer a;
+
+	refresh_key(j->repo, rd_str("advertisement"), key);
+	if (flight_take(j->depot->flights, key, window, &q, &a) < 0) {
+		job_leave_to_upstream(j);
+		return;
+	}
+	if (a.outcome.reason == REASON_NONE) {
+		pass_advert(j, &a);
+	} else if (job_may_be_stale(j, &a.outcome)) {
+		struct advert own = advert_own(j->repo->format);
+
+		send_advert(j, &own, KEEPER_FROM_STALE);
+	} else {
+		job_refused(j, &a.outcome);
+	}
+	flight_done(&a);
+}
+
+/* ---- references ---- */
+
+static void stale_refs(struct job *j, const struct fetch_request *q)
+{
+	AUTO(fd) int file = memfd_create("answer", MFD_CLOEXEC);
+	struct answer_head h = { .kind = GP_RPC, .source = KEEPER_FROM_STALE };
+
+	if (file < 0 || produce_now(j->repo, q, file, &h.length) < 0)
+		job_leave_to_upstream(j);
+	else
+		job_sent(j, answer_file(j->to, &h, file), h.length);
+}
+
+/* Upstream may say no with a good status. */
+static bool says_error(const struct flight_answer *a)
+{
+	char head[PKT_HEAD + 4];
+
+	return pread(a->file, head, sizeof(head), 0) == sizeof(head) && !memcmp(head + PKT_HEAD, "ERR ", 4);
+}
+
+void serve_refs(struct job *j, const struct fetch_request *q)
+{
+	size_t cap = fetch_request_bound(q);
+	AUTO(mem) uint8_t *text = malloc(cap);
+	struct wr w = wr_of(text, text ? cap : 0);
+	struct answer_head h = { .kind = GP_RPC, .source = KEEPER_FROM_UPSTREAM };
+	uint8_t key[FLIGHT_KEY];
+	struct flight_answer a;
+	struct ask ask;
+
+	job_leave_to_upstream(j);
+	if (!text || !fetch_request_write(q, &w))
+		return;
+	ask = refresh_ask(&j->depot->refresh, j->repo, wr_rd(&w));
+	refresh_key(j->repo, wr_rd(&w), key);
+	if (flight_take(j->depot->flights, key, JOB_WINDOW_MS, &ask, &a) < 0)
+		return;
+	if (a.outcome.reason == REASON_NONE) {
+		if (!says_error(&a))
+			repo_allowed(j->repo, true);
+		h.length = a.n;
+		h.coalesced = a.shared;
+		job_sent(j, answer_file(j->to, &h, a.file), a.n);
+	} else if (job_may_be_stale(j, &a.outcome)) {
+		stale_refs(j, q);
+	} else {
+		job_refused(j, &a.outcome);
+	}
+	flight_done(&a);
+}
+
+/* ---- what is it ---- */
+
+static int read_body(const struct job *j, uint8_t **ret)
+{
+	uint64_t n = j->q->open.body_length, got = 0;
+	AUTO(mem) uint8_t *p = n <= BODY_MAX ? malloc(n ? n : 1) : NULL;
+
+	if (!p || j->in.fd[MIRROR_BODY] < 0)
+		return -ENOMEM;
+	while (got < n) {
+		ssize_t r = pread(j->in.fd[MIRROR_BODY], p + got, n - got, (off_t)got);
+
+		if (r <= 0)
+			return -EIO;
+		got += (uint64_t)r;
+	}
+	*ret = STEAL(p);
+	return 0;
+}
+
+static void serve_rpc(struct job *j)
+{
+	AUTO(mem) uint8_t *body = NULL;
+	struct fetch_request q;
+	struct fetch_error error;
+	int r = read_body(j, &body);
+
+	if (!r)
+		r = fetch_request_parse(rd_of(body, j->q->open.body_length), &q, &error);
+	if (r == -EBADMSG)
+		job_malformed(j, error.text);
+	if (r < 0)
+		return;
+	if (q.command == FETCH_LS_REFS)
+		serve_refs(j, &q);
+	else if (q.command == FETCH_OBJECTS)
+		serve_fetch(j, &q);
+	fetch_request_done(&q);
+}
+
 void job_run(struct job *j)
 {
-	j->verdict.how = MIRROR_UPSTREAM;
+	const struct keeper_open *o = &j->q->open;
+
+	job_leave_to_upstream(j);
+	j->to = j->in.fd[MIRROR_ANSWER];
+	j->repo = repo_get(j->depot->repos, &j->q->domain, o->host, o->repo);
+	if (!j->repo)
+		return;
+	if (o->kind == GP_INFO_REFS)
+		serve_advert(j);
+	else
+		serve_rpc(j);
+	repo_put(j->depot->repos, j->repo);
 }

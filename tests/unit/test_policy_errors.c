@@ -161,8 +161,6 @@ TEST(not_supported_yet)
 		{ "echo", W(NET "    icmp_echo: true\n"), { E("4:16") "sandbox.network.icmp_echo: \"true\" is not supported yet" } },
 		{ "upgrade", W(ALLOW("{host: git.x.example, http: [{upgrade: true}]}")), { E("5:48") "sandbox.network.allow[].http[].upgrade: \"true\" is not supported yet" } },
 		{ "dns_types", W(ALLOW("{host: a.example, dns_types: [SRV]}")), { E("5:27") "sandbox.network.allow[].dns_types[] is not" } },
-		{ "mirror", W(GIT(", source: host_mirror")), { E("3:83") "sandbox.git.source: \"host_mirror\" is not supported yet" } },
-		{ "stale", W(GIT(", stale: allow")), { E("3:82") "sandbox.git.stale: \"allow\" is not supported yet" } },
 		{ "lfs", W(GIT(", lfs: true")), { E("3:80") "sandbox.git.lfs: \"true\" is not supported yet" } },
 		{ "push", W(GIT(", push: {}")), { E("3:75") "sandbox.git.push is not supported yet" } },
 	};

@@ -1,0 +1,192 @@
+/*
+ * produce.c - answers to fetches, made by git
+ *
+ * Theory of operation: `git upload-pack --stateless-rpc` gets the request, written anew, and what it
+ * says goes to the spool, which checks it before anybody sees it. A thread for each, of which as many
+ * run as are worth running; the others wait. When nobody reads any more the spool says so, and git is
+ * killed with all that it started.
+ */
+#include "gitproxy/mirror/produce.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+
+#include "base/ipc.h"
+#include "base/log.h"
+#include "gitproxy/deadline.h"
+#include "gitproxy/mirror/git.h"
+
+enum { PIECE = 64 << 10, LOOK_MS = 500, STACK = 1 << 20 };
+
+struct producers { sem_t free; };
+
+struct produce {
+	struct producers *p;
+	struct repo *x;
+	struct spool_writer *w;
+	int request;			/* a memory file */
+};
+
+int producers_new(unsigned n, struct producers **ret)
+{
+	struct producers *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	sem_init(&p->free, 0, n);
+	*ret = p;
+	return 0;
+}
+
+void producers_free(struct producers *p)
+{
+	if (p)
+		sem_destroy(&p->free);
+	free(p);
+}
+
+static int request_file(const struct fetch_request *q)
+{
+	size_t cap = fetch_request_bound(q);
+	AUTO(mem) uint8_t *text = malloc(cap ? cap : 1);
+	struct wr w = wr_of(text, text ? cap : 0);
+	int fd;
+
+	if (!text)
+		return -ENOMEM;
+	if (!fetch_request_write(q, &w))
+		return -EINVAL;
+	fd = ipc_memfd("request", w.p, w.n);
+	if (fd >= 0)
+		lseek(fd, 0, SEEK_SET);
+	return fd;
+}
+
+static int start(struct repo *x, int request, struct git_child *c)
+{
+	const char *const args[] = { "upload-pack", "--stateless-rpc", "--strict", x->git, NULL };
+
+	return git_start(&(struct git_spec){ .dir = x->git, .args = args, .in = request, .v2 = true }, c);
+}
+
+static void tell(const struct repo *x, const struct git_child *c, const char *why)
+{
+	char said[4 * GIT_SAID + 4];
+
+	bytes_escape(rd_of(c->said, c->said_n), GIT_SAID, said, sizeof(said));
+	log_line(LOG_WARN, "event=answer_failed repo=%s/%s why=\"%s\" said=\"%s\"", x->host, x->path, why, said);
+}
+
+/* Its output to the spool, until it ends or nobody wants it. 0 or -errno. */
+static int pump(struct produce *d, struct git_child *c, uint8_t *piece)
+{
+	uint64_t end = deadline_in(git_patience()), look = 0, until;
+
+	for (;;) {
+		uint64_t now = deadline_now();
+		ssize_t n;
+		int r;
+
+		if (now >= look && spool_abandoned(d->w, now, &until))
+			return -ECANCELED;
+		look = now >= look ? now + LOOK_MS : look;
+		n = git_read(c, piece, PIECE, look < end ? look : end);
+		if (n == -ETIMEDOUT && deadline_now() < end)
+			continue;
+		if (n <= 0)
+			return (int)n;
+		r = spool_write(d->w, rd_of(piece, (size_t)n));
+		if (r < 0)
+			return r;
+	}
+}
+
+static int run(struct produce *d, struct git_child *c)
+{
+	AUTO(mem) uint8_t *piece = malloc(PIECE);
+	int r = piece ? start(d->x, d->request, c) : -ENOMEM;
+
+	if (!r)
+		r = pump(d, c, piece);
+	if (!r)
+		r = git_wait(c, deadline_in(git_patience()));
+	return r > 0 ? -EIO : r;
+}
+
+static void *produce_main(void *arg)
+{
+	AUTO(mem) struct produce *d = arg;
+	struct git_child c = { .pidfd = -1, .out = -1, .err = -1 };
+	int r;
+
+	while (sem_wait(&d->p->free) < 0 && errno == EINTR)
+		;
+	r = run(d, &c);
+	if (!r) {
+		r = spool_finish(d->w);
+	} else {
+		if (r != -ECANCELED && r != -EBADMSG)
+			tell(d->x, &c, strerror(-r));
+		spool_fail(d->w);
+	}
+	if (r == -EBADMSG)
+		tell(d->x, &c, "not a whole answer");
+	git_end(&c);
+	sem_post(&d->p->free);
+	close(d->request);
+	return NULL;
+}
+
+static int start_thread(struct produce *d /* takes when started */)
+{
+	pthread_attr_t attr;
+	pthread_t id;
+	int r;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, STACK);
+	r = pthread_create(&id, &attr, produce_main, d);
+	pthread_attr_destroy(&attr);
+	return -r;
+}
+
+int produce_start(struct producers *p, struct repo *x, const struct fetch_request *q, struct spool_writer *w)
+{
+	AUTO(mem) struct produce *d = calloc(1, sizeof(*d));
+	AUTO(fd) int request = d ? request_file(q) : -ENOMEM;
+	int r = request < 0 ? request : 0;
+
+	if (!r) {
+		*d = (struct produce){ p, x, w, request };
+		r = start_thread(d);
+	}
+	if (r < 0) {
+		spool_fail(w);
+		return r;
+	}
+	(void)STEAL(d);
+	(void)STEAL_FD(request);
+	return 0;
+}
+
+int produce_now(struct repo *x, const struct fetch_request *q, int file, uint64_t *ret_n)
+{
+	AUTO(mem) uint8_t *piece = malloc(PIECE);
+	AUTO(fd) int request = request_file(q);
+	uint64_t end = deadline_in(git_patience());
+	struct git_child c = { .pidfd = -1, .out = -1, .err = -1 };
+	int r = request < 0 ? request : piece ? start(x, request, &c) : -ENOMEM;
+	ssize_t n = 1;
+
+	*ret_n = 0;
+	while (!r && (n = git_read(&c, piece, PIECE, end)) > 0) {
+		r = write(file, piece, (size_t)n) == n ? 0 : -EIO;
+		*ret_n += (uint64_t)n;
+	}
+	if (!r)
+		r = n < 0 ? (int)n : git_wait(&c, end);
+	git_end(&c);
+	return r > 0 ? -EIO : r;
+}

@@ -1,0 +1,182 @@
+/*
+ * serve_fetch.c - objects, from the mirror
+ *
+ * Theory of operation: only for a domain that upstream let in lately; else a small question finds out.
+ * A cold repository is filled in the background while this request goes upstream. What is wanted and not
+ * there is fetched first, once for all who wait for it. The answer is produced into the spool, once for
+ * all who ask the same, and this thread tells the front how far it may send. Until the first byte is
+ * out every failure here is left to upstream; after it the answer is broken, never ended.
+ */
+#include "gitproxy/mirror/job.h"
+
+#include <errno.h>
+#include <poll.h>
+
+#include "gitproxy/deadline.h"
+#include "gitproxy/pkt.h"
+
+enum { QUESTION = 256, LOOK_MS = 1000 };
+
+/* ---- may it ---- */
+
+static bool question(struct wr *w, enum object_format format)
+{
+	return pkt_line(w, "command=ls-refs") && pkt_line(w, "object-format=%s", object_format_name(format)) &&
+	       pkt_delim(w) && pkt_line(w, "ref-prefix HEAD") && pkt_flush(w);
+}
+
+/* True: go on; *ret_stale: though upstream is away. False: the job is over. */
+static bool let_in(struct job *j, const struct fetch_request *q, bool *ret_stale)
+{
+	uint8_t text[QUESTION], key[FLIGHT_KEY];
+	struct wr w = wr_of(text, sizeof(text));
+	struct flight_answer a;
+	struct ask ask;
+
+	*ret_stale = false;
+	if (repo_is_allowed(j->repo, JOB_RIGHT_MS))
+		return true;
+	if (!question(&w, q->format))
+		return false;
+	ask = refresh_ask(&j->depot->refresh, j->repo, wr_rd(&w));
+	refresh_key(j->repo, wr_rd(&w), key);
+	if (flight_take(j->depot->flights, key, JOB_WINDOW_MS, &ask, &a) < 0)
+		return false;
+	*ret_stale = a.outcome.reason != REASON_NONE;
+	if (!*ret_stale)
+		repo_allowed(j->repo, true);
+	else if (!job_may_be_stale(j, &a.outcome))
+		job_refused(j, &a.outcome);
+	flight_done(&a);
+	return !*ret_stale || j->verdict.how == MIRROR_UPSTREAM;
+}
+
+/* ---- are they there ---- */
+
+static bool missing(struct job *j, const struct fetch_request *q)
+{
+	const struct fetch_ids_list *wants = &q->ids[FETCH_WANTS];
+
+	return !repo_has(j->repo, wants->oid, wants->n);
+}
+
+/* True: all that is wanted is there, or upstream is not to be asked. False: upstream answers. */
+static bool ready(struct job *j, const struct fetch_request *q, bool stale)
+{
+	const struct fetch_ids_list *wants = &q->ids[FETCH_WANTS];
+	uint8_t generation[REPO_GENERATION];
+	enum object_format format;
+	enum reason reason;
+
+	if (!repo_is_warm(j->repo, &format, generation)) {
+		if (!stale && repo_fits(j->repo, q->format))
+			refresh_behind(&j->depot->refresh, j->repo);
+		return false;
+	}
+	if (format != q->format)
+		return false;
+	if (stale || !missing(j, q))
+		return true;
+	return refresh_run(&j->depot->refresh, j->repo, wants->oid, wants->n, &reason) == REFRESH_DONE &&
+	       !missing(j, q);
+}
+
+/* ---- the answer ---- */
+
+static int key_of(const struct job *j, const struct fetch_request *q, struct spool_key *ret)
+{
+	uint8_t generation[REPO_GENERATION];
+	enum object_format format;
+
+	repo_is_warm(j->repo, &format, generation);
+	memcpy(ret->domain, j->q->domain.id, sizeof(ret->domain));
+	return fetch_request_key(q, j->q->domain.id, generation, ret->request);
+}
+
+/* If this caller is to see to it, it is produced now. */
+static void see_to_it(struct job *j, const struct fetch_request *q, struct spool_writer *w)
+{
+	if (w)
+		produce_start(j->depot->producers, j->repo, q, w);	/* a failure is the readers' to see */
+}
+
+/* More bytes, or the end; meanwhile the front must be there. */
+static int wait_more(const struct job *j, struct spool_reader *r, uint64_t have, struct spool_progress *ret)
+{
+	uint64_t end = deadline_in(j->depot->config->total_ms);
+
+	for (;;) {
+		struct pollfd p = { .fd = j->to };
+		int e = spool_wait(r, have, deadline_in(LOOK_MS), ret);
+
+		if (e != -ETIMEDOUT)
+			return e;
+		if (poll(&p, 1, 0) > 0)
+			return -EPIPE;
+		if (deadline_now() > end)
+			return -ETIMEDOUT;
+	}
+}
+
+static struct answer_head head_of(const struct spool_reader *r, const struct spool_progress *now, bool stale)
+{
+	enum spool_source s = spool_reader_source(r);
+
+	return (struct answer_head){
+		.kind = GP_RPC, .length = now->complete ? now->size : KEEPER_UNKNOWN, .coalesced = s == SPOOL_COALESCED,
+		.source = stale ? KEEPER_FROM_STALE : s == SPOOL_HIT ? KEEPER_FROM_SPOOL : KEEPER_FROM_MIRROR,
+	};
+}
+
+/* From the first byte on. */
+static void pass(struct job *j, struct spool_reader *r, struct spool_progress now, bool stale)
+{
+	struct answer_head h = head_of(r, &now, stale);
+	uint64_t told = 0;
+	int e = answer_begin(j->to, &h, spool_reader_fd(r));
+
+	while (!e) {
+		if (now.size > told)
+			e = answer_grown(j->to, now.size);
+		told = now.size;
+		if (e || now.complete)
+			break;
+		e = wait_more(j, r, told, &now);
+	}
+	if (!e)
+		e = answer_end(j->to, REASON_NONE);
+	else if (e != -EPIPE)
+		answer_end(j->to, REASON_INTERNAL_ERROR);
+	job_sent(j, e, told);
+}
+
+static void read_answer(struct job *j, const struct fetch_request *q, struct spool_reader **io, bool stale)
+{
+	struct spool_writer *w = NULL;
+	struct spool_progress now;
+	int e = wait_more(j, *io, 0, &now);
+
+	if (e == -EIO && spool_retry(io, &w) == 0) {
+		see_to_it(j, q, w);
+		e = wait_more(j, *io, 0, &now);
+	}
+	if (!e)
+		pass(j, *io, now, stale);
+	else if (e == -EPIPE)
+		job_sent(j, e, 0);
+}
+
+void serve_fetch(struct job *j, const struct fetch_request *q)
+{
+	AUTO(spool_reader) struct spool_reader *r = NULL;
+	struct spool_writer *w = NULL;
+	struct spool_key key;
+	bool stale;
+
+	if (!let_in(j, q, &stale) || !ready(j, q, stale) || key_of(j, q, &key) < 0)
+		return;
+	if (spool_get(j->depot->spool, &key, q->format, &r, &w) < 0)
+		return;
+	see_to_it(j, q, w);
+	read_answer(j, q, &r, stale);
+}
