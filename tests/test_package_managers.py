@@ -168,6 +168,7 @@ def test_npm(lab, guest, arrived):
     events = lab.audit.until(lambda events: len(events) == 4, event="http", decision="allow")
     assert {e["path"] for e in events} == {"/left-pad", "/left-pad/-/left-pad-1.0.0.tgz", "/@acme%2fpad",
                                            "/@acme/pad/-/pad-1.0.0.tgz"}
+    assert all(e["bytes_down"] < 1000 for e in events)		# as it was compressed
     works(npm(guest, "install", "left-pad"))
     assert arrived() == [(NPM, "GET", "/left-pad", 304)]
     assert not others(refusals(lab))
