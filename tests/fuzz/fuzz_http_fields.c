@@ -3,12 +3,14 @@
  *
  * The first byte chooses. A copied block is one that the other end accepts; a head's fields are
  * accepted or refused alike however often they are copied; a location that is not relative has a
- * canonical host.
+ * canonical host; a request that brings an account along does so too when the keeper fills a field
+ * that it does not have.
  */
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>
 
+#include "gitproxy/http_account.h"
 #include "gitproxy/http_fields.h"
 #include "gitproxy/http_location.h"
 
@@ -40,6 +42,8 @@ static void doh(struct rd in)
 	if (path.n + (query.p ? query.n + 1 : 0) != target.n)
 		abort();
 	http_is_doh(path, query, block);
+	if (http_has_account(query, block, "authorization") && !http_has_account(query, block, "x"))
+		abort();
 }
 
 static void location(struct rd in)
