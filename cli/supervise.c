@@ -6,10 +6,12 @@
  * waits for their pidfds, starts again what ended (after 50 ms, doubling to 1 s, reset when it
  * lived 10 s), and at SIGTERM ends them all. It reads nothing but one byte of readiness per start.
  * The audit log's files are rotated by it as well, at SIGHUP and by size, for the daemons cannot.
- * The daemons die with it (parent death signal), and the ruleset is closed without them, so its own
- * end is safe as well. Filters of its own (seccomp, Landlock) would be handed down to daemons that
- * are still root and open what they need, so it has none; what it can do without, it gives up: all
- * capabilities that no daemon starts with, and new ones by exec. RUN/supervisor.lock is held by a record lock, not by flock: a question about
+ * What a daemon started dies with that daemon, but a moment later: it is a child of this process by
+ * then (a subreaper), which does not end before it. The daemons die with it (parent death signal),
+ * and the ruleset is closed without them, so its own end is safe as well. Filters of its own
+ * (seccomp, Landlock) would be handed down to daemons that are still root and open what they need,
+ * so it has none; what it can do without, it gives up: all capabilities that no daemon starts with,
+ * and new ones by exec. RUN/supervisor.lock is held by a record lock, not by flock: a question about
  * its owner (F_GETLK) is answered by the kernel with a pid and never takes the lock, even for a
  * moment.
  */
@@ -34,7 +36,7 @@
 #include "cli/rotate.h"
 
 enum { BACKOFF_MIN_MS = 50, BACKOFF_MAX_MS = 1000, LIVED_MS = 10000, STOP_MS = 5000, ENV_MAX = 8,
-       ROTATE_EVERY_MS = 60000, ROTATING_MS = 100 };
+       ROTATE_EVERY_MS = 60000 };
 
 const char *const supervise_parts[SUPERVISE_PARTS] = { "netd", "dns", "gitproxy" };
 
@@ -280,8 +282,6 @@ static void rotate(struct supervisor *s, uint64_t now)
 {
 	long long larger = s->rotate_now ? 0 : (long long)ROTATE_DEFAULT_MIB << 20;
 
-	if (s->rotating && waitpid(s->rotating, NULL, WNOHANG) == s->rotating)
-		s->rotating = 0;
 	if (s->rotating || s->stopping || (!s->rotate_now && now < s->rotate_ms))
 		return;
 	s->rotate_now = false;
@@ -300,7 +300,7 @@ static int next_turn(struct supervisor *s)
 	int due, wait;
 
 	rotate(s, now);
-	wait = s->rotating || s->rotate_now ? ROTATING_MS : (int)(s->rotate_ms - now);
+	wait = s->rotate_ms > now ? (int)(s->rotate_ms - now) : ROTATE_EVERY_MS; /* due: when the last one ended */
 	due = next_due(s);
 	return due >= 0 && due < wait ? due : wait;
 }
@@ -320,6 +320,42 @@ static void signal_all(const struct supervisor *s, int sig)
 			pidfd_send_signal(s->part[i].pidfd, sig, NULL, 0);
 }
 
+static bool is_part(const struct supervisor *s, pid_t pid)
+{
+	for (size_t i = 0; i < SUPERVISE_PARTS; i++)
+		if (s->part[i].pid == pid)
+			return true;
+	return false;
+}
+
+/* Children that are no part: whoever rotated, and what parts left behind. Parts tell by their pidfds. */
+static void reap_others(struct supervisor *s)
+{
+	for (;;) {
+		siginfo_t si = { 0 };
+
+		if (waitid(P_ALL, 0, &si, WEXITED | WNOHANG | WNOWAIT) < 0 || !si.si_pid ||
+		    is_part(s, si.si_pid))
+			return;
+		waitpid(si.si_pid, NULL, 0);
+		if (s->rotating == si.si_pid)
+			s->rotating = 0;
+	}
+}
+
+static bool has_children(void)
+{
+	siginfo_t si = { 0 };
+
+	return waitid(P_ALL, 0, &si, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+static void on_signal(struct supervisor *s, uint32_t signo)
+{
+	s->stopping |= signo == SIGTERM || signo == SIGINT;
+	s->rotate_now |= signo == SIGHUP;
+}
+
 /* Wait for anything, handle it. False after timeout_ms without an event. */
 static bool turn(struct supervisor *s, int timeout_ms)
 {
@@ -332,16 +368,15 @@ static bool turn(struct supervisor *s, int timeout_ms)
 	}
 	if (poll(p, ARRAY_SIZE(p), timeout_ms) <= 0)
 		return false;
-	if (p[0].revents && read(s->signals, &si, sizeof(si)) == sizeof(si)) {
-		s->stopping |= si.ssi_signo != SIGHUP;
-		s->rotate_now |= si.ssi_signo == SIGHUP;
-	}
+	if (p[0].revents && read(s->signals, &si, sizeof(si)) == sizeof(si))
+		on_signal(s, si.ssi_signo);
 	for (size_t i = 0; i < SUPERVISE_PARTS; i++) {
 		if (p[2 + 2 * i].revents)
 			part_ready(s, i);
 		if (p[1 + 2 * i].revents)
 			part_ended(s, i);
 	}
+	reap_others(s);
 	return true;
 }
 
@@ -355,6 +390,9 @@ static void stop_all(struct supervisor *s)
 		turn(s, 100);
 	signal_all(s, SIGKILL);
 	while (any_runs(s))
+		turn(s, 100);
+	end = now_ms() + STOP_MS;
+	while (has_children() && now_ms() < end)
 		turn(s, 100);
 }
 
@@ -378,6 +416,7 @@ static int supervisor_signals(void)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGCHLD);
 	signal(SIGPIPE, SIG_IGN);
 	sigprocmask(SIG_SETMASK, &set, NULL);
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -401,7 +440,8 @@ static void supervisor_main(const struct host_config *c, const char *config_file
 	log_init("supervisor");
 	s.lock = lock_take(c);
 	s.signals = supervisor_signals();
-	if (s.lock < 0 || s.signals < 0 || give_up_the_rest() < 0) {
+	if (s.lock < 0 || s.signals < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0 ||
+	    give_up_the_rest() < 0) {
 		log_line(LOG_ERR, "event=start_failed lock=%d", s.lock);
 		_exit(1);
 	}
