@@ -296,12 +296,14 @@ class Lab:
         """Register every sandbox anew, as NAME-SUFFIX; Audit.events() goes on showing it as NAME.
 
         Refusals of one key within ten seconds are one line, so tests that share a sandbox would wait for
-        each other's lines, or find them. A test that does this has its own keys.
+        each other's lines, or find them. A test that does this has its own keys. Connections that were left are
+        reset before: their late packets would be refused, as nobody's.
         """
         shown = {}
         for name, sandbox in self.sandboxes.items():
             new = name + suffix
             if sandbox.guest != new:
+                sandbox.end_connections()
                 self.cordon("rm", sandbox.guest, check=True)
                 sandbox.guest = new
                 self.register(sandbox, sandbox.profile)

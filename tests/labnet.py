@@ -23,6 +23,7 @@ PATIENCE = 60.0		# seconds for what must come: how busy the machine is decides n
 MOMENT = 0.5		# for what must not come
 CLONE_NEWNET = 0x40000000
 NETNS = "/run/netns"
+QUIET = ("06", "0A")		# of /proc/net/tcp: TIME_WAIT, LISTEN
 PREFIX = "cordon-"
 _libc = ctypes.CDLL(None, use_errno=True)
 _setns_lock = threading.Lock()
@@ -184,6 +185,13 @@ class Space:
                 if comm is None or comm_of(entry) == comm:
                     found.append(int(entry))
         return found
+
+    def end_connections(self):
+        """Reset the TCP connections that are left, so that none of them says another word."""
+        rows = [line.split() for version in ("tcp", "tcp6")
+                for line in open(f"/proc/{self._holder.pid}/net/{version}").readlines()[1:]]
+        if any(row[3] not in QUIET for row in rows):
+            self.run(["ss", "-K", "-t", "state", "connected"])
 
     def close(self):
         """End everything inside, then the namespace itself. Never raises for what is gone already."""
