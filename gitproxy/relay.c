@@ -5,8 +5,10 @@
  * answer is one that may be passed on. The head is built anew from the allowed headers, in
  * upstream's order. A known length is kept and counted; otherwise the body is chunked. Only the
  * keeper's END makes an end: every other outcome is a broken answer, and the caller resets the
- * connection, so that a client cannot take a cut body for a whole one. A request's body is passed on
- * whenever no frame waits, so that a server may answer before it has all of it.
+ * connection, so that a client cannot take a cut body for a whole one. A git answer that breaks off
+ * gets a last packet that says so, where its client expects packets: an error of git's own protocol,
+ * which no client takes for an end. A request's body is passed on whenever no frame waits, so that a
+ * server may answer before it has all of it.
  */
 #include "gitproxy/relay.h"
 
@@ -102,16 +104,42 @@ static int put_data(struct out *o, struct rd data)
 	return wr_ok(&w) ? put(o, w.p, w.n) : -EMSGSIZE;
 }
 
+/* In pieces that put_data() takes. */
+static int put_all(struct out *o, struct rd data)
+{
+	struct rd piece;
+	int r = 0;
+
+	while (!r && rd_left(&data)) {
+		if (!rd_take(&data, data.n < KEEPER_DATA_MAX ? data.n : KEEPER_DATA_MAX, &piece))
+			return -EPROTO;
+		r = put_data(o, piece);
+	}
+	return r;
+}
+
+/* Upstream's bytes; those of git as whole packets. */
+static int pass_on(struct out *o, struct rd data)
+{
+	return o->spec->git ? put_all(o, git_answer_next(o->spec->git, data)) : put_data(o, data);
+}
+
+/* What was held back of them. */
+static int put_held(struct out *o)
+{
+	return o->spec->git ? put_all(o, git_answer_end(o->spec->git)) : 0;
+}
+
 /* What the file has grown by. */
 static int put_file(struct out *o, uint64_t upto)
 {
 	uint64_t n = upto - o->sent;
 	char head[CHUNK_HEAD + 4];
-	int r = 0;
+	int r = put_held(o);
 
 	if (o->file < 0 || o->bodiless || upto <= o->sent || (o->length != KEEPER_UNKNOWN && upto > o->length))
 		return -EPROTO;
-	if (o->length == KEEPER_UNKNOWN)
+	if (!r && o->length == KEEPER_UNKNOWN)
 		r = put(o, head, (size_t)snprintf(head, sizeof(head), "%jx\r\n", (uintmax_t)n));
 	if (!r)
 		r = stream_send_file(o->spec->stream, o->file, o->sent, n, o->spec->idle_ms);
@@ -124,6 +152,10 @@ static int put_file(struct out *o, uint64_t upto)
 
 static int put_end(struct out *o)
 {
+	int r = put_held(o);
+
+	if (r < 0)
+		return r;
 	if (o->bodiless)
 		return 0;
 	if (o->length != KEEPER_UNKNOWN)
@@ -162,19 +194,37 @@ static enum keeper_frame_kind next(struct out *o, size_t *ret_n)
 	return kind;
 }
 
+/* The answer has broken off. An announced length leaves no room to say so; a file was not read. */
+static enum relay_result broken(struct out *o)
+{
+	uint8_t text[GIT_ANSWER_ERROR];
+	struct wr w = wr_of(text, sizeof(text));
+	uint64_t down = o->ret->down;
+	int r;
+
+	if (o->ret->reason == REASON_NONE || !o->spec->git || o->length != KEEPER_UNKNOWN ||
+	    o->bodiless || o->file >= 0 || !git_answer_error(o->spec->git, o->ret->reason, &w))
+		return RELAY_BROKEN;
+	r = put_data(o, wr_rd(&w));
+	o->ret->down = down;			/* upstream's alone */
+	return r < 0 || put(o, "0\r\n\r\n", 5) < 0 ? RELAY_BROKEN : RELAY_TOLD;
+}
+
 static enum relay_result body(struct out *o)
 {
 	enum keeper_frame_kind kind;
 	size_t n;
 
 	while ((kind = next(o, &n)) == KEEPER_DATA || kind == KEEPER_GROWN)
-		if ((kind == KEEPER_DATA ? put_data(o, rd_of(o->f->data.data, n)) :
+		if ((kind == KEEPER_DATA ? pass_on(o, rd_of(o->f->data.data, n)) :
 					   put_file(o, o->f->grown.upto)) < 0)
 			return RELAY_BROKEN; /* reason none: the client does not take it */
 	if (kind == KEEPER_NONE)
-		return RELAY_BROKEN;
+		return broken(o);
 	o->ret->reason = kind == KEEPER_END ? (enum reason)o->f->end.reason : REASON_INTERNAL_ERROR;
-	if (o->ret->reason != REASON_NONE || put_end(o) < 0)
+	if (o->ret->reason != REASON_NONE)
+		return broken(o);
+	if (put_end(o) < 0)
 		return RELAY_BROKEN;
 	o->ret->close |= o->spec->upload && !o->spec->upload->done;
 	return RELAY_DONE;

@@ -4,6 +4,7 @@
 #ifndef GITPROXY_RELAY_H
 #define GITPROXY_RELAY_H
 
+#include "gitproxy/git_answer.h"
 #include "gitproxy/keeper_client.h"
 #include "gitproxy/tls.h"
 #include "gitproxy/upload.h"
@@ -11,19 +12,21 @@
 enum relay_result {
 	RELAY_BROKEN = 0, /* part of an answer is out, or nobody listens: reset the connection */
 	RELAY_REFUSED,	  /* nothing is out yet; say why */
+	RELAY_TOLD,	  /* part of a git answer is out, and behind it why no more comes: close */
 	RELAY_DONE	  /* a whole answer is out */
 };
 struct relay_spec {		/* all borrowed */
 	struct stream *stream;
 	int frames;		/* from keeper_open() or keeper_open_http() */
 	struct upload *upload;	/* NULL: the keeper has the request's body, or there is none */
+	struct git_answer *git; /* git_answer_init() was called; NULL: an answer of another kind */
 	bool head;		/* of a HEAD request: no body follows */
 	bool close;		/* this is the connection's last answer */
 	uint64_t total_ms;
 	unsigned idle_ms;
 };
 struct relay {
-	enum reason reason;	/* of REFUSED and BROKEN; REASON_NONE when the client left */
+	enum reason reason;	/* of all but DONE; REASON_NONE when the client left */
 	unsigned status;	/* that went out; 0: none */
 	uint64_t down;		/* body bytes delivered */
 	uint32_t source, coalesced; /* of struct keeper_status */

@@ -205,8 +205,7 @@ static enum step decide_and_serve(struct session *s, struct input *in, struct re
 		step = rq->kind->perform(s, in, rq);
 	else
 		step = request_refuse(s, rq, rq->head.framing != HTTP_NO_BODY);
-	/* A reset in the middle of an answer was allowed; everything else with a reason was not. */
-	audit_request(s, rq, rq->reason != REASON_NONE && !(step == STEP_RESET && rq->down));
+	audit_request(s, rq, rq->reason != REASON_NONE && !rq->cut);
 	return step;
 }
 

@@ -84,12 +84,14 @@ static enum relay_result ask_keeper(struct session *s, const struct request *rq,
 {
 	const struct host_config *c = s->env->config;
 	AUTO(fd) int frames = keeper_open(s->env->keeper, o, s->stream.fd, body);
-	struct relay_spec spec = { .stream = &s->stream, .close = rq->close,
+	AUTO(mem) struct git_answer *git = malloc(sizeof(*git));
+	struct relay_spec spec = { .stream = &s->stream, .close = rq->close, .git = git,
 				   .total_ms = c->total_ms, .idle_ms = c->idle_ms };
 
 	*ret = (struct relay){ .reason = REASON_INTERNAL_ERROR };
-	if (frames < 0)
+	if (frames < 0 || !git)
 		return RELAY_REFUSED;
+	git_answer_init(git, o->git_protocol == 2, o->kind == GP_INFO_REFS);
 	spec.frames = frames;
 	return relay_run(&spec, ret);
 }
@@ -130,11 +132,13 @@ static enum step forward(struct session *s, struct request *rq, const struct kee
 	case RELAY_DONE:
 		rq->status = 200;
 		return rq->close ? STEP_CLOSE : STEP_NEXT;
+	case RELAY_TOLD:
 	case RELAY_BROKEN:
-		rq->status = rq->down ? 200 : 0;
+		rq->status = relay.status;
+		rq->cut = rq->down;
 		break;
 	}
-	return STEP_RESET;
+	return r == RELAY_TOLD ? STEP_CLOSE : STEP_RESET;
 }
 
 static enum step transfer(struct session *s, struct request *rq, const struct keeper_open *o,

@@ -113,6 +113,7 @@ static enum step relay(struct session *s, struct request *rq, struct upload *up,
 	if (r == RELAY_REFUSED)
 		return request_refuse(s, rq, !up->done);
 	rq->status = relay.status;
+	rq->cut = r != RELAY_DONE && rq->down;
 	if (r != RELAY_DONE)
 		return STEP_RESET;
 	return relay.close ? STEP_CLOSE : STEP_NEXT;

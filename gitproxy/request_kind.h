@@ -26,6 +26,7 @@ struct request {
 	bool routed;			/* came by the explicit route */
 	bool malformed;			/* the head itself: nothing in it can be believed */
 	bool close;
+	bool cut;			/* allowed, and part of an answer went out: reason says why no more */
 	uint64_t started, up, down;
 	const char *source;		/* git: where the answer came from; NULL: nowhere */
 	uint32_t coalesced;		/* git: with how many others */
