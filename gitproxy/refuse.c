@@ -4,12 +4,16 @@
  * Theory of operation: two lines at most, the stable word and its sentence, neither of which
  * depends on anything upstream; so a refusal cannot reveal whether a repository exists. 401 is
  * never used: git would ask for a password, or erase a stored one. git shows a text/plain body of a
- * failed GET info/refs and nothing of a failed POST, hence the packet form for the latter. Clients of
- * package registries (pip, npm) show nobody a body, but the phrase behind the status: the word is there too.
+ * failed GET info/refs and nothing of a failed POST, hence the packet form for the latter; git-lfs
+ * shows the message of its own kind of JSON (git-lfs docs/api/batch.md), and for text a guess. Clients
+ * of package registries (pip, npm) show nobody a body, but the phrase behind the status: the word is
+ * there too.
  */
 #include "gitproxy/refuse.h"
 
 #include <stdio.h>
+
+#include "policy/address.h"
 
 static const struct { enum reason reason; unsigned status; } statuses[] = {
 	{ REASON_REQUEST_MALFORMED, 400 },
@@ -63,6 +67,35 @@ static void packet(struct wr *w, enum reason r)
 	wr_fmt(w, "%04zxERR %s: %s\n", n, reason_text(r), reason_sentence(r));
 }
 
+static const char *const types[] = {
+	[REFUSE_TEXT] = "text/plain",
+	[REFUSE_NO_BODY] = "text/plain",
+	[REFUSE_FETCH_PACKET] = "application/x-git-upload-pack-result",
+	[REFUSE_LFS] = "application/vnd.git-lfs+json",
+};
+
+/* Our own words: nothing in them needs escaping. */
+static void write_body(struct wr *w, enum refuse_form form, enum reason r)
+{
+	const char *word = reason_text(r), *sentence = reason_sentence(r);
+
+	switch (form) {
+	case REFUSE_FETCH_PACKET:
+		packet(w, r);
+		return;
+	case REFUSE_LFS:
+		wr_fmt(w,
+		       "{\"message\": \"%s: %s\", \"documentation_url\": \"http://" CORDON_INTERNAL
+		       "/\"}\n",
+		       word, sentence);
+		return;
+	case REFUSE_TEXT:
+	case REFUSE_NO_BODY:
+		break;
+	}
+	wr_fmt(w, "%s\n%s\n", word, sentence);
+}
+
 int refuse_answer(struct stream *s, enum refuse_form form, enum reason r, unsigned status,
 		  bool close, unsigned *ret_status)
 {
@@ -70,16 +103,12 @@ int refuse_answer(struct stream *s, enum refuse_form form, enum reason r, unsign
 	struct wr b = wr_of(body, sizeof(body)), w = wr_of(all, sizeof(all));
 
 	*ret_status = form == REFUSE_FETCH_PACKET ? 200 : status ? status : status_of(r);
-	if (form == REFUSE_FETCH_PACKET)
-		packet(&b, r);
-	else
-		wr_fmt(&b, "%s\n%s\n", reason_text(r), reason_sentence(r));
+	write_body(&b, form, r);
 	wr_fmt(&w,
 	       "HTTP/1.1 %u %s (%s)\r\nX-Cordon-Reason: %s\r\nCache-Control: no-cache\r\n"
 	       "Content-Type: %s\r\nContent-Length: %zu\r\n%s%s%s\r\n",
 	       *ret_status, refuse_phrase(*ret_status), reason_text(r), reason_text(r),
-	       form == REFUSE_FETCH_PACKET ? "application/x-git-upload-pack-result" : "text/plain",
-	       b.n, *ret_status == 405 ? "Allow: GET, HEAD\r\n" : "",
+	       types[form], b.n, *ret_status == 405 ? "Allow: GET, HEAD\r\n" : "",
 	       *ret_status == 503 ? "Retry-After: 2\r\n" : "", close ? "Connection: close\r\n" : "");
 	if (form != REFUSE_NO_BODY)
 		wr_rd_all(&w, wr_rd(&b));

@@ -11,8 +11,9 @@ enum { REFUSE_WRITE_MS = 10000 };
 enum refuse_form {
 	REFUSE_TEXT = 0,    /* status and text/plain; git shows it as "remote: ..." on info/refs */
 	REFUSE_NO_BODY,	    /* the same without a body: HEAD */
-	REFUSE_FETCH_PACKET /* 200 and an ERR packet: the only thing git shows on POST
-			       git-upload-pack */
+	REFUSE_FETCH_PACKET, /* 200 and an ERR packet: the only thing git shows on POST
+				git-upload-pack */
+	REFUSE_LFS	     /* the status and JSON: the only thing git-lfs shows */
 };
 /* What stands behind a status in a head; may be empty. */
 const char *refuse_phrase(unsigned status);

@@ -76,6 +76,8 @@ static enum refuse_form form(const struct request *rq)
 	bool fetch = rq->path.kind == GP_RPC && rq->path.service == GIT_SERVICE_UPLOAD_PACK &&
 		     rq->head.method == HTTP_POST;
 
+	if (rq->reason == REASON_LFS_NOT_ALLOWED)
+		return REFUSE_LFS;
 	return fetch && rq->reason != REASON_REQUEST_MALFORMED ? REFUSE_FETCH_PACKET : REFUSE_TEXT;
 }
 

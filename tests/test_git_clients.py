@@ -21,7 +21,7 @@ from lab import AGENT, Lab
 
 PROFILE = {**AGENT, "git": {**AGENT["git"],
                             "allowed_repos": [f"acme/{r}" for r in
-                                              ("widgets", "many", "sub", "super", "hashed", "moving")]}}
+                                              ("widgets", "many", "sub", "super", "hashed", "moving", "big")]}}
 
 
 def git(*argv, cwd=None, **kw):
@@ -161,6 +161,45 @@ def test_submodules(lab, guest):
     done = guest.git("-C", "w", "submodule", "update", "--init", "bad")
     assert done.returncode and "remote: repository_not_allowed" in done.stderr
     refused(lab, "repository_not_allowed", repo="acme/payroll")
+
+
+def test_clone_with_submodules(lab, guest):
+    """In one command: it ends with the reason, and what is granted can be had."""
+    done = guest.git("clone", "--recurse-submodules", url("super"), "w")
+    assert done.returncode and "remote: repository_not_allowed" in done.stderr, done.stderr
+    refused(lab, "repository_not_allowed", repo="acme/payroll")
+    assert guest.git("-C", "w", "rev-parse", "HEAD").stdout.strip() == lab.world.tip("acme/super")
+    done = guest.git("clone", "--recurse-submodules=good", url("super"), "x")
+    assert done.returncode == 0, done.stderr
+    assert guest.git("-C", "x/good", "rev-parse", "HEAD").stdout.strip() == lab.world.tip("acme/sub")
+    assert not lab.web.requests(path="/acme/payroll.git/info/refs?service=git-upload-pack")
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "5" * 64 + "\nsize 12345\n"
+LFS = ["-c", "filter.lfs.smudge=git-lfs smudge -- %f", "-c", "filter.lfs.process=git-lfs filter-process",
+       "-c", "filter.lfs.required=true"]
+
+
+def test_lfs(lab, guest, tmp_path):
+    """git-lfs prints the sentence, asks for no password and does not try again; the history is there."""
+    if not shutil.which("git-lfs"):
+        pytest.skip("git-lfs is missing: make test-deps")
+    work, path = f"{tmp_path}/w", bare(lab.world, "big")
+    git("init", "-q", "-b", "main", work)
+    for name, text in ((".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n"), ("a.bin", POINTER)):
+        blob = git("hash-object", "-w", "--stdin", cwd=work, input=text)
+        git("update-index", "--add", "--cacheinfo", f"100644,{blob},{name}", cwd=work)
+    git("commit", "-q", "-m", "x", cwd=work)
+    git("push", "-q", "--no-verify", path, "main", cwd=work)
+    served(path)
+    done = guest.git(*LFS, "clone", url("big"), "w", timeout=60)
+    said = "lfs_not_allowed: The policy does not allow Git LFS."
+    assert done.returncode and f"batch response: {said}" in done.stderr, done.stderr
+    event = refused(lab, "lfs_not_allowed", repo="acme/big")
+    assert (event["status"], event.get("count", 1)) == (501, 1)
+    assert guest.git("-C", "w", "rev-parse", "HEAD").stdout.strip() == lab.world.tip("acme/big")
+    assert guest.git("-C", "w", "show", "HEAD:a.bin").stdout == POINTER
+    assert not [r for r in lab.web.requests() if "/info/lfs" in r.path]
 
 
 @pytest.mark.parametrize("version", [0, 2])

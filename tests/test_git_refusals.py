@@ -9,8 +9,8 @@ import socket
 import pytest
 
 import labworld
-from lab import row
-from labhttp import Wire, get, info_refs
+from lab import AGENT, row
+from labhttp import Origin, Wire, get, info_refs
 from test_git import TAIL, WIDGETS, guest, refused, seen  # noqa: F401 (fixtures)
 
 HTTPS = "https://github.com/OWNER/REPOSITORY"
@@ -109,12 +109,47 @@ def test_beside_git(lab, guest, seen, family):
 
 @row("C10")
 @pytest.mark.parametrize("name", ["api.github.com", "codeload.github.com", "gist.github.com",
-                                  "raw.githubusercontent.com", "uploads.github.com", "ssh.github.com"])
+                                  "raw.githubusercontent.com", "objects.githubusercontent.com",
+                                  "uploads.github.com", "ssh.github.com"])
 def test_side_doors(lab, guest, name):
-    """Other names of the same service are other names."""
+    """Other names of the same service are other names: downloads, releases, gists, the REST interface."""
     done = guest.curl(f"https://{name}/repos/acme/widgets")
-    assert done.returncode == 6, done.stderr		# could not resolve
+    assert done.returncode == 6 and name in done.stderr		# could not resolve
+    assert "EDE: 15 (Blocked)" in guest.dig(name)
     refused(lab, "name_not_allowed", name=name)
+
+
+API = {"host": "api.github.com", "http": [{"methods": ["GET", "HEAD"], "path": "/repos/acme/**"}]}
+WRITES = {
+    "an issue": ("POST", "/repos/acme/widgets/issues", "method_not_allowed"),
+    "a file": ("PUT", "/repos/acme/widgets/contents/README", "method_not_allowed"),
+    "a ref": ("PATCH", "/repos/acme/widgets/git/refs/heads/main", "method_not_allowed"),
+    "a branch's end": ("DELETE", "/repos/acme/widgets/git/refs/heads/main", "method_not_allowed"),
+    "GraphQL": ("POST", "/graphql", "path_not_allowed"),
+    "a gist": ("POST", "/gists", "path_not_allowed"),
+    "another repository": ("GET", "/repos/other/widgets", "path_not_allowed"),
+}
+
+
+@row("C10", families=(4,))
+def test_writes_by_the_rest_interface(labs, world):
+    """Where its reads are granted its writes are not: each is refused in a sentence, and on record."""
+    world.make_leaf("api.github.com")
+    lab = labs(profiles={"agent": {**AGENT, "network": {"default": "deny", "allow": [API]}}},
+               config={"hosts": {"api.github.com": labworld.SERVICES[0]}})
+    origin = Origin(lab.internet, labworld.SERVICES, f"{world.certs}/api.github.com.crt",
+                    f"{world.certs}/api.github.com.key")
+    for what, (method, path, reason) in WRITES.items():
+        body = [] if method == "GET" else ["-d", "{}"]
+        done = lab.sandbox.curl(f"https://api.github.com{path}", "-X", method, *body,
+                                "-H", "Authorization: Bearer t0ken")
+        word, sentence, _, status = done.stdout.splitlines()
+        assert (word, status) == (reason, "403") and sentence.startswith("The policy does not allow"), what
+        event = lab.audit.wait_one(decision="deny", method=method, path=path)
+        assert event["reason"] == reason
+    assert not origin.requests
+    assert lab.sandbox.fetches("https://api.github.com/repos/acme/widgets")
+    assert [r.target for r in origin.requests] == ["/repos/acme/widgets"]
 
 
 def test_wiki(lab, guest, seen):
@@ -143,7 +178,8 @@ def test_lfs(lab, guest, seen, path):
     """501, so that a client neither asks for a password nor tries again."""
     done = guest.curl(f"{WIDGETS}.git/info/lfs/{path}", "-X", "POST", "-d", "{}",
                       "-H", "Content-Type: application/vnd.git-lfs+json")
-    assert done.stdout == "lfs_not_allowed\nThe policy does not allow Git LFS.\n\n501\n"
+    assert done.stdout == ('{"message": "lfs_not_allowed: The policy does not allow Git LFS.", '
+                           '"documentation_url": "http://cordon.internal/"}\n\n501\n')
     refused(lab, "lfs_not_allowed", repo="acme/widgets")
     assert not seen()
 
