@@ -40,7 +40,7 @@
 	X(UPGRADE_NOT_ALLOWED, "upgrade_not_allowed", "Protocol upgrades are not allowed here.") \
 	X(DOH_NOT_ALLOWED, "doh_not_allowed", "DNS over HTTPS is not allowed; use plain DNS.") \
 	X(BODY_TOO_LARGE, "body_too_large", "The request body is too large.") \
-	X(HOST_NOT_ALLOWED, "host_not_allowed", "The policy does not allow this git host.") \
+	X(HOST_NOT_ALLOWED, "host_not_allowed", "The policy does not let this host be reached this way; git hosts stand in git.allowed_hosts, others in network.allow.") \
 	X(REPOSITORY_NOT_ALLOWED, "repository_not_allowed", "The policy does not allow this repository; ask the host's administrator to add it.") \
 	X(SERVICE_NOT_ALLOWED, "service_not_allowed", "Only fetch and push over git's smart HTTP protocol are allowed here.") \
 	X(PUSH_NOT_ALLOWED, "push_not_allowed", "The policy does not allow pushing to this repository.") \
