@@ -1,6 +1,7 @@
 """The way to the upstream: its deadlines, slow lines, and the proxy that a site may demand."""
 
 import contextlib
+import re
 import socket
 import threading
 
@@ -146,7 +147,8 @@ class Connect:
             if self.refuse:
                 client.sendall(b"HTTP/1.1 407 No\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n")
                 return
-            with self.lab.internet.connect(labworld.GITHUB[0], 443) as server:
+            host, port = re.match(r"CONNECT ([\w.]+):(\d+) ", self.heads[-1]).groups()
+            with self.lab.internet.connect(labworld.NAMES[host][0], int(port)) as server:
                 client.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nSet-Cookie: a=b\r\n\r\n")
                 threading.Thread(target=self._copy, args=(server, client), daemon=True).start()
                 self._copy(client, server)
@@ -159,8 +161,11 @@ class Connect:
             b.shutdown(socket.SHUT_WR)
 
 
+PLAIN = {**AGENT, "network": {"default": "deny", "allow": [{"host": "web.example", "protocol": "http"}]}}
+
+
 def proxied(labs, url, **kw):
-    lab = labs(profiles={"agent": AGENT}, up=False)
+    lab = labs(profiles={"agent": PLAIN}, up=False)
     lab.configure({"git": {"upstream_ca_file": lab.world.ca_file, "upstream_proxy": url}})
     proxy = Connect(lab, **kw)
     lab.up()
@@ -183,6 +188,29 @@ def test_proxy(labs, host):
         assert not {"git-protocol", "authorization", "content-type"} & {
             line.split(":")[0].lower() for line in text.split("\r\n")}
     assert not lab.dns.queries("github.com")		# the proxy looks it up, nobody else
+
+
+def test_proxy_for_plain_http(labs):
+    """CONNECT to port 80: the proxy sees a host and a port, and of the request nothing."""
+    lab, proxy = proxied(labs, f"http://{labworld.SERVICES[0]}:3128")
+    with lab.capture() as capture:
+        done = lab.sandbox.curl("http://web.example/?secret=s3cr3t", "-H", "Cookie: c=d")
+        assert done.stdout == "this is web.example\n\n200\n", done
+        capture.empty(dst=labworld.WEB[0], where=lambda p: p.src != labworld.SERVICES[0])
+    lab.audit.no_refusals()
+    assert len(proxy.heads) == 1 and proxy.heads[0].startswith("CONNECT web.example:80 HTTP/1.1\r\n")
+    assert "s3cr3t" not in proxy.heads[0] and "c=d" not in proxy.heads[0]
+    request, = lab.web.requests(host="web.example")
+    assert request.path.endswith("?secret=s3cr3t") and request.cookie == "c=d"
+
+
+def test_proxy_that_refuses_plain_http(labs):
+    lab, _ = proxied(labs, f"http://{labworld.SERVICES[0]}:3128", refuse=True)
+    done = lab.sandbox.curl("http://web.example/")
+    assert done.stdout == "upstream_unreachable\nThe server could not be reached; try again later.\n\n502\n", done
+    lab.audit.only("upstream_unreachable", host="web.example", src="gitproxy")
+    assert "407" in lab.audit.wait(src="keeper", event="upstream")[0]["outcome"]
+    assert not lab.web.requests(host="web.example")
 
 
 def test_proxy_that_refuses(labs):

@@ -6,8 +6,8 @@
  * about the very address that is dialled. TLS is verified against the system's or the configured
  * certificates. Every handle of the keeper goes through here, whatever it asks for.
  * With git.upstream_proxy all this holds for the proxy, whose own address may be a private one.
- * What it connects to is its business: it is asked by name, for port 443 alone, and only for names
- * that the policy has granted; `hosts:` and the filter of addresses do not reach behind it.
+ * What it connects to is its business: it is asked by name, for port 443 or (plain HTTP) 80, and only
+ * for names that the policy has granted; `hosts:` and the filter of addresses do not reach behind it.
  */
 #include "gitproxy/keeper/dial.h"
 
