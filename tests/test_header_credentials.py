@@ -1,8 +1,12 @@
 """Credentials of hosts that are no git hosts: who gets them, and that they do not come back (threats C7-C9)."""
 
+import base64
 import contextlib
 import gzip
+import hashlib
+import json
 import os
+import shutil
 import socket
 import struct
 
@@ -13,6 +17,7 @@ from lab import AGENT, CONFIG, Lab, row
 from labhttp import Closed, Origin, Wire, chunks
 from labhttp import get as _get
 from labnet import wait_for
+from labregistry import tarball
 from netdclient import TYPES
 from test_credentials import Secrets, basic, files_below, held, read, spellings, told
 from test_netd_parts import REASONS
@@ -25,7 +30,7 @@ HOSTS = ("keys.example", "one.npm.example", "two.npm.example", "free.npm.example
 ALLOW = [
     {"host": "keys.example", "credential": "key",
      "http": [{"methods": ["GET", "HEAD", "POST"], "path": "/v1/**"}]},
-    {"host": "*.npm.example", "http": [{"path": "/**"}], "credential": "npm"},
+    {"host": "*.npm.example", "http": [{"path": "/**"}, {"path": "/@acme%2f*"}], "credential": "npm"},
     {"host": "own.npm.example", "http": [{"path": "/**"}], "credential": "pair"},
     {"host": "free.npm.example", "http": [{"path": "/**"}]},
     {"host": "open.example", "http": [{"path": "/**"}]},
@@ -147,6 +152,44 @@ def test_each_host_gets_its_own(lab, guest, origin, family):
     for token in (KEY, NPM, PAIR):
         for place in places:
             assert not held(token, read(place)), place
+
+
+def private_registry(package):
+    """An npm registry of one package, for who shows the token."""
+    metadata = json.dumps({"name": "@acme/pad", "dist-tags": {"latest": "1.0.0"}, "versions": {"1.0.0": {
+        "name": "@acme/pad", "version": "1.0.0", "dist": {
+            "tarball": "https://one.npm.example/@acme/pad/-/pad-1.0.0.tgz",
+            "integrity": "sha512-" + base64.b64encode(hashlib.sha512(package).digest()).decode()}}}}).encode()
+    served = {"/@acme%2fpad": metadata, "/@acme/pad/-/pad-1.0.0.tgz": package}
+
+    def answer(s, got):
+        known = got.target in served and sent(got, "authorization") == [f"Bearer {NPM}"]
+        body = served[got.target] if known else b"{}"
+        s.sendall(f"HTTP/1.1 {'200 OK' if known else '401 Unauthorized'}\r\nContent-Length: {len(body)}\r\n"
+                  "Content-Type: application/json\r\n\r\n".encode() + body)
+    return answer
+
+
+def test_npm_installs_a_private_package(lab, guest, origin):
+    """An unmodified npm that has no token, and one with a token that is not the registry's."""
+    if not shutil.which("npm"):
+        pytest.skip("npm is missing: make test-deps")
+    origin.does(private_registry(tarball({"package/package.json": json.dumps(
+        {"name": "@acme/pad", "version": "1.0.0", "main": "x.js"}), "package/x.js": "module.exports = 7"})))
+    for number, settings in enumerate(("", "//one.npm.example/:_authToken=mine\n")):
+        home = f"{guest.dir}/home/npm{number}"
+        os.makedirs(home)
+        with open(f"{home}/.npmrc", "w") as f:
+            f.write(f"registry=https://one.npm.example/\n{settings}")
+        env = {"HOME": home, "NODE_EXTRA_CA_CERTS": "/etc/ssl/certs/ca-certificates.crt"}
+        done = guest.run(["npm", "install", "@acme/pad"], env=env, cwd=home)
+        assert done.returncode == 0, done.stdout + done.stderr
+        done = guest.run(["node", "-p", "require('@acme/pad')"], cwd=home)
+        assert done.stdout == "7\n", done.stderr
+        assert not any(held(NPM, read(p)) for p in files_below(home))
+    asked = [g for g in origin.requests if "pad" in g.target]
+    assert len(asked) >= 4 and all(sent(g, "authorization") == [f"Bearer {NPM}"] for g in asked)
+    assert "mine" not in "".join(g.head for g in origin.requests)
 
 
 @row("C1", "C7")
