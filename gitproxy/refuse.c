@@ -4,10 +4,10 @@
  * Theory of operation: two lines at most, the stable word and its sentence, neither of which
  * depends on anything upstream; so a refusal cannot reveal whether a repository exists. 401 is
  * never used: git would ask for a password, or erase a stored one. git shows a text/plain body of a
- * failed GET info/refs and nothing of a failed POST, hence the packet form for the latter; git-lfs
- * shows the message of its own kind of JSON (git-lfs docs/api/batch.md), and for text a guess. Clients
- * of package registries (pip, npm) show nobody a body, but the phrase behind the status: the word is
- * there too.
+ * failed GET info/refs and nothing of a failed POST, hence the packet form for the latter; JGit and
+ * libgit2 show no body of any failure, and a packet in both places; git-lfs shows the message of its
+ * own kind of JSON (git-lfs docs/api/batch.md), and for text a guess. Clients of package registries
+ * (pip, npm) show nobody a body, but the phrase behind the status: the word is there too.
  */
 #include "gitproxy/refuse.h"
 
@@ -59,20 +59,25 @@ const char *refuse_phrase(unsigned status)
 	return "";
 }
 
+/* What a form is called, and what stands before its packet (gitprotocol-http.txt). NULL: no packet. */
+static const struct { const char *type, *before; } forms[] = {
+	[REFUSE_TEXT] = { "text/plain", NULL },
+	[REFUSE_NO_BODY] = { "text/plain", NULL },
+	[REFUSE_FETCH_PACKET] = { "application/x-git-upload-pack-result", "" },
+	[REFUSE_FETCH_REFS] = { "application/x-git-upload-pack-advertisement",
+				"001e# service=git-upload-pack\n0000" },
+	[REFUSE_LFS] = { "application/vnd.git-lfs+json", NULL },
+	[REFUSE_PUSH_REFS] = { "application/x-git-receive-pack-advertisement",
+			       "001f# service=git-receive-pack\n0000" },
+};
+
 /* "ERR <text>" as one pkt-line (gitprotocol-common.txt). */
-static void packet(struct wr *w, enum reason r)
+static void packet(struct wr *w, const char *before, enum reason r)
 {
 	size_t n = 4 + 4 + strlen(reason_text(r)) + 2 + strlen(reason_sentence(r)) + 1;
 
-	wr_fmt(w, "%04zxERR %s: %s\n", n, reason_text(r), reason_sentence(r));
+	wr_fmt(w, "%s%04zxERR %s: %s\n", before, n, reason_text(r), reason_sentence(r));
 }
-
-static const char *const types[] = {
-	[REFUSE_TEXT] = "text/plain",
-	[REFUSE_NO_BODY] = "text/plain",
-	[REFUSE_FETCH_PACKET] = "application/x-git-upload-pack-result",
-	[REFUSE_LFS] = "application/vnd.git-lfs+json",
-};
 
 /* Our own words: nothing in them needs escaping. */
 static void write_body(struct wr *w, enum refuse_form form, enum reason r)
@@ -81,7 +86,9 @@ static void write_body(struct wr *w, enum refuse_form form, enum reason r)
 
 	switch (form) {
 	case REFUSE_FETCH_PACKET:
-		packet(w, r);
+	case REFUSE_FETCH_REFS:
+	case REFUSE_PUSH_REFS:
+		packet(w, forms[form].before, r);
 		return;
 	case REFUSE_LFS:
 		wr_fmt(w,
@@ -102,13 +109,13 @@ int refuse_answer(struct stream *s, enum refuse_form form, enum reason r, unsign
 	char body[512], all[1024];
 	struct wr b = wr_of(body, sizeof(body)), w = wr_of(all, sizeof(all));
 
-	*ret_status = form == REFUSE_FETCH_PACKET ? 200 : status ? status : status_of(r);
+	*ret_status = forms[form].before ? 200 : status ? status : status_of(r);
 	write_body(&b, form, r);
 	wr_fmt(&w,
 	       "HTTP/1.1 %u %s (%s)\r\nX-Cordon-Reason: %s\r\nCache-Control: no-cache\r\n"
 	       "Content-Type: %s\r\nContent-Length: %zu\r\n%s%s%s\r\n",
 	       *ret_status, refuse_phrase(*ret_status), reason_text(r), reason_text(r),
-	       types[form], b.n, *ret_status == 405 ? "Allow: GET, HEAD\r\n" : "",
+	       forms[form].type, b.n, *ret_status == 405 ? "Allow: GET, HEAD\r\n" : "",
 	       *ret_status == 503 ? "Retry-After: 2\r\n" : "", close ? "Connection: close\r\n" : "");
 	if (form != REFUSE_NO_BODY)
 		wr_rd_all(&w, wr_rd(&b));

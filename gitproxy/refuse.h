@@ -13,6 +13,8 @@ enum refuse_form {
 	REFUSE_NO_BODY,	    /* the same without a body: HEAD */
 	REFUSE_FETCH_PACKET, /* 200 and an ERR packet: the only thing git shows on POST
 				git-upload-pack */
+	REFUSE_FETCH_REFS,   /* 200 and an ERR packet in the place of references: the only thing that */
+	REFUSE_PUSH_REFS,    /* JGit and libgit2 show on info/refs, for each service */
 	REFUSE_LFS	     /* the status and JSON: the only thing git-lfs shows */
 };
 /* What stands behind a status in a head; may be empty. */

@@ -71,14 +71,33 @@ static bool build(const struct session *s, const struct request *rq, struct keep
 
 /* ---- answering ---- */
 
+/*
+ * Clients that show nothing of a failed info/refs, by how they call themselves: JGit, and libgit2
+ * (git/2.0 (libgit2 1.5.1); git itself has a third number). Whoever lies gets the same refusal.
+ */
+static bool shows_packets_only(struct rd agent)
+{
+	static const char *const names[] = { "JGit/", "git/2.0 (" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (rd_prefix(&agent, names[i]))
+			return true;
+	return false;
+}
+
 static enum refuse_form form(const struct request *rq)
 {
-	bool fetch = rq->path.kind == GP_RPC && rq->path.service == GIT_SERVICE_UPLOAD_PACK &&
-		     rq->head.method == HTTP_POST;
+	bool push = rq->path.service == GIT_SERVICE_RECEIVE_PACK;
 
 	if (rq->reason == REASON_LFS_NOT_ALLOWED)
 		return REFUSE_LFS;
-	return fetch && rq->reason != REASON_REQUEST_MALFORMED ? REFUSE_FETCH_PACKET : REFUSE_TEXT;
+	if (rq->reason == REASON_REQUEST_MALFORMED || !rq->path.service || !method_fits(rq))
+		return REFUSE_TEXT;
+	if (rq->path.kind == GP_RPC)
+		return push ? REFUSE_TEXT : REFUSE_FETCH_PACKET;
+	if (!shows_packets_only(rq->head.field[HTTP_USER_AGENT]))
+		return REFUSE_TEXT;
+	return push ? REFUSE_PUSH_REFS : REFUSE_FETCH_REFS;
 }
 
 static enum relay_result ask_keeper(struct session *s, const struct request *rq,

@@ -247,11 +247,27 @@ def test_libgit2(lab, guest, scheme):
 
 
 def test_libgit2_refused(lab, guest):
-    """It shows the status alone, so that must say enough; and it ends."""
+    """It shows the status of a failure and nothing else, but says what a packet says."""
     pytest.importorskip("pygit2")
     done = guest.run(["/usr/bin/python3", "-c", LIBGIT2, url("payroll")])
-    assert done.returncode and "403" in done.stderr
-    refused(lab, "repository_not_allowed", repo="acme/payroll")
+    assert done.returncode and "repository_not_allowed: " in done.stderr, done.stderr
+    assert refused(lab, "repository_not_allowed", repo="acme/payroll")["status"] == 200
+
+
+LIBGIT2_PUSH = """
+import pygit2, sys
+r = pygit2.init_repository('p', bare=True)
+a = pygit2.Signature('a', 'a@lab.invalid')
+r.create_commit('refs/heads/x', a, a, 'x', r.TreeBuilder().write(), [])
+r.remotes.create('origin', sys.argv[1]).push(['refs/heads/x'])
+"""
+
+
+def test_libgit2_push_refused(lab, guest):
+    pytest.importorskip("pygit2")
+    done = guest.run(["/usr/bin/python3", "-c", LIBGIT2_PUSH, WIDGETS])
+    assert done.returncode and "push_not_allowed: " in done.stderr, done.stderr
+    refused(lab, "push_not_allowed", repo="acme/widgets")
 
 
 def test_dulwich(lab, guest):
@@ -264,6 +280,22 @@ def test_dulwich(lab, guest):
         assert done.returncode == 0, done.stderr
         assert lab.world.tip("acme/widgets") in done.stdout
     allowed(lab)
+
+
+@pytest.mark.parametrize("agent, packet", [
+    ("git/2.39.5", False), ("git/2.0.5", False), ("curl/7.88.1", False), ("jgit/4", False), ("", False),
+    ("JGit/4.11.9.201909030838-r", True), ("JGit/6.10.0.202406032230-r", True), ("git/2.0 (libgit2 1.5.1)", True),
+    ("git/2.0 (cargo 1.95.0)", True)])
+def test_form_of_a_refusal(lab, guest, seen, agent, packet):
+    """Which a client is shown is all that its name decides."""
+    got = ask(guest, info_refs("acme/payroll", f"User-Agent: {agent}"))
+    assert got.fields["x-cordon-reason"] == "repository_not_allowed" and not seen()
+    assert got.status == (200 if packet else 403)
+    if packet:
+        assert got.fields["content-type"] == "application/x-git-upload-pack-advertisement"
+        assert re.fullmatch(rb"001e# service=git-upload-pack\n0000[0-9a-f]{4}ERR repository_not_allowed: .*\n", got.body)
+        assert int(got.body[34:38], 16) == len(got.body) - 34
+    refused(lab, "repository_not_allowed", repo="acme/payroll")
 
 
 @pytest.fixture
@@ -301,9 +333,9 @@ def test_jgit(lab, guest, jgit, scheme):
 
 
 def test_jgit_refused(lab, guest, jgit):
-    """It has words of its own for a 403, and does not show the server's."""
+    """It has words of its own for a 403, and does not show the server's; but it shows a packet's."""
     done = jgit("clone", url("payroll"), "w")
-    assert done.returncode and "git-upload-pack not permitted" in done.stderr, done.stdout + done.stderr
+    assert done.returncode and "repository_not_allowed: " in done.stderr, done.stdout + done.stderr
     refused(lab, "repository_not_allowed", repo="acme/payroll")
 
 
