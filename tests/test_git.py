@@ -318,7 +318,7 @@ def test_ambiguous_heads(lab, guest, seen, family):
 @row("C4", "C5")
 def test_ambiguous_bodies(lab, guest, seen, family):
     bodies = {
-        "extension": b"4;x=y\r\n0000\r\n0\r\n\r\n", "trailer": b"4\r\n0000\r\n0\r\nX: y\r\n\r\n",
+        "extension": b"4;x=y\r\n0000\r\n0\r\n\r\n", "trailer": b"4\r\n0000\r\n0\r\nX: y\r\n z\r\n\r\n",
         "bare-lf": b"4\n0000\n0\n\n", "plus": b"+4\r\n0000\r\n0\r\n\r\n",
         "too-long": b"4\r\n00000\r\n0\r\n\r\n",
         "no-size": b"\r\n", "huge": b"fffffffff\r\n",
