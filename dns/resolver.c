@@ -314,10 +314,8 @@ static void pins_send(struct resolver *r)
 	struct pin *p;
 
 	while ((p = r->queue) && r->sent < PINS_SENT_MAX) {
-		if (view_send(r->view, MSG_PIN, p->sequence, &p->msg) < 0) {
-			entry_fail(p->entry, REASON_INTERNAL_ERROR);
-			continue;
-		}
+		if (view_send(r->view, MSG_PIN, p->sequence, &p->msg) < 0)
+			return;		/* lost: resolver_lost() comes next; or it is tried again */
 		pin_dequeue(r, p);
 		p->entry->stage = STAGE_PINNING;
 		r->sent++;

@@ -70,6 +70,12 @@ def udp_ask(sandbox, family, server, payload, timeout=PATIENCE):
         return Reply(data)
 
 
+def waiting(pid):
+    """Whether a datagram lies in a socket of this process's host that nobody has read."""
+    with open(f"/proc/{pid}/net/udp") as f:
+        return any(int(line.split()[4].split(":")[1], 16) for line in list(f)[1:])
+
+
 def take(s, n):
     data = b""
     while len(data) < n:
@@ -707,6 +713,23 @@ def test_questions_outlive_a_death_of_netd(labs, family):
     assert [(r.rcode, r.an) for r in replies] == [(NOERROR, 1), (NOERROR, 1), (NXDOMAIN, 0)]
     assert not lab.dns.queries(name)
     lab.audit.only("name_not_allowed", name=name)
+
+
+@row("B17", families=(4,))
+def test_question_that_netd_did_not_live_to_hear(labs):
+    """Its PIN cannot be sent, and the resolver does not know yet that netd is gone: it waits, too."""
+    lab = labs()
+    with lab.sandbox.socket(socket.AF_INET, socket.SOCK_DGRAM, timeout=PATIENCE) as s:
+        pid, = lab.signal("cordon-dns", signal.SIGSTOP)
+        try:
+            s.sendto(query("github.com"), ("8.8.8.8", 53))
+            wait_for("the question to be there", lambda: waiting(pid))
+            old = lab.signal("cordon-netd")
+            wait_for("its end", lambda: not set(old) & set(lab.pids("cordon-netd")))
+        finally:
+            lab.resume(pid)
+        reply = Reply(s.recvfrom(4096)[0])
+    assert (reply.rcode, reply.an) == (NOERROR, 1)
 
 
 @row("B17")
