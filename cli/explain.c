@@ -4,8 +4,9 @@
  * Theory of operation: the same compiler and the same decisions as the daemons', asked of the
  * files; nothing is looked up and nobody is asked, so it works before anything runs, and a name
  * that is refused is not told to a resolver. What a destination can be: ADDRESS:PORT, HOST:PORT,
- * HOST (its port 443), a URL, and of a git host a URL with a repository. A word tcp:// or udp://
- * before it says which protocol.
+ * HOST (its port 443), a URL, of a git host a URL with a repository, of a host whose requests are
+ * read a URL with a path, which stands for a GET of it. A word tcp:// or udp:// before it says which
+ * protocol.
  */
 #include <netinet/in.h>
 #include <stddef.h>
@@ -24,6 +25,7 @@ struct target {
 	uint8_t proto;
 	uint16_t port;
 	char path[WHAT_MAX]; /* "owner/name" of a URL, or "" */
+	char request[WHAT_MAX]; /* "/owner/name.git", without a query, or "" */
 	enum git_service service;
 };
 
@@ -32,6 +34,7 @@ struct answer {
 	enum reason reason;
 	const char *rule;
 	const char *how;     /* allowed: what happens to the flow */
+	const char *credential; /* what is added to it, by name; NULL: nothing */
 	char need[NEED_MAX]; /* refused: what would have to change */
 };
 
@@ -105,6 +108,8 @@ static bool read_target(const char *what, struct target *ret)
 		return false;
 	slash = strchr(text, '/');
 	if (slash)
+		snprintf(ret->request, sizeof(ret->request), "%.*s", (int)strcspn(slash, "?"), slash);
+	if (slash)
 		*slash = '\0';
 	if (slash && slash[1])
 		read_path(slash + 1, ret);
@@ -140,7 +145,7 @@ static void decide_address(const struct policy *p, const struct target *t,
 	char text[ADDR_TEXT_MAX];
 
 	policy_decide_address(p, &t->addr, t->proto, t->port, &d);
-	*ret = (struct answer){ d.allowed, d.reason, d.rule, "forwarded, unread", "" };
+	*ret = (struct answer){ d.allowed, d.reason, d.rule, "forwarded, unread", NULL, "" };
 	addr_format(&t->addr, text);
 	if (forbidden)
 		snprintf(ret->need, sizeof(ret->need), "nothing: no row can grant it (%s)",
@@ -168,6 +173,21 @@ static void decide_repo(const struct policy *p, const struct target *t, struct a
 			 "%s in git.allowed_repos, and not in denied_repos", t->path);
 }
 
+/* A GET of a host whose requests are read. */
+static void decide_request(const struct policy *p, const struct target *t, struct answer *ret)
+{
+	struct http_decision d;
+
+	policy_decide_http(p, t->host, rd_str("GET"), rd_str(t->request), &d);
+	ret->allowed = d.allowed;
+	ret->reason = d.reason;
+	ret->rule = d.rule;
+	ret->credential = d.credential;
+	snprintf(ret->need, sizeof(ret->need),
+		 "a rule in http of the host's row that has GET and a path that meets %.200s, letter by letter",
+		 t->request);
+}
+
 static void decide_name(const struct policy *p, const struct target *t, struct answer *ret)
 {
 	static const char *const how[] = {
@@ -180,7 +200,7 @@ static void decide_name(const struct policy *p, const struct target *t, struct a
 	struct name_decision d;
 
 	policy_decide_name(p, t->host, &d);
-	*ret = (struct answer){ d.allowed, d.reason, d.rule, how[action], "" };
+	*ret = (struct answer){ d.allowed, d.reason, d.rule, how[action], NULL, "" };
 	if (!d.allowed && d.reason == REASON_NAME_DENIED)
 		snprintf(ret->need, sizeof(ret->need),
 			 "the row of network.deny, which wins over every grant");
@@ -205,6 +225,8 @@ static void decide_name(const struct policy *p, const struct target *t, struct a
 	}
 	if (ret->allowed && *t->path && policy_is_git_host(p, t->host))
 		decide_repo(p, t, ret);
+	if (ret->allowed && *t->request && policy_is_http_host(p, t->host, t->port))
+		decide_request(p, t, ret);
 }
 
 static void decide_internal(const struct target *t, struct answer *ret)
@@ -212,7 +234,7 @@ static void decide_internal(const struct target *t, struct answer *ret)
 	bool web = t->proto == IPPROTO_TCP && (t->port == 80 || t->port == 443);
 
 	*ret = (struct answer){ web, web ? REASON_NONE : REASON_PORT_NOT_GRANTED, "default",
-				"answered by Cordon itself: every sandbox's own policy and refusals",
+				"answered by Cordon itself: every sandbox's own policy and refusals", NULL,
 				"nothing: it has ports 80 and 443" };
 }
 
@@ -221,7 +243,7 @@ static void decide(const struct policy *p, const struct target *t,
 {
 	if (t->port == 53)
 		*ret = (struct answer){ true, REASON_NONE, "default",
-					"answered by Cordon's resolver, whatever the address", "" };
+					"answered by Cordon's resolver, whatever the address", NULL, "" };
 	else if (!strcmp(t->host, CORDON_INTERNAL))
 		decide_internal(t, ret);
 	else if (t->host[0])
@@ -243,6 +265,8 @@ static void tell(const struct cli *c, const struct policy *p, const struct args 
 					"reason", reason_text(r->reason), "rule", r->rule,
 					r->allowed ? "how" : "need", r->allowed ? r->how : r->need);
 
+		if (r->credential)
+			json_object_set_new(row, "credential", json_string(r->credential));
 		json_dumpf(row, stdout, JSON_INDENT(2));
 		putchar('\n');
 		json_decref(row);
@@ -251,6 +275,8 @@ static void tell(const struct cli *c, const struct policy *p, const struct args 
 	printf("%s with profile %s: %s%s\n", what, policy_name(p),
 	       r->allowed ? "allowed" : "refused, ", r->allowed ? "" : reason_text(r->reason));
 	printf("  %s\n  rule: %s\n", r->allowed ? r->how : reason_sentence(r->reason), r->rule);
+	if (r->credential)
+		printf("  credential: %s, added to each request\n", r->credential);
 	if (!r->allowed)
 		printf("  what would change it: %s\n", r->need);
 }

@@ -251,6 +251,21 @@ def test_connections_are_of_one_credential(lab, guest, origin):
     assert len(set(numbers)) == 4 and len({n for _, n in numbers}) == 4, numbers
 
 
+@pytest.mark.parametrize("what, says", [
+    ("https://keys.example/v1/a?b=c", ["allowed", "credential: key, added to each request",
+                                       "rule: network.allow: keys.example"]),
+    ("https://one.npm.example/@acme%2fpad", ["allowed", "credential: npm,", "rule: network.allow: *.npm.example"]),
+    ("https://keys.example/v2/a", ["refused, path_not_allowed", "a path that meets /v2/a"]),
+    ("https://keys.example/v1/../v1/a", ["refused, path_not_allowed"]),
+    ("https://free.npm.example/", ["allowed", "rule: network.allow: free.npm.example"]),
+], ids=["key", "npm", "path", "dots", "none"])
+def test_explain(lab, what, says):
+    done = lab.cordon("explain", "--profile", "agent", what)
+    assert all(text in done.stdout for text in says), done.stdout
+    assert done.returncode == ("allowed" not in says)
+    assert ("credential" in done.stdout) == any("credential" in text for text in says)
+
+
 # ---- files ----
 
 @row("C7")
