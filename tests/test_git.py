@@ -318,7 +318,8 @@ def test_ambiguous_heads(lab, guest, seen, family):
 @row("C4", "C5")
 def test_ambiguous_bodies(lab, guest, seen, family):
     bodies = {
-        "extension": b"4;x=y\r\n0000\r\n0\r\n\r\n", "trailer": b"4\r\n0000\r\n0\r\nX: y\r\n z\r\n\r\n",
+        "extension": b"4;x=y\r\n0000\r\n0\r\n\r\n", "request for a trailer": b"4\r\n0000\r\n0\r\n",
+        "folded trailer": b"4\r\n0000\r\n0\r\nX: y\r\n z\r\n\r\n",
         "bare-lf": b"4\n0000\n0\n\n", "plus": b"+4\r\n0000\r\n0\r\n\r\n",
         "too-long": b"4\r\n00000\r\n0\r\n\r\n",
         "no-size": b"\r\n", "huge": b"fffffffff\r\n",
@@ -331,6 +332,18 @@ def test_ambiguous_bodies(lab, guest, seen, family):
             assert wire.ends(), what
     refused(lab, "request_malformed", repo="acme/widgets")
     assert not seen()
+
+
+@row("C4", "C5")
+def test_request_behind_trailers(lab, guest, seen, family):
+    """They are read to their end and dropped; what comes behind them is a request of its own."""
+    body = b"4\r\n0000\r\n0\r\nX: y\r\nHost: evil.example\r\n\r\n"
+    with Wire(guest, family=family) as wire:
+        wire.send(post("acme/widgets", body + HIDDEN, "Transfer-Encoding: chunked", length=False))
+        assert [wire.response().status for _ in range(2)] == [200, 403]
+    refused(lab, "repository_not_allowed", repo="acme/payroll")
+    wait_for("the request to be heard of", seen)
+    assert not [r for r in seen() if "payroll" in r.path]
 
 
 @row("C5")
