@@ -188,10 +188,13 @@ def _only(lab, reasons):
 
 
 class Rude:
-    """HTTPS in the lab's internet; answer(socket, request) serves each connection."""
+    """HTTPS in the lab's internet; answer(socket, request) serves each connection.
+
+    `greet`, where a test sets it, gets the connection before any TLS, and it ends there.
+    """
 
     def __init__(self, internet, addresses, certificate, key):
-        self.answer = None
+        self.answer = self.greet = None
         self.requests = []
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(certificate, key)
@@ -213,6 +216,9 @@ class Rude:
     def _serve(self, connection):
         with contextlib.suppress(OSError, ssl.SSLError), connection:
             connection.settimeout(PATIENCE)
+            if self.greet:
+                self.greet(connection)
+                return
             with self._context.wrap_socket(connection, server_side=True) as s:
                 data = b""
                 while b"\r\n\r\n" not in data:

@@ -98,6 +98,47 @@ def test_upstream_killed(shop, how):
     assert lab.sandbox.git("ls-remote", WIDGETS, timeout=LIMIT).returncode == 0
 
 
+GREETINGS = {"silent": b"", "half a record": b"\x16\x03\x03\x00\x7a\x02\x00", "no TLS": b"HTTP/1.1 400 No\r\n\r\n",
+             "an alert": b"\x15\x03\x03\x00\x02\x02\x28"}
+
+
+@pytest.mark.parametrize("how", ["end", "reset"])
+def test_upstream_killed_before_a_request(shop, how):
+    """While the connection is made, and inside its handshake."""
+    lab, rude = shop
+    rude.says(body=ADVERTISED)
+    before = warm(lab)
+    lab.audit.mark()
+    for what, data in GREETINGS.items():
+        def greet(s):
+            s.recv(65536)			# unread bytes would make an end a reset
+            s.sendall(data)
+            if how == "reset":
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        rude.greet = greet
+        with Wire(lab.sandbox, "gitlab.com", timeout=LIMIT) as wire:
+            for _ in range(5):
+                got = wire.send(info_refs("acme/widgets", host="gitlab.com")).response()
+                assert (got.status, got.reason) == (502, "upstream_unreachable"), what
+    lab.audit.wait_one(src="gitproxy", decision="deny", reason="upstream_unreachable")
+    settled(lab, before)
+    assert lab.sandbox.git("ls-remote", WIDGETS, timeout=LIMIT).returncode == 0
+
+
+def test_upstream_refuses_connections(shop):
+    lab, rude = shop
+    rude.says(body=ADVERTISED)
+    before = warm(lab)
+    lab.audit.mark()
+    for rule in ("add table inet shut", "add chain inet shut in { type filter hook input priority 0; }",
+                 "add rule inet shut in ip daddr %s tcp dport 443 reject with tcp reset" % labworld.SERVICES[0]):
+        lab.internet.run(["nft", rule], check=True)
+    done = lab.sandbox.git("ls-remote", "https://gitlab.com/acme/widgets", timeout=LIMIT)
+    assert done.returncode and "remote: upstream_unreachable" in done.stderr
+    lab.audit.wait_one(src="gitproxy", decision="deny", reason="upstream_unreachable")
+    settled(lab, before)
+
+
 def stalling(s, _):
     """An upstream that sends a part and then waits for ever."""
     s.settimeout(None)
@@ -157,6 +198,9 @@ def test_git_killed(shop):
 def test_daemon_killed_during_a_clone(shop, victim):
     """The clone fails or (netd) may go on; nobody hangs, and the next one works."""
     lab, rude = shop
+    rude.says(body=ADVERTISED)
+    before = warm(lab)
+    rude.requests.clear()
     rude.answer = stalling
     process = lab.sandbox.start(["git", "clone", "https://gitlab.com/acme/widgets", f"{lab.dir}/x"],
                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -170,6 +214,7 @@ def test_daemon_killed_during_a_clone(shop, victim):
         lab.cordon("rm", lab.sandbox.guest, check=True)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        settled(lab, before)
 
 
 def test_netd_restarts_during_a_clone(shop):

@@ -65,6 +65,15 @@ def test_no_answer(hurried):
     late(lab, "first_byte")
 
 
+def test_no_handshake(hurried):
+    """A server that takes the connection, and says nothing in TLS."""
+    lab, rude = hurried(connect="1s")
+    rude.greet = until_closed
+    done = lab.sandbox.git("ls-remote", "https://gitlab.com/acme/widgets")
+    assert done.returncode and "remote: upstream_unreachable" in done.stderr
+    lab.audit.wait_one(src="gitproxy", decision="deny", reason="upstream_unreachable")
+
+
 def test_stops_in_the_middle(hurried):
     """What is out cannot be taken back: a broken answer, never a clean end."""
     lab, rude = hurried(idle="1s")
