@@ -42,7 +42,7 @@ FILES = {
     "cordon-dns": r"/(dns\.jsonl|dns\.log)$",
     "cordon-gitproxy": r"/(gitproxy\.jsonl|gitproxy\.log)$",
     "cordon-keeper": r"/(keeper\.jsonl|gitproxy\.log)$",
-    "cordon-mirror": r"/(mirrors|gitproxy\.log)$",
+    "cordon-mirror": r"/(mirrors(/spool)?|gitproxy\.log)$",
 }
 PROGRAM = "anon_inode:bpf-prog"		# the look at checksum offload, for when the ruleset has to be loaded again
 QUIET = re.compile(r"^(/dev/null|anon_inode:\[?(eventpoll|signalfd|pidfd|eventfd)\]?|pipe:\[\d+\])$")
@@ -130,7 +130,7 @@ def test_descriptors(lab, name):
             kind = kinds.get(target[len("socket:["):-1], UNIX)		# an unbound pair is in no list
             assert kind in PROCESSES[name][3], f"{name} has a socket of kind {kind}"
         else:
-            folder = target.endswith("/mirrors") and stat.S_ISDIR(mode)
+            folder = target.endswith(("/mirrors", "/mirrors/spool")) and stat.S_ISDIR(mode)
             assert (stat.S_ISREG(mode) or folder) and re.search(FILES[name], target), f"{name} holds {target}"
 
 
