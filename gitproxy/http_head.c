@@ -1,5 +1,5 @@
 /*
- * http_head.c - one HTTP/1.1 request head
+ * http_head.c - one HTTP/1.1 request head, or an answer's
  *
  * Theory of operation: lines end in CR LF and nothing else; each is checked byte by byte before it
  * is given a meaning. A field that carries meaning here may appear once (Connection excepted), its
@@ -22,7 +22,7 @@ static const struct { const char *name; enum http_field field; bool repeats; } k
 	{ "expect", HTTP_EXPECT, false },
 	{ "authorization", HTTP_AUTHORIZATION, false },
 	{ "accept", HTTP_ACCEPT, true }, /* the last one counts */
-	{ "upgrade", HTTP_UPGRADE, true },
+	{ "upgrade", HTTP_UPGRADE, false },
 	{ "connection", HTTP_CONNECTION, true },
 };
 
@@ -114,7 +114,7 @@ static bool request_line(struct rd line, struct http_head *h)
 	return true;
 }
 
-/* Connection is a list and may be repeated; only "close" means something to us. */
+/* Connection is a list and may be repeated; only two words mean something to us. */
 static bool connection_field(struct rd value, struct http_head *h)
 {
 	struct rd one;
@@ -130,6 +130,7 @@ static bool connection_field(struct rd value, struct http_head *h)
 		if (one.n && !is_token(one))
 			return false;
 		h->close |= rd_eq_nocase(one, "close");
+		h->upgrade |= rd_eq_nocase(one, "upgrade");
 	}
 	return true;
 }
@@ -230,6 +231,58 @@ enum parse http_head_parse(struct rd in, struct http_head *ret, size_t *ret_used
 			return PARSE_BAD;
 		if (!lines)
 			h.lines = at;
+	}
+	return PARSE_BAD;
+}
+
+/* ---- answers ---- */
+
+/* "HTTP/1.1 200 OK"; the phrase may be empty, or missing with its blank. */
+static bool status_line(struct rd line, unsigned *ret)
+{
+	unsigned status = 0;
+	uint8_t c;
+
+	if (!rd_prefix(&line, "HTTP/1.1 "))
+		return false;
+	for (int i = 0; i < 3; i++) {
+		if (!rd_u8(&line, &c) || c < '0' || c > '9')
+			return false;
+		status = status * 10 + (c - '0');
+	}
+	*ret = status;
+	return status >= 100 && status <= 599 && (!line.n || line.p[0] == ' ');
+}
+
+static bool answer_line(struct rd line)
+{
+	struct rd name;
+
+	return rd_until(&line, ':', &name) && is_token(name);
+}
+
+enum parse http_answer_parse(struct rd in, struct http_answer *ret, size_t *ret_used)
+{
+	size_t all = in.n < HTTP_HEAD_MAX ? in.n : HTTP_HEAD_MAX;
+	struct rd at = rd_of(in.p, all), line, lines = { 0 };
+	unsigned status = 0;
+
+	for (size_t n = 0; n <= HTTP_FIELDS_MAX + 1; n++) {
+		size_t left = at.n;
+		enum parse r = next_line(&at, &line);
+
+		if (r != PARSE_OK)
+			return r == PARSE_MORE && all < HTTP_HEAD_MAX ? PARSE_MORE : PARSE_BAD;
+		if (n && !line.n) {
+			lines.n -= left;
+			*ret = (struct http_answer){ status, lines };
+			*ret_used = all - at.n;
+			return PARSE_OK;
+		}
+		if (!(n ? answer_line(line) : status_line(line, &status)))
+			return PARSE_BAD;
+		if (!n)
+			lines = at;
 	}
 	return PARSE_BAD;
 }

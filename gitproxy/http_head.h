@@ -1,5 +1,5 @@
 /*
- * http_head.h - one HTTP/1.1 request head
+ * http_head.h - one HTTP/1.1 request head, or an answer's
  *
  * Spec: RFC 9112 s2-s6, read strictly: wherever it lets a server choose, or two implementations are
  * known to differ, the request is refused (threats C4).
@@ -34,7 +34,7 @@ struct http_head {			/* slices borrow from the input */
 	struct rd field[HTTP_FIELD_COUNT];	/* trimmed; .p is NULL when the field is absent */
 	enum http_framing framing;
 	uint64_t length;		/* HTTP_LENGTH */
-	bool close;			/* Connection: close */
+	bool close, upgrade;		/* Connection says so */
 	bool expect_continue;
 };
 
@@ -57,5 +57,12 @@ static inline bool http_has(const struct http_head *h, enum http_field f) { retu
  * may still become one (never for HTTP_HEAD_MAX bytes or more). PARSE_BAD: answer 400 and close.
  */
 enum parse http_head_parse(struct rd in, struct http_head *ret, size_t *ret_used);
+
+struct http_answer {			/* slices borrow from the input */
+	unsigned status;		/* 100 to 599 */
+	struct rd lines;		/* of all fields, with their ends */
+};
+/* The same for the head of an answer. What its fields mean is not looked at. */
+enum parse http_answer_parse(struct rd in, struct http_answer *ret, size_t *ret_used);
 
 #endif

@@ -188,3 +188,72 @@ TEST(limits)
 			 extra ? PARSE_BAD : PARSE_OK);
 	}
 }
+
+#define OK "HTTP/1.1 200 OK\r\n"
+
+TEST(answers)
+{
+	static const struct { const char *what, *wire; size_t n; enum parse want; unsigned status; } rows[] = {
+		{ "the least", W(OK END), PARSE_OK, 200 },
+		{ "no phrase", W("HTTP/1.1 101 \r\n" END), PARSE_OK, 101 },
+		{ "nor its blank", W("HTTP/1.1 204\r\n" END), PARSE_OK, 204 },
+		{ "fields, and what follows", W("HTTP/1.1 599 a b\r\nA: \xc3\r\nB:\r\n" END "HTTP"), PARSE_OK, 599 },
+		{ "nothing", W(""), PARSE_MORE, 0 }, { "half a line", W("HTTP/1.1 20"), PARSE_MORE, 0 },
+		{ "no empty line", W(OK "A: b\r\n"), PARSE_MORE, 0 },
+		{ "another version", W("HTTP/1.0 200 OK\r\n" END), PARSE_BAD, 0 },
+		{ "h2", W("HTTP/2 200\r\n" END), PARSE_BAD, 0 }, { "no version", W("200 OK\r\n" END), PARSE_BAD, 0 },
+		{ "two digits", W("HTTP/1.1 20 \r\n" END), PARSE_BAD, 0 },
+		{ "four digits", W("HTTP/1.1 2000\r\n" END), PARSE_BAD, 0 },
+		{ "too low", W("HTTP/1.1 099 x\r\n" END), PARSE_BAD, 0 },
+		{ "too high", W("HTTP/1.1 600 x\r\n" END), PARSE_BAD, 0 },
+		{ "letters", W("HTTP/1.1 2OO x\r\n" END), PARSE_BAD, 0 },
+		{ "bare line feeds", W("HTTP/1.1 200 OK\n\n"), PARSE_BAD, 0 },
+		{ "folded", W(OK "A: b\r\n c\r\n" END), PARSE_BAD, 0 },
+		{ "space before the colon", W(OK "A : b\r\n" END), PARSE_BAD, 0 },
+		{ "no colon", W(OK "A\r\n" END), PARSE_BAD, 0 }, { "no name", W(OK ": b\r\n" END), PARSE_BAD, 0 },
+		{ "NUL", W(OK "A: \0\r\n" END), PARSE_BAD, 0 }, { "a request", W(GET HOST END), PARSE_BAD, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		AUTO(mem) void *in = check_exact(rows[i].wire, rows[i].n);
+		struct http_answer a = { 0 };
+		size_t used = 0;
+
+		CHECK_EQ(rows[i].what, http_answer_parse(rd_of(in, rows[i].n), &a, &used), rows[i].want);
+		CHECK_EQ(rows[i].what, a.status, rows[i].status);
+	}
+}
+
+TEST(what_of_an_answer)
+{
+	struct rd in = rd_str(OK "A: b\r\nC: d\r\n" END "body");
+	struct http_answer a;
+	size_t used;
+
+	CHECK_EQ("parsed", http_answer_parse(in, &a, &used), PARSE_OK);
+	CHECK_EQ("up to the body", used, in.n - 4);
+	CHECK("its lines", rd_eq_str(a.lines, "A: b\r\nC: d\r\n"));
+}
+
+TEST(limits_of_an_answer)
+{
+	static char wire[HTTP_HEAD_MAX + 64];
+	struct http_answer a;
+	size_t used;
+
+	for (int extra = 0; extra < 2; extra++) {
+		struct wr w = wr_of(wire, sizeof(wire));
+
+		wr_str(&w, OK);
+		for (int i = 0; i < HTTP_FIELDS_MAX + extra; i++)
+			wr_str(&w, "a: b\r\n");
+		wr_str(&w, END);
+		CHECK_EQ("fields", http_answer_parse(wr_rd(&w), &a, &used), extra ? PARSE_BAD : PARSE_OK);
+		w = wr_of(wire, sizeof(wire));
+		wr_str(&w, OK "x: ");
+		while (w.n < (size_t)HTTP_HEAD_MAX - 4 + (size_t)extra)
+			wr_str(&w, "y");
+		wr_str(&w, "\r\n" END);
+		CHECK_EQ("bytes", http_answer_parse(wr_rd(&w), &a, &used), extra ? PARSE_BAD : PARSE_OK);
+	}
+}
