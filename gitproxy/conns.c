@@ -19,7 +19,7 @@ struct conns {
 	pthread_mutex_t lock;
 	pthread_cond_t ended;			/* some transfer has */
 	struct slot slot[CONNS_MAX];
-	uint16_t open[UINT16_MAX + 1], transfers[UINT16_MAX + 1];
+	uint16_t open[UINT16_MAX + 1], transfers[UINT16_MAX + 1], tunnels[UINT16_MAX + 1];
 };
 
 int conns_new(struct conns **ret)
@@ -102,5 +102,23 @@ void conns_transfer_end(struct conns *c, uint16_t sandbox)
 	pthread_mutex_lock(&c->lock);
 	c->transfers[sandbox]--;
 	pthread_cond_broadcast(&c->ended);
+	pthread_mutex_unlock(&c->lock);
+}
+
+bool conns_tunnel_begin(struct conns *c, uint16_t sandbox, uint32_t limit)
+{
+	bool ok;
+
+	pthread_mutex_lock(&c->lock);
+	ok = c->tunnels[sandbox] < limit;
+	c->tunnels[sandbox] += ok;
+	pthread_mutex_unlock(&c->lock);
+	return ok;
+}
+
+void conns_tunnel_end(struct conns *c, uint16_t sandbox)
+{
+	pthread_mutex_lock(&c->lock);
+	c->tunnels[sandbox]--;
 	pthread_mutex_unlock(&c->lock);
 }

@@ -25,4 +25,8 @@ unsigned conns_close(struct conns *c, uint16_t sandbox);
 bool conns_transfer_begin(struct conns *c, uint16_t sandbox, uint32_t limit, unsigned wait_ms);
 void conns_transfer_end(struct conns *c, uint16_t sandbox);
 
+/* One of the sandbox's `limit` tunnels. False: none free. */
+bool conns_tunnel_begin(struct conns *c, uint16_t sandbox, uint32_t limit);
+void conns_tunnel_end(struct conns *c, uint16_t sandbox);
+
 #endif

@@ -21,7 +21,7 @@ uint64_t deadline_in(uint64_t ms)
 	return deadline_now() + ms;
 }
 
-static int wait_fds(struct pollfd *p, nfds_t n, uint64_t deadline)
+int deadline_wait_all(struct pollfd *p, unsigned n, uint64_t deadline)
 {
 	for (;;) {
 		uint64_t now = deadline_now();
@@ -41,14 +41,14 @@ int deadline_wait(int fd, short events, uint64_t deadline)
 {
 	struct pollfd p = { .fd = fd, .events = events };
 
-	return wait_fds(&p, 1, deadline);
+	return deadline_wait_all(&p, 1, deadline);
 }
 
 int deadline_wait_alive(int fd, short events, int alive, uint64_t deadline)
 {
 	struct pollfd p[2] = { { .fd = fd, .events = events },
 			       { .fd = alive, .events = POLLRDHUP } };
-	int r = wait_fds(p, 2, deadline);
+	int r = deadline_wait_all(p, 2, deadline);
 
 	if (r < 0)
 		return r;
@@ -59,5 +59,5 @@ int deadline_wait_either(int a, int b, uint64_t deadline)
 {
 	struct pollfd p[2] = { { .fd = a, .events = POLLIN }, { .fd = b, .events = POLLIN } };
 
-	return wait_fds(p, 2, deadline);
+	return deadline_wait_all(p, 2, deadline);
 }

@@ -19,6 +19,9 @@ int deadline_wait(int fd, short events, uint64_t deadline);
  */
 int deadline_wait_alive(int fd, short events, int alive, uint64_t deadline);
 
+/* Wait for the events of any of them; their revents tell. 0, -ETIMEDOUT, or -errno. */
+struct pollfd;
+int deadline_wait_all(struct pollfd *p, unsigned n, uint64_t deadline);
 /* Wait until one of two can be read, or hangs up. */
 int deadline_wait_either(int a, int b, uint64_t deadline);
 

@@ -11,7 +11,7 @@
  */
 #include "gitproxy/http_fields.h"
 
-enum { SERVER = HTTP_TO_SERVER, CLIENT = HTTP_TO_CLIENT, BOTH = SERVER | CLIENT, NAME_MAX_BYTES = 64 };
+enum { NAME_MAX_BYTES = 64, SERVER = HTTP_TO_SERVER, CLIENT = HTTP_TO_CLIENT, BOTH = SERVER | CLIENT };
 
 /* A dash at the end: and every name that begins so. */
 static const struct { const char *name; unsigned kept_from; } kept[] = {
@@ -34,8 +34,14 @@ static const struct { const char *name; unsigned kept_from; } kept[] = {
 	{ "nel", CLIENT }, { "report-to", CLIENT }, { "reporting-endpoints", CLIENT },
 	/* what would have the client refuse the certificates that it is shown */
 	{ "public-key-pins", CLIENT }, { "public-key-pins-report-only", CLIENT }, { "expect-ct", CLIENT },
-	/* of an upgrade (RFC 6455 s11.3) */
-	{ "sec-websocket-", BOTH },
+	{ "sec-websocket-", BOTH },		/* but see below */
+};
+
+/* And what of that belongs to an upgrade (RFC 6455 s11.3). */
+static const struct { const char *name; unsigned passes_to; } handshake[] = {
+	{ "sec-websocket-key", SERVER }, { "sec-websocket-version", SERVER },
+	{ "sec-websocket-protocol", BOTH }, { "sec-websocket-extensions", BOTH },
+	{ "sec-websocket-accept", CLIENT },
 };
 
 /* What a client may say of its connection. None of it is passed on. */
@@ -65,6 +71,9 @@ bool http_field_passes(struct rd name, enum http_direction d)
 	while (rd_left(&at))
 		if (!rd_u8(&at, &c) || !is_name_byte(c))
 			return false;
+	for (size_t i = 0; (d & HTTP_UPGRADING) && i < ARRAY_SIZE(handshake); i++)
+		if ((handshake[i].passes_to & d) && rd_eq_nocase(name, handshake[i].name))
+			return true;
 	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
 		if ((kept[i].kept_from & d) && name_is(name, kept[i].name))
 			return false;
@@ -88,7 +97,7 @@ static bool is_blank(uint8_t c)
 	return c == ' ' || c == '\t' || c == '\r';
 }
 
-static struct rd trimmed(struct rd r)
+struct rd http_trimmed(struct rd r)
 {
 	while (r.n && is_blank(r.p[0]) && rd_skip(&r, 1))
 		;
@@ -109,6 +118,24 @@ static bool next_of(struct rd *io, uint8_t stop, struct rd *ret)
 	return true;
 }
 
+bool http_list_next(struct rd *list, struct rd *ret)
+{
+	if (!next_of(list, ',', ret))
+		return false;
+	*ret = http_trimmed(*ret);
+	return true;
+}
+
+bool http_list_has(struct rd list, const char *word)
+{
+	struct rd one;
+
+	while (http_list_next(&list, &one))
+		if (rd_eq_nocase(one, word))
+			return true;
+	return false;
+}
+
 static bool option_known(struct rd option)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(options); i++)
@@ -122,8 +149,8 @@ static bool connection_known(struct rd value)
 {
 	struct rd option;
 
-	while (next_of(&value, ',', &option))
-		if (!option_known(trimmed(option)))
+	while (http_list_next(&value, &option))
+		if (!option_known(option))
 			return false;
 	return true;
 }
@@ -158,8 +185,8 @@ static bool is_named(struct rd connection, struct rd name)
 {
 	struct rd option;
 
-	while (next_of(&connection, ',', &option))
-		if (same_name(trimmed(option), name))
+	while (http_list_next(&connection, &option))
+		if (same_name(option, name))
 			return true;
 	return false;
 }
@@ -174,17 +201,17 @@ bool http_fields_without(struct rd block, struct rd connection, struct wr *to)
 	return rd_done(&block) && wr_ok(to);
 }
 
-bool http_fields_copy(struct rd lines, struct wr *to)
+bool http_fields_copy(struct rd lines, enum http_direction d, struct wr *to)
 {
 	struct rd line, name, value;
 
 	while (rd_left(&lines)) {
 		if (!rd_until(&lines, '\n', &line) || !rd_until(&line, ':', &name))
 			return false;
-		value = trimmed(line);
+		value = http_trimmed(line);
 		if (rd_eq_nocase(name, "connection") && !connection_known(value))
 			return false;
-		if (!http_field_passes(name, HTTP_TO_SERVER))
+		if (!http_field_passes(name, d))
 			continue;
 		if (!http_value_passes(value))
 			return false;

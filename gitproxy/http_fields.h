@@ -11,7 +11,10 @@
 
 #include "base/bytes.h"
 
-enum http_direction { HTTP_TO_SERVER = 1, HTTP_TO_CLIENT = 2 };
+/* An upgrade has fields that no other request has, and no other answer (websocket.h). */
+enum http_direction { HTTP_TO_SERVER = 1, HTTP_TO_CLIENT = 2, HTTP_UPGRADING = 4,
+		      HTTP_UPGRADE_TO_SERVER = HTTP_UPGRADING | HTTP_TO_SERVER,
+		      HTTP_UPGRADE_TO_CLIENT = HTTP_UPGRADING | HTTP_TO_CLIENT };
 
 /* May a field of this name be passed on? */
 bool http_field_passes(struct rd name, enum http_direction d);
@@ -22,10 +25,17 @@ bool http_value_passes(struct rd value);
  * The fields of a request head that are passed on, as a block. `lines` is what http_head_parse() has
  * accepted. False: a value with other bytes, a Connection option that we do not know, or no room.
  */
-bool http_fields_copy(struct rd lines, struct wr *to);
+bool http_fields_copy(struct rd lines, enum http_direction d, struct wr *to);
 
 /* A block without what the sender's Connection fields name (RFC 9110 s7.6.1). False: no room, or no block. */
 bool http_fields_without(struct rd block, struct rd connection, struct wr *to);
+
+/* A list's next element, trimmed; it may be empty. False: there is none. */
+bool http_list_next(struct rd *list, struct rd *ret);
+/* Does a list hold this word, in any case? */
+bool http_list_has(struct rd list, const char *word);
+/* Without blanks at both ends, and without the CR of a line's end. */
+struct rd http_trimmed(struct rd r);
 
 /* The next field of a block; false at its end (*io is done) or where it is damaged (*io failed). */
 bool http_fields_next(struct rd *io, struct rd *ret_name, struct rd *ret_value);

@@ -22,3 +22,12 @@ ssize_t input_fill(struct input *in, uint64_t deadline)
 		in->have += (size_t)n;
 	return n;
 }
+
+ssize_t input_try(struct input *in)
+{
+	ssize_t n = stream_try_read(in->stream, in->buf, sizeof(in->buf));
+
+	in->at = 0;
+	in->have = n > 0 ? (size_t)n : 0;
+	return n;
+}

@@ -26,4 +26,7 @@ static inline void input_keep(struct input *in, size_t left) { in->at = in->have
  * full, -errno. */
 ssize_t input_fill(struct input *in, uint64_t deadline);
 
+/* The same without waiting: -EAGAIN. Only when nothing unused is left. */
+ssize_t input_try(struct input *in);
+
 #endif

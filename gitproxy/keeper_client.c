@@ -160,15 +160,21 @@ static ssize_t receive(int answer, union keeper_in *f, int *ret_fd)
 enum keeper_frame_kind keeper_next(int answer, int client, uint64_t deadline, union keeper_in *f,
 				   size_t *ret_n, int *ret_fd, int *ret_error)
 {
+	*ret_n = 0;
+	*ret_fd = -1;
+	*ret_error = deadline_wait_alive(answer, POLLIN, client, deadline);
+	return *ret_error ? KEEPER_NONE : keeper_try_next(answer, f, ret_n, ret_fd, ret_error);
+}
+
+enum keeper_frame_kind keeper_try_next(int answer, union keeper_in *f, size_t *ret_n, int *ret_fd,
+				       int *ret_error)
+{
 	enum keeper_frame_kind kind;
 	AUTO(fd) int fd = -1;
 	ssize_t n;
 
 	*ret_n = 0;
 	*ret_fd = -1;
-	*ret_error = deadline_wait_alive(answer, POLLIN, client, deadline);
-	if (*ret_error)
-		return KEEPER_NONE;
 	n = receive(answer, f, &fd);
 	if (n < 0 && errno == ECONNRESET)	/* it has not read all of ours; told once, unix(7) */
 		n = receive(answer, f, &fd);

@@ -47,4 +47,8 @@ union keeper_in {
 enum keeper_frame_kind keeper_next(int answer, int client, uint64_t deadline, union keeper_in *f,
 				   size_t *ret_n, int *ret_fd, int *ret_error);
 
+/* The same without waiting for it: *ret_error is -EAGAIN when none is there. */
+enum keeper_frame_kind keeper_try_next(int answer, union keeper_in *f, size_t *ret_n, int *ret_fd,
+				       int *ret_error);
+
 #endif

@@ -10,6 +10,8 @@
 #include "gitproxy/http_fields.h"
 #include "gitproxy/http_head.h"
 
+enum { STATUS_SWITCHING = 101 };
+
 static const char *const header_names[KEEPER_HEADER_COUNT] = {
 	[KEEPER_CONTENT_TYPE] = "content-type",
 	[KEEPER_CACHE_CONTROL] = "cache-control",
@@ -149,7 +151,14 @@ bool keeper_http_ok(const struct keeper_http *q)
 {
 	if (q->has_body > 1 || (!q->has_body && q->body_length))
 		return false;
+	if (q->upgrade > 1 || (q->upgrade && (q->has_body || strcmp(q->method, "GET"))))
+		return false;
 	return (q->port == 443 || q->port == 80) && method_ok(q->method) && host_ok(q->host);
+}
+
+static bool status_ok(const struct keeper_head *h)
+{
+	return h->status == STATUS_SWITCHING || (h->status >= 200 && h->status <= 599);
 }
 
 bool keeper_head_ok(const struct keeper_head *h, size_t n)
@@ -158,8 +167,9 @@ bool keeper_head_ok(const struct keeper_head *h, size_t n)
 		return false;
 	if (h->reason != REASON_NONE)
 		return !n;
-	return h->status >= 200 && h->status <= 599 &&
-	       http_fields_ok(rd_of(h->text, n), HTTP_TO_CLIENT);
+	return status_ok(h) &&
+	       http_fields_ok(rd_of(h->text, n), h->status == STATUS_SWITCHING ? HTTP_UPGRADE_TO_CLIENT :
+										 HTTP_TO_CLIENT);
 }
 
 static bool target_ok(struct rd r)
@@ -174,11 +184,11 @@ static bool target_ok(struct rd r)
 	return true;
 }
 
-bool keeper_text_split(const struct keeper_text *t, size_t n, struct rd *ret_target,
+bool keeper_text_split(const struct keeper_text *t, size_t n, bool upgrade, struct rd *ret_target,
 		       struct rd *ret_fields)
 {
 	*ret_fields = rd_of(t->text, n);
 	return t->kind == KEEPER_TEXT && n <= KEEPER_TEXT_MAX &&
 	       rd_until(ret_fields, '\n', ret_target) && target_ok(*ret_target) &&
-	       http_fields_ok(*ret_fields, HTTP_TO_SERVER);
+	       http_fields_ok(*ret_fields, upgrade ? HTTP_UPGRADE_TO_SERVER : HTTP_TO_SERVER);
 }

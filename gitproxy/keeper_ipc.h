@@ -14,7 +14,8 @@
  * tells how much of it may be sent. Anything else, and above all
  * an end of file without END, is a failure: the client's connection is then reset, never ended
  * cleanly. After OPEN_HTTP the front sends frames too: one TEXT; if there is a body, DATA and END;
- * whoever is slow holds the other up, so bodies of any size need constant memory. The keeper never believes who asks: it takes the sandbox from the peer address of the
+ * whoever is slow holds the other up, so bodies of any size need constant memory. After a HEAD of
+ * status 101, which only an upgrade may have, both send DATA as it comes until one sends END. The keeper never believes who asks: it takes the sandbox from the peer address of the
  * client descriptor and repeats the policy decision.
  */
 #ifndef GITPROXY_KEEPER_IPC_H
@@ -63,7 +64,8 @@ struct keeper_http {
 	uint64_t body_length;		/* KEEPER_UNKNOWN: chunked; 0 without a body */
 	uint16_t port;			/* 443: TLS; 80: plain */
 	uint8_t has_body;
-	uint8_t pad_[5];
+	uint8_t upgrade;		/* a WebSocket handshake: GET, no body */
+	uint8_t pad_[4];
 	char method[KEEPER_METHOD];
 	char host[MSG_NAME];		/* canonical */
 };
@@ -116,7 +118,7 @@ struct keeper_text {
 struct keeper_head {
 	uint32_t kind;			/* KEEPER_HEAD */
 	uint32_t reason;		/* enum reason; REASON_NONE: an answer follows */
-	uint32_t status;		/* upstream's, 200 to 599; with a reason for the audit, or 0 */
+	uint32_t status;		/* upstream's, 200 to 599, or 101; with a reason for the audit, or 0 */
 	uint32_t pad_;
 	uint64_t length;		/* of the body as announced, or KEEPER_UNKNOWN */
 	char text[KEEPER_TEXT_MAX];	/* a block of http_fields.h */
@@ -133,7 +135,7 @@ bool keeper_http_ok(const struct keeper_http *q);
 /* n: bytes of its text */
 bool keeper_head_ok(const struct keeper_head *h, size_t n);
 /* Its parts, which borrow from it; false: not what our front makes. */
-bool keeper_text_split(const struct keeper_text *t, size_t n, struct rd *ret_target,
+bool keeper_text_split(const struct keeper_text *t, size_t n, bool upgrade, struct rd *ret_target,
 		       struct rd *ret_fields);
 
 /* Names of the response headers, lower case; NULL for an unknown id. And back: 0 for an unknown

@@ -30,7 +30,7 @@ static const struct { enum reason reason; unsigned status; } statuses[] = {
 };
 
 static const struct { unsigned status; const char *phrase; } phrases[] = {
-	{ 200, "OK" }, { 201, "Created" }, { 202, "Accepted" }, { 204, "No Content" },
+	{ 101, "Switching Protocols" }, { 200, "OK" }, { 201, "Created" }, { 202, "Accepted" }, { 204, "No Content" },
 	{ 206, "Partial Content" }, { 301, "Moved Permanently" }, { 302, "Found" },
 	{ 303, "See Other" }, { 304, "Not Modified" }, { 307, "Temporary Redirect" },
 	{ 308, "Permanent Redirect" }, { 400, "Bad Request" }, { 401, "Unauthorized" },

@@ -18,7 +18,7 @@
 #include "gitproxy/deadline.h"
 #include "gitproxy/refuse.h"
 
-enum { CHUNK_HEAD = 16, HEAD_TEXT = 2 * KEEPER_TEXT_MAX };
+enum { STATUS_SWITCHING = 101, CHUNK_HEAD = 16, HEAD_TEXT = 2 * KEEPER_TEXT_MAX };
 
 struct out {
 	const struct relay_spec *spec;
@@ -80,6 +80,10 @@ static int put_head(struct out *o, enum keeper_frame_kind kind, size_t n)
 		block_fields(rd_of(f->head.text, n), &w);
 	else
 		status_fields(&f->status, &w);
+	if (o->ret->status == STATUS_SWITCHING) {
+		wr_str(&w, "upgrade: websocket\r\nconnection: Upgrade\r\n\r\n");
+		return wr_ok(&w) ? put(o, w.p, w.n) : -EMSGSIZE;
+	}
 	framing(o, &w);
 	wr_str(&w, o->ret->close ? "connection: close\r\n\r\n" : "\r\n");
 	return wr_ok(&w) ? put(o, w.p, w.n) : -EMSGSIZE;
@@ -248,8 +252,12 @@ static enum relay_result run(struct out *o)
 		ret->source = f->status.source;
 		ret->coalesced = f->status.coalesced;
 	}
+	if (kind == KEEPER_HEAD && f->head.status == STATUS_SWITCHING && !o->spec->upgrade)
+		ret->reason = REASON_UPGRADE_NOT_ALLOWED;	/* our keeper would not let it pass */
 	if (ret->reason != REASON_NONE)
 		return RELAY_REFUSED;
+	if (kind == KEEPER_HEAD && f->head.status == STATUS_SWITCHING)
+		return put_head(o, kind, n) < 0 ? RELAY_BROKEN : RELAY_UPGRADED;
 	return put_head(o, kind, n) < 0 ? RELAY_BROKEN : body(o);
 }
 

@@ -13,7 +13,8 @@ enum relay_result {
 	RELAY_BROKEN = 0, /* part of an answer is out, or nobody listens: reset the connection */
 	RELAY_REFUSED,	  /* nothing is out yet; say why */
 	RELAY_TOLD,	  /* part of a git answer is out, and behind it why no more comes: close */
-	RELAY_DONE	  /* a whole answer is out */
+	RELAY_DONE,	  /* a whole answer is out */
+	RELAY_UPGRADED	  /* a 101 is out: what comes now is no HTTP any more */
 };
 struct relay_spec {		/* all borrowed */
 	struct stream *stream;
@@ -21,6 +22,7 @@ struct relay_spec {		/* all borrowed */
 	struct upload *upload;	/* NULL: the keeper has the request's body, or there is none */
 	struct git_answer *git; /* git_answer_init() was called; NULL: an answer of another kind */
 	bool head;		/* of a HEAD request: no body follows */
+	bool upgrade;		/* the request asked for one: a 101 may come */
 	bool close;		/* this is the connection's last answer */
 	uint64_t total_ms;
 	unsigned idle_ms;

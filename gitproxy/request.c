@@ -102,7 +102,7 @@ static enum reason judge(const struct session *s, struct request *rq)
 		return REASON_HOST_MISMATCH;
 	if (!rq->kind)
 		return REASON_HOST_NOT_ALLOWED;
-	if (http_has(&rq->head, HTTP_UPGRADE))
+	if (http_has(&rq->head, HTTP_UPGRADE) && !rq->kind->upgrades)
 		return REASON_UPGRADE_NOT_ALLOWED;
 	return rq->kind->judge(s, rq);
 }
@@ -136,10 +136,10 @@ static void tell(const struct session *s, const struct request *rq)
 	ask_tell(s->env->view, rq->sandbox.id, rq->reason, what);
 }
 
-static void audit_request(const struct session *s, const struct request *rq, bool refused)
+void request_audit(const struct session *s, const struct request *rq, bool refused)
 {
 	const struct view_sandbox *sb = &rq->sandbox;
-	struct audit_head h = { .event = rq->kind ? rq->kind->event : "http",
+	struct audit_head h = { .event = rq->tunnel ? "upgrade" : rq->kind ? rq->kind->event : "http",
 				.sandbox = sb->name,
 				.profile = policy_name(sb->policy),
 				.decision = refused ? "deny" : "allow",
@@ -164,6 +164,8 @@ static void audit_request(const struct session *s, const struct request *rq, boo
 	audit_u64(&l, "bytes_up", rq->up);
 	audit_u64(&l, "bytes_down", rq->down);
 	audit_u64(&l, "ms", deadline_now() - rq->started);
+	if (rq->tunnel)
+		audit_str(&l, "outcome", rq->tunnel);
 	key[k.n] = '\0';
 	if (!refused)
 		audit_put(s->env->audit, &l);
@@ -205,7 +207,7 @@ static enum step decide_and_serve(struct session *s, struct input *in, struct re
 		step = rq->kind->perform(s, in, rq);
 	else
 		step = request_refuse(s, rq, rq->head.framing != HTTP_NO_BODY);
-	audit_request(s, rq, rq->reason != REASON_NONE && !rq->cut);
+	request_audit(s, rq, rq->reason != REASON_NONE && !rq->cut);
 	return step;
 }
 

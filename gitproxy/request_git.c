@@ -154,6 +154,7 @@ static enum step forward(struct session *s, struct request *rq, const struct kee
 		rq->status = 200;
 		return rq->close ? STEP_CLOSE : STEP_NEXT;
 	case RELAY_TOLD:
+	case RELAY_UPGRADED:			/* never asked for here */
 	case RELAY_BROKEN:
 		rq->status = relay.status;
 		rq->cut = rq->down;

@@ -9,6 +9,8 @@
  * the credential takes its place, which the audit tells. Bodies are passed on as they come, up to the
  * policy's request_bytes: one that announces more is refused before anything is asked, one that does
  * not say is cut there.
+ * An upgrade is one to WebSocket, where the rule that allows the request says so. It has two lines in
+ * the audit: the request's with its 101, and one of event "upgrade" when the tunnel has ended.
  */
 #include <errno.h>
 
@@ -16,6 +18,8 @@
 #include "gitproxy/http_fields.h"
 #include "gitproxy/relay.h"
 #include "gitproxy/request_kind.h"
+#include "gitproxy/tunnel.h"
+#include "gitproxy/websocket.h"
 
 enum { CONTINUE_MS = 10000 };
 
@@ -25,6 +29,16 @@ struct http_request {
 };
 
 /* ---- judging ---- */
+
+static bool is_upgrade(const struct http_head *h)
+{
+	return http_has(h, HTTP_UPGRADE);
+}
+
+static enum http_direction direction_of(const struct http_head *h)
+{
+	return is_upgrade(h) ? HTTP_UPGRADE_TO_SERVER : HTTP_TO_SERVER;
+}
 
 /* Target and fields as the keeper gets them; the head is gone when the body is read. */
 static enum reason gather(struct request *rq, struct rd *ret_fields)
@@ -38,7 +52,7 @@ static enum reason gather(struct request *rq, struct rd *ret_fields)
 	w = wr_of(h->text.text, sizeof(h->text.text));
 	wr_rd_all(&w, rq->head.target);
 	wr_str(&w, "\n");
-	if (!http_fields_copy(rq->head.lines, &w))
+	if (!http_fields_copy(rq->head.lines, direction_of(&rq->head), &w))
 		return REASON_REQUEST_MALFORMED;
 	h->n = KEEPER_TEXT_HEAD + w.n;
 	*ret_fields = wr_rd(&w);
@@ -54,6 +68,16 @@ static enum reason judge_account(const struct session *s, struct request *rq, st
 
 	rq->own_credential = http_has_field(fields, ours);
 	return http_has_account(query, fields, ours) ? REASON_CREDENTIAL_NOT_ALLOWED : REASON_NONE;
+}
+
+/* Nothing but WebSocket, in the one form there is (RFC 6455 s4.1). */
+static enum reason judge_upgrade(const struct http_head *h, bool allowed, struct rd fields)
+{
+	if (!allowed || !websocket_is(h->field[HTTP_UPGRADE]) || !h->upgrade)
+		return REASON_UPGRADE_NOT_ALLOWED;
+	if (h->method != HTTP_GET || !websocket_asked(fields))
+		return REASON_REQUEST_MALFORMED;
+	return REASON_NONE;
 }
 
 static enum reason judge(const struct session *s, struct request *rq)
@@ -73,6 +97,8 @@ static enum reason judge(const struct session *s, struct request *rq)
 	rq->credential = d.credential;
 	if (reason == REASON_NONE && d.credential)
 		reason = judge_account(s, rq, query, fields);
+	if (reason == REASON_NONE && is_upgrade(&rq->head))
+		reason = judge_upgrade(&rq->head, d.upgrade, fields);
 	return reason;
 }
 
@@ -82,7 +108,8 @@ static bool build(const struct session *s, const struct request *rq, struct keep
 {
 	const struct http_head *h = &rq->head;
 
-	*q = (struct keeper_http){ .port = s->port, .has_body = h->framing != HTTP_NO_BODY };
+	*q = (struct keeper_http){ .port = s->port, .has_body = h->framing != HTTP_NO_BODY,
+				   .upgrade = is_upgrade(h) };
 	if (q->has_body)
 		q->body_length = h->framing == HTTP_CHUNKED ? KEEPER_UNKNOWN : h->length;
 	return msg_text_set(q->method, sizeof(q->method), rq->method) &&
@@ -98,11 +125,30 @@ static bool go_on(struct session *s, const struct http_head *h)
 	       !stream_write(&s->stream, text, sizeof(text) - 1, CONTINUE_MS);
 }
 
+/* The 101 is out. */
+static enum step tunnel(struct session *s, struct input *in, struct request *rq, int frames)
+{
+	const struct host_config *c = s->env->config;
+	struct tunnel_spec spec = { .in = in, .frames = frames, .idle_ms = c->idle_ms,
+				    .total_ms = c->total_ms };
+	struct tunnel t;
+
+	request_audit(s, rq, false);
+	tunnel_run(&spec, &t);
+	rq->up = t.up;
+	rq->down = t.down;
+	rq->reason = t.reason;
+	rq->tunnel = t.outcome;
+	rq->cut = true;				/* whatever ended it: it was allowed */
+	return t.clean ? STEP_CLOSE : STEP_RESET;
+}
+
 static enum step relay(struct session *s, struct request *rq, struct upload *up, int frames)
 {
 	const struct host_config *c = s->env->config;
 	struct relay_spec spec = { .stream = &s->stream, .frames = frames, .upload = up,
 				   .head = rq->head.method == HTTP_HEAD, .close = rq->close,
+				   .upgrade = is_upgrade(&rq->head),
 				   .total_ms = c->total_ms, .idle_ms = c->idle_ms };
 	struct relay relay;
 	enum relay_result r = relay_run(&spec, &relay);
@@ -113,13 +159,15 @@ static enum step relay(struct session *s, struct request *rq, struct upload *up,
 	if (r == RELAY_REFUSED)
 		return request_refuse(s, rq, !up->done);
 	rq->status = relay.status;
+	if (r == RELAY_UPGRADED)
+		return tunnel(s, up->in, rq, frames);
 	rq->cut = r != RELAY_DONE && rq->down;
 	if (r != RELAY_DONE)
 		return STEP_RESET;
 	return relay.close ? STEP_CLOSE : STEP_NEXT;
 }
 
-static enum step perform(struct session *s, struct input *in, struct request *rq)
+static enum step forward(struct session *s, struct input *in, struct request *rq)
 {
 	AUTO(fd) int frames = -1;
 	uint64_t max = policy_limits(rq->sandbox.policy)->request_bytes;
@@ -141,6 +189,22 @@ static enum step perform(struct session *s, struct input *in, struct request *rq
 	return go_on(s, &rq->head) ? relay(s, rq, &up, frames) : STEP_RESET;
 }
 
+static enum step perform(struct session *s, struct input *in, struct request *rq)
+{
+	uint32_t limit = policy_limits(rq->sandbox.policy)->upgrades;
+	enum step step;
+
+	if (!is_upgrade(&rq->head))
+		return forward(s, in, rq);
+	if (!conns_tunnel_begin(s->env->conns, rq->sandbox.id, limit)) {
+		rq->reason = REASON_TOO_MANY_CONNECTIONS;
+		return request_refuse(s, rq, false);
+	}
+	step = forward(s, in, rq);
+	conns_tunnel_end(s->env->conns, rq->sandbox.id);
+	return step;
+}
+
 /* ---- the audit ---- */
 
 static void describe(const struct request *rq, bool many, struct audit_line *l, struct wr *key)
@@ -156,5 +220,5 @@ static void describe(const struct request *rq, bool many, struct audit_line *l, 
 }
 
 const struct request_kind request_http = {
-	.event = "http", .judge = judge, .perform = perform, .describe = describe,
+	.event = "http", .upgrades = true, .judge = judge, .perform = perform, .describe = describe,
 };

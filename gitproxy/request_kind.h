@@ -27,6 +27,7 @@ struct request {
 	bool malformed;			/* the head itself: nothing in it can be believed */
 	bool close;
 	bool cut;			/* allowed, and part of an answer went out: reason says why no more */
+	const char *tunnel;		/* how it ended; NULL: there was none */
 	uint64_t started, up, down;
 	const char *source;		/* git: where the answer came from; NULL: nowhere */
 	uint32_t coalesced;		/* git: with how many others */
@@ -40,6 +41,7 @@ enum step { STEP_RESET = 0, STEP_CLOSE, STEP_NEXT };
 struct request_kind {
 	const char *event;		/* of the audit */
 	bool shows_query;		/* the audit may: its grammar is closed */
+	bool upgrades;			/* judge() has its say on upgrades; else they are refused */
 	/* The policy's word on a well-formed request whose Host is the connection's. */
 	enum reason (*judge)(const struct session *s, struct request *rq);
 	/* An allowed request: upstream's answer, or a refusal. */
@@ -63,6 +65,9 @@ bool request_host_is(const struct session *s, struct rd host);
 bool request_is_routed(const struct session *s, const struct request *rq);
 enum reason request_route(struct session *s, struct request *rq);
 void request_route_end(struct session *s);
+
+/* The request's line; decide_and_serve() writes it, but for one that goes on as a tunnel. */
+void request_audit(const struct session *s, const struct request *rq, bool refused);
 
 /* Say rq->reason. body_pending: the connection cannot be used again. */
 enum step request_refuse(struct session *s, struct request *rq, bool body_pending);

@@ -331,6 +331,52 @@ ssize_t stream_read(struct stream *s, void *to, size_t n, uint64_t deadline)
 	return r;
 }
 
+/* What an SSL call that did not succeed means where nobody waits. */
+static ssize_t ssl_now(struct stream *s)
+{
+	int e = SSL_get_error(s->ssl, 0);
+
+	ERR_clear_error();
+	if (e == SSL_ERROR_ZERO_RETURN)
+		return 0;
+	return e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE ? -EAGAIN : -ECONNRESET;
+}
+
+static ssize_t plain_now(ssize_t r)
+{
+	if (r >= 0)
+		return r;
+	return errno == EINTR ? -EAGAIN : -errno;
+}
+
+ssize_t stream_try_read(struct stream *s, void *to, size_t n)
+{
+	size_t got;
+	ssize_t r;
+
+	ERR_clear_error();
+	if (!s->ssl)
+		r = plain_now(recv(s->fd, to, n, 0));
+	else
+		r = SSL_read_ex(s->ssl, to, n, &got) ? (ssize_t)got : ssl_now(s);
+	s->ended |= r <= 0 && r != -EAGAIN;
+	return r;
+}
+
+ssize_t stream_try_write(struct stream *s, const void *p, size_t n)
+{
+	size_t sent;
+	ssize_t r;
+
+	ERR_clear_error();
+	if (!s->ssl)
+		return plain_now(send(s->fd, p, n, MSG_NOSIGNAL));
+	if (SSL_write_ex(s->ssl, p, n, &sent))
+		return (ssize_t)sent;
+	r = ssl_now(s);
+	return r ? r : -ECONNRESET;
+}
+
 bool stream_pending(const struct stream *s)
 {
 	return s->ssl && SSL_pending(s->ssl) > 0;

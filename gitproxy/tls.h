@@ -37,6 +37,9 @@ enum tls_result tls_accept(struct tls *t, struct stream *s, const char *name, ui
 
 /* Bytes read (1 to n), 0 at the end, -ETIMEDOUT, -errno. */
 ssize_t stream_read(struct stream *s, void *to, size_t n, uint64_t deadline);
+/* The same without waiting: -EAGAIN where nothing can be done now. What is not taken is tried again as it is. */
+ssize_t stream_try_read(struct stream *s, void *to, size_t n);
+ssize_t stream_try_write(struct stream *s, const void *p, size_t n);
 /* Bytes are there that the socket does not tell of. */
 bool stream_pending(const struct stream *s);
 /* All of it: 0, -ETIMEDOUT (no progress for idle_ms), -errno. */

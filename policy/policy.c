@@ -139,7 +139,10 @@ bool policy_is_http_host(const struct policy *p, const char *host, uint16_t port
 	return false;
 }
 
-/* Method and path may each fit some rule and yet none fit both: then it is the method. */
+/*
+ * Method and path may each fit some rule and yet none fit both: then it is the method. Rules add up:
+ * one that allows the request to be upgraded is enough.
+ */
 static enum reason decide_request(const struct rule *r, struct rd method, struct rd path, bool *ret_upgrade)
 {
 	enum reason reason = r->http.n ? REASON_PATH_NOT_ALLOWED : REASON_NONE;
@@ -149,13 +152,17 @@ static enum reason decide_request(const struct rule *r, struct rd method, struct
 		return REASON_PATH_NOT_ALLOWED;
 	if (!bit)
 		return REASON_METHOD_NOT_ALLOWED;
-	for (size_t i = 0; i < r->http.n && reason != REASON_NONE; i++) {
+	for (size_t i = 0; i < r->http.n && (reason != REASON_NONE || !*ret_upgrade); i++) {
 		const struct http_rule *h = &r->http.rule[i];
 
 		if (!http_pattern_match(h->path, path))
 			continue;
-		reason = h->methods & bit ? REASON_NONE : REASON_METHOD_NOT_ALLOWED;
-		*ret_upgrade = h->upgrade;
+		if (h->methods & bit) {
+			reason = REASON_NONE;
+			*ret_upgrade |= h->upgrade;
+		} else if (reason != REASON_NONE) {
+			reason = REASON_METHOD_NOT_ALLOWED;
+		}
 	}
 	return reason;
 }

@@ -144,7 +144,7 @@ bool policy_ech_allowed(const struct policy *p);
 bool policy_icmp_echo(const struct policy *p);
 
 struct policy_limits {
-	uint32_t connections, new_connections_per_second, dns_queries_per_second, names, git_transfers,
+	uint32_t connections, new_connections_per_second, dns_queries_per_second, names, git_transfers, upgrades,
 		 audit_lines_per_second;
 	uint64_t request_bytes;
 };

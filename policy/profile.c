@@ -325,6 +325,7 @@ static void limits_section(struct compile *c)
 		{ LIMITS "dns_queries_per_second", &l->dns_queries_per_second },
 		{ LIMITS "names", &l->names },
 		{ LIMITS "git_transfers", &l->git_transfers },
+		{ LIMITS "upgrades", &l->upgrades },
 		{ LIMITS "audit_lines_per_second", &l->audit_lines_per_second },
 	};
 

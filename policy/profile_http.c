@@ -62,6 +62,9 @@ static void http_rule(struct compile *c, struct rule *r, const struct node *row)
 	if (row->bad || row->kind != NODE_MAP || (at && at->bad))
 		return;
 	rule.methods = rule_methods(c, row);
+	rule.upgrade = schema_number(SCHEMA_PROFILE, row, ALLOW "http[].", "upgrade");
+	if (rule.upgrade && !(rule.methods & http_method_bit(rd_str("GET"))))
+		fault(c, row, "an upgrade is asked for with GET, which is not among the methods");
 	if (at)
 		rule.path = at->text;
 	wrong = http_pattern_wrong(rule.path);
@@ -149,6 +152,11 @@ static void terminate(struct compile *c, struct rule *r)
 	if (r->credential && r->kind != PATTERN_EXACT)
 		caution(c, &at, "whoever serves a name below %s is told the credential %s", r->base,
 			r->credential);
+	/* What comes back is searched for the secret; of a tunnel that cannot be said. */
+	for (size_t i = 0; r->credential && i < r->http.n; i++)
+		if (r->http.rule[i].upgrade)
+			fault(c, &at, "%s has a credential, so its connections cannot be upgraded",
+			      r->base);
 }
 
 void compile_http(struct compile *c)

@@ -55,8 +55,8 @@ const struct schema_row schema_rows[] = {
 	{ P, N "allow[].http[].methods[]", SCHEMA_TEXT, MEANS("request methods; default GET and HEAD") },
 	{ P, N "allow[].http[].path", SCHEMA_TEXT, "/**",
 	  MEANS("exact, or * for (the end of) one segment, or /** at the end for all below") },
-	{ P, N "allow[].http[].upgrade", SCHEMA_BOOL, "false", O("false"),
-	  MEANS("allow protocol upgrades") },
+	{ P, N "allow[].http[].upgrade", SCHEMA_BOOL, "false",
+	  MEANS("the connection may become a WebSocket, which is not read any more") },
 	{ P, N "allow[].credential", SCHEMA_LABEL,
 	  MEANS("a credential of the host configuration with a header, added to each request") },
 	{ P, N "allow[].wildcard_budget", SCHEMA_MAP,
@@ -111,6 +111,7 @@ const struct schema_row schema_rows[] = {
 	{ P, L "git_transfers", SCHEMA_INT, "8", RANGE(1, 10000), MEANS("git requests at once") },
 	{ P, L "request_bytes", SCHEMA_SIZE, "1MiB", RANGE(KIB(1), GIB(1)),
 	  MEANS("body of one request: to a git host, or to one whose requests are checked") },
+	{ P, L "upgrades", SCHEMA_INT, "32", RANGE(1, 10000), MEANS("upgraded connections (WebSocket) at once") },
 	{ P, L "audit_lines_per_second", SCHEMA_INT, "100", RANGE(1, 1000000),
 	  MEANS("lines in the audit log") },
 

@@ -19,7 +19,7 @@ struct pool_handles {
 	struct pool_handle *slot[POOL_HANDLES_MAX];	/* NULL: free */
 };
 
-static void handle_free(struct pool_handle *h)
+void pool_handle_free(struct pool_handle *h)
 {
 	if (!h)
 		return;
@@ -27,9 +27,9 @@ static void handle_free(struct pool_handle *h)
 	curl_multi_cleanup(h->multi);		/* may write a TLS goodbye */
 	free(h);
 }
-DEFINE_AUTO(handle, struct pool_handle *, handle_free)
+DEFINE_AUTO(handle, struct pool_handle *, pool_handle_free)
 
-static struct pool_handle *handle_new(const struct pool_key *key)
+struct pool_handle *pool_handle_new(const struct pool_key *key)
 {
 	AUTO(handle) struct pool_handle *h = calloc(1, sizeof(*h));
 
@@ -57,7 +57,7 @@ void pool_free(struct pool_handles *p)
 	if (!p)
 		return;
 	for (size_t i = 0; i < POOL_HANDLES_MAX; i++)
-		handle_free(p->slot[i]);
+		pool_handle_free(p->slot[i]);
 	pthread_mutex_destroy(&p->lock);
 	free(p);
 }
@@ -77,7 +77,7 @@ struct pool_handle *pool_take(struct pool_handles *p, const struct pool_key *key
 		if (fits(p->slot[i], key))
 			found = STEAL(p->slot[i]);
 	pthread_mutex_unlock(&p->lock);
-	return found ? found : handle_new(key);
+	return found ? found : pool_handle_new(key);
 }
 
 void pool_give(struct pool_handles *p, struct pool_handle *h)
@@ -89,7 +89,7 @@ void pool_give(struct pool_handles *p, struct pool_handle *h)
 		if (!p->slot[i])
 			p->slot[i] = STEAL(h);
 	pthread_mutex_unlock(&p->lock);
-	handle_free(h);
+	pool_handle_free(h);
 }
 
 void pool_tick(struct pool_handles *p)
@@ -103,6 +103,6 @@ void pool_tick(struct pool_handles *p)
 		if (p->slot[i] && now - p->slot[i]->since > POOL_REST_MS)
 			old = STEAL(p->slot[i]);
 		pthread_mutex_unlock(&p->lock);
-		handle_free(old);		/* not under the lock */
+		pool_handle_free(old);		/* not under the lock */
 	}
 }

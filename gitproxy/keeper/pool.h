@@ -33,6 +33,9 @@ void pool_free(struct pool_handles *p);
 /* A rested handle of this key, or a new one; NULL: out of memory. The caller owns it. */
 struct pool_handle *pool_take(struct pool_handles *p, const struct pool_key *key);
 void pool_give(struct pool_handles *p, struct pool_handle *h /* takes; may be NULL */);
+/* One that is never given to the pool. NULL: out of memory. */
+struct pool_handle *pool_handle_new(const struct pool_key *key);
+void pool_handle_free(struct pool_handle *h);		/* NULL is fine */
 void pool_tick(struct pool_handles *p); /* free what rested longer than POOL_REST_MS */
 
 #endif

@@ -6,8 +6,8 @@
  * sandbox is found by the peer address of the client's connection, which the kernel verified, and
  * the policy decides again, on the same canonical names that are dialled; SIGN is bounded by the
  * CA's constraints.
- * Limits: SERVE_JOBS_MAX threads, and per sandbox twice its git_transfers and as many other requests
- * as it may have connections (the front keeps the exact limits; ours only has to hold when the front
+ * Limits: SERVE_JOBS_MAX threads, of which at most SERVE_TUNNELS_MAX are tunnels, and per sandbox twice
+ * its git_transfers, its upgrades, and as many other requests as it may have connections (the front keeps the exact limits; ours only has to hold when the front
  * does not).
  */
 #include "gitproxy/keeper/serve.h"
@@ -34,7 +34,8 @@ struct serve {
 	pthread_mutex_t lock;
 	unsigned jobs;
 	unsigned asks;				/* of the mirror; never wait for a job's end */
-	uint16_t git[UINT16_MAX + 1], http[UINT16_MAX + 1];	/* by sandbox */
+	uint16_t tunnels;		/* of all */
+	uint16_t git[UINT16_MAX + 1], http[UINT16_MAX + 1], tunnel[UINT16_MAX + 1];	/* by sandbox */
 };
 
 int serve_new(const struct host_config *config, struct ca *ca, struct upstream *u,
@@ -233,11 +234,32 @@ static void open_git(struct job *j, const struct view_sandbox *sb)
 	}
 }
 
+/* They stay, so they have limits of their own. */
+static void open_tunnel(struct job *j, const struct view_sandbox *sb)
+{
+	struct serve *s = j->serve;
+	uint16_t *count = &s->tunnel[sb->id];
+
+	if (!enter(s, &s->tunnels, SERVE_TUNNELS_MAX)) {
+		serve_http_refuse(j, REASON_TOO_MANY_CONNECTIONS);
+		return;
+	}
+	if (enter(s, count, policy_limits(sb->policy)->upgrades)) {
+		serve_http(j, sb);
+		leave(s, count);
+	} else {
+		serve_http_refuse(j, REASON_TOO_MANY_CONNECTIONS);
+	}
+	leave(s, &s->tunnels);
+}
+
 static void open_http(struct job *j, const struct view_sandbox *sb)
 {
 	uint16_t *count = &j->serve->http[sb->id];
 
-	if (enter(j->serve, count, policy_limits(sb->policy)->connections)) {
+	if (((const struct keeper_http *)j->in.body)->upgrade) {
+		open_tunnel(j, sb);
+	} else if (enter(j->serve, count, policy_limits(sb->policy)->connections)) {
 		serve_http(j, sb);
 		leave(j->serve, count);
 	} else {

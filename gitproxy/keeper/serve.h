@@ -10,7 +10,7 @@
 #include "gitproxy/keeper/upstream.h"
 #include "policy/view.h"
 
-enum { SERVE_JOBS_MAX = 512, SERVE_ASKS_MAX = 128 };
+enum { SERVE_JOBS_MAX = 512, SERVE_ASKS_MAX = 128, SERVE_TUNNELS_MAX = SERVE_JOBS_MAX / 2 };
 
 struct serve;
 /* All are borrowed and must outlive it. 0 or -ENOMEM. */

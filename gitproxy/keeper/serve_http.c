@@ -6,7 +6,8 @@
  * bytes that go upstream; the port must be one whose requests the policy has the proxy check. What
  * the front saw and we do not (Host, the connection) is not needed: the host is ours to name.
  * The decision names the credential, if any: without it, beside another account, or in the clear
- * such a request is not sent at all.
+ * such a request is not sent at all. A tunnel outlives the decision, so it is made again while it
+ * runs, of the policy in force by then.
  */
 #include <poll.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #include "gitproxy/http_fields.h"
 #include "gitproxy/keeper/dial.h"
 #include "gitproxy/keeper/serve_job.h"
+#include "gitproxy/websocket.h"
 
 void serve_http_refuse(const struct job *j, enum reason reason)
 {
@@ -34,7 +36,7 @@ static bool read_text(int answer, struct keeper_text *t, struct upstream_http *q
 		return false;
 	n = recv(answer, t, sizeof(*t), MSG_DONTWAIT | MSG_TRUNC);
 	return n >= (ssize_t)KEEPER_TEXT_HEAD && (size_t)n <= sizeof(*t) &&
-	       keeper_text_split(t, (size_t)n - KEEPER_TEXT_HEAD, &q->target, &q->fields);
+	       keeper_text_split(t, (size_t)n - KEEPER_TEXT_HEAD, q->upgrade, &q->target, &q->fields);
 }
 
 static enum reason decide(const struct keeper_http *o, const struct upstream_http *q,
@@ -50,7 +52,40 @@ static enum reason decide(const struct keeper_http *o, const struct upstream_htt
 		return REASON_PORT_NOT_GRANTED;
 	if (o->body_length != KEEPER_UNKNOWN && o->body_length > q->body_max)
 		return REASON_BODY_TOO_LARGE;
+	if (q->upgrade && !d->upgrade)
+		return REASON_UPGRADE_NOT_ALLOWED;
+	if (q->upgrade && !websocket_asked(q->fields))
+		return REASON_REQUEST_MALFORMED;
 	return http_is_doh(path, query, q->fields) ? REASON_DOH_NOT_ALLOWED : REASON_NONE;
+}
+
+struct hold {
+	struct view *view;
+	const struct view_sandbox *sandbox;
+	const struct keeper_http *asked;
+	const struct upstream_http *http;
+};
+
+/* Is it still the same sandbox, and would it still be allowed? While netd is away nothing can change. */
+static bool holds(const void *of)
+{
+	const struct hold *h = of;
+	const struct view_sandbox *sb = h->sandbox;
+	struct upstream_http q = *h->http;
+	struct http_decision d;
+	struct view_sandbox now;
+	bool ok = false;
+
+	if (!view_ready(h->view))
+		return true;
+	for (size_t i = 0; i < ARRAY_SIZE(sb->addr) && !ok; i++) {
+		if (!sb->addr[i].family || !view_sandbox_of(h->view, &sb->addr[i], &now))
+			continue;
+		q.policy = now.policy;
+		ok = now.id == sb->id && decide(h->asked, &q, &d) == REASON_NONE;
+		view_sandbox_done(&now);
+	}
+	return ok || !view_ready(h->view);
 }
 
 /* What did not work upstream, or what the front should not have asked. */
@@ -103,10 +138,11 @@ void serve_http(struct job *j, const struct view_sandbox *sb)
 {
 	const struct keeper_http *o = (const struct keeper_http *)j->in.body;
 	struct upstream_http q = { .method = o->method, .plain = o->port == KEEPER_PLAIN_PORT,
-				   .has_body = o->has_body, .body_length = o->body_length,
+				   .upgrade = o->upgrade, .has_body = o->has_body, .body_length = o->body_length,
 				   .body_max = policy_limits(sb->policy)->request_bytes,
 				   .policy = sb->policy };
-	struct upstream_request rq = { .sandbox = sb->id, .host = o->host, .http = &q, .body = -1,
+	struct hold hold = { j->view, sb, o, &q };
+	struct upstream_request rq = { .holds = holds, .holds_of = &hold, .sandbox = sb->id, .host = o->host, .http = &q, .body = -1,
 				       .answer = j->in.fd[KEEPER_ANSWER],
 				       .private_ok = serve_private_ok(sb, o->host) };
 	struct upstream_outcome out = { .reason = REASON_INTERNAL_ERROR };

@@ -43,8 +43,12 @@ struct transfer_kind {
 	/* Judge status and headers, and tell the front. False: the transfer is over. */
 	bool (*answer)(struct transfer *t);
 	void (*refuse)(struct transfer *t);	/* tell out->reason; nothing is out yet */
+	/* libcurl only connects; this is done with the connection, instead of all but ask and refuse. */
+	void (*speak)(struct transfer *t);
 };
-extern const struct transfer_kind transfer_git, transfer_http;
+extern const struct transfer_kind transfer_git, transfer_http, transfer_upgrade;
+
+const struct host_config *transfer_config(const struct transfer *t);
 
 uint64_t transfer_deadline(const struct transfer *t);	/* for sending to the front */
 bool transfer_send(const struct transfer *t, const void *frame, size_t n);

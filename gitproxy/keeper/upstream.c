@@ -24,7 +24,7 @@
 
 #include "gitproxy/deadline.h"
 #include "gitproxy/keeper/pool.h"
-#include "gitproxy/keeper/transfer.h"
+#include "gitproxy/keeper/transfer_http.h"
 #include "gitproxy/keeper/wipe.h"
 
 enum { POLL_MS = 1000 };
@@ -53,6 +53,11 @@ int upstream_send(int answer, const void *head, size_t head_n, const void *data,
 		if (errno != EAGAIN && errno != EINTR)
 			return -errno;
 	}
+}
+
+const struct host_config *transfer_config(const struct transfer *t)
+{
+	return t->u->config;
 }
 
 uint64_t transfer_deadline(const struct transfer *t)
@@ -103,7 +108,7 @@ static bool is_interim(const struct transfer *t)
 	long code = 0;
 
 	curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &code);
-	return code < 200;
+	return code < 200 && code != STATUS_SWITCHING;	/* nothing comes after that one */
 }
 
 static size_t on_header(char *p, size_t size, size_t n, void *arg)
@@ -235,11 +240,11 @@ static CURLcode result_of(CURLM *multi)
 /*
  * Run to the end. The front's socket is watched beside libcurl's own: a body that waits for its next
  * piece goes on when that comes, and a front that has gone is noticed at once (by on_progress()).
+ * The handle stays in: libcurl would let go of a connection that was only made.
  */
 static CURLcode run(struct transfer *t, CURLM *multi)
 {
 	CURLMcode m = curl_multi_add_handle(multi, t->curl);
-	CURLcode result;
 	int running = 1;
 
 	while (m == CURLM_OK && running) {
@@ -254,9 +259,18 @@ static CURLcode run(struct transfer *t, CURLM *multi)
 			curl_easy_pause(t->curl, CURLPAUSE_CONT);
 		}
 	}
-	result = m == CURLM_OK ? result_of(multi) : CURLE_OUT_OF_MEMORY;
-	curl_multi_remove_handle(multi, t->curl);
-	return result;
+	return m == CURLM_OK ? result_of(multi) : CURLE_OUT_OF_MEMORY;
+}
+
+/* libcurl has read an answer to its end. */
+static void complete(struct transfer *t)
+{
+	if (!t->headed)
+		t->out->reason = REASON_UPSTREAM_UNREACHABLE;	/* it ended inside the headers */
+	else
+		begin(t);				/* an answer without a body */
+	if (t->answered && t->out->reason == REASON_NONE)
+		pass_on(t, echo_scan_end(&t->scan));
 }
 
 static void perform(struct transfer *t, CURLM *multi)
@@ -264,12 +278,11 @@ static void perform(struct transfer *t, CURLM *multi)
 	CURLcode code = run(t, multi);
 	curl_off_t connected = 0;		/* after how many us; 0: never */
 
-	if (code == CURLE_OK && !t->headed)
-		t->out->reason = REASON_UPSTREAM_UNREACHABLE;	/* it ended inside the headers */
+	if (code == CURLE_OK && t->kind->speak)
+		t->kind->speak(t);
 	else if (code == CURLE_OK)
-		begin(t);				/* an answer without a body */
-	if (code == CURLE_OK && t->answered && t->out->reason == REASON_NONE)
-		pass_on(t, echo_scan_end(&t->scan));
+		complete(t);
+	curl_multi_remove_handle(multi, t->curl);
 	if (t->echoed || echo_in(t->scan.echo, rd_str(t->error))) {
 		t->out->reason = REASON_UPSTREAM_UNTRUSTED;
 		snprintf(t->out->detail, sizeof(t->out->detail),
@@ -309,6 +322,20 @@ static void run_with(struct transfer *t, CURLM *multi, const char *addresses)
 	curl_slist_free_all(hosts);
 }
 
+/* A connection that becomes a tunnel is nobody's before and nobody's after. */
+static void run_alone(struct transfer *t, const struct pool_key *key, const char *addresses)
+{
+	struct pool_handle *h = pool_handle_new(key);
+
+	if (h) {
+		t->curl = h->easy;
+		run_with(t, h->multi, addresses);
+	} else {
+		t->out->reason = REASON_INTERNAL_ERROR;
+	}
+	pool_handle_free(h);
+}
+
 static void run_pooled(struct transfer *t, const struct pool_key *key, const char *addresses)
 {
 	struct pool_handle *h = pool_take(t->u->pool, key);
@@ -322,11 +349,18 @@ static void run_pooled(struct transfer *t, const struct pool_key *key, const cha
 	pool_give(t->u->pool, h);
 }
 
+static const struct transfer_kind *kind_of(const struct upstream_request *rq)
+{
+	if (!rq->http)
+		return &transfer_git;
+	return rq->http->upgrade ? &transfer_upgrade : &transfer_http;
+}
+
 void upstream_run(struct upstream *u, const struct upstream_request *rq,
 		  struct upstream_outcome *ret)
 {
 	struct transfer t = { .u = u, .rq = rq, .out = ret, .started = deadline_now(),
-			      .kind = rq->http ? &transfer_http : &transfer_git };
+			      .kind = kind_of(rq) };
 	struct pool_key key = { .sandbox = rq->sandbox,
 				.identity = rq->credential ? rq->credential->identity : 0 };
 	char addresses[DIAL_TEXT];
@@ -339,7 +373,9 @@ void upstream_run(struct upstream *u, const struct upstream_request *rq,
 	key.port = dial_port(&t.dial);
 	snprintf(key.host, sizeof(key.host), "%s", rq->host);
 	ret->reason = dial_find(&t.dial, rq->host, addresses);
-	if (ret->reason == REASON_NONE)
+	if (ret->reason == REASON_NONE && t.kind->speak)
+		run_alone(&t, &key, addresses);
+	else if (ret->reason == REASON_NONE)
 		run_pooled(&t, &key, addresses);
 	else
 		snprintf(ret->detail, sizeof(ret->detail), "no address to dial");

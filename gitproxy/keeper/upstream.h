@@ -21,6 +21,7 @@ struct upstream_http {
 	struct rd target, fields;
 	bool plain;			/* http on port 80 */
 	bool has_body;
+	bool upgrade;			/* a WebSocket handshake */
 	uint64_t body_length;		/* or KEEPER_UNKNOWN; the body comes as frames on `answer` */
 	uint64_t body_max;
 	const struct policy *policy;	/* for where the answer may lead */
@@ -35,6 +36,9 @@ struct upstream_request {
 	const struct credential *credential;
 	int body; /* regular file of open->body_length bytes, or -1; borrowed */
 	int answer;			/* frames go here; borrowed */
+	/* Of a tunnel, about once a second: does the policy still allow it? Borrowed. */
+	bool (*holds)(const void *of);
+	const void *holds_of;
 };
 struct upstream_outcome {
 	enum reason reason;		/* REASON_NONE: complete answer delivered */

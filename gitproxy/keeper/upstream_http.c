@@ -22,7 +22,7 @@
 #include "gitproxy/http_fields.h"
 #include "gitproxy/http_head.h"
 #include "gitproxy/http_location.h"
-#include "gitproxy/keeper/transfer.h"
+#include "gitproxy/keeper/transfer_http.h"
 
 enum { CONNECTION_MAX = 256, STATUS_MIN = 200, STATUS_MAX = 599, STATUS_PROXY_AUTH = 407,
        STATUS_PARTIAL = 206, STATUS_DELTA = 226 };
@@ -32,6 +32,7 @@ struct http_transfer {
 	struct wr text;			/* of head */
 	char connection_text[CONNECTION_MAX];
 	struct wr connection;		/* what the server names as of this connection alone */
+	bool switches;			/* a 101 that fits what was asked for */
 	bool stray;			/* its Location leads where the policy does not */
 	bool doh;
 	bool chunked;
@@ -154,16 +155,24 @@ static void block(struct transfer *t)
 	h->stray = h->doh = h->chunked = h->encoded = false;
 }
 
+bool transfer_http_begin(struct transfer *t, bool switches)
+{
+	t->http = calloc(1, sizeof(*t->http));
+	if (!t->http)
+		return false;
+	t->http->switches = switches;
+	block(t);
+	return true;
+}
+
 static bool ask(struct transfer *t, struct curl_slist **ret_headers)
 {
 	const struct upstream_http *q = t->rq->http;
 	char url[MSG_NAME + 16], target[HTTP_TARGET_MAX + 1];
 	CURL *c = t->curl;
 
-	t->http = calloc(1, sizeof(*t->http));
-	if (!t->http)
+	if (!transfer_http_begin(t, false))
 		return false;
-	block(t);
 	snprintf(url, sizeof(url), "%s://%s/", q->plain ? "http" : "https", t->rq->host);
 	snprintf(target, sizeof(target), "%.*s", (int)q->target.n, (const char *)q->target.p);
 	curl_easy_setopt(c, CURLOPT_URL, url);
@@ -207,6 +216,17 @@ static void length_field(struct http_transfer *h, struct rd digits)
 	h->head.length = v;
 }
 
+/* Of an upgrade that became none only the head is passed on, and what speaks of its body is not. */
+static bool passes(const struct transfer *t, struct rd name)
+{
+	static const char body[] = "content-";
+
+	if (t->rq->http->upgrade && name.n >= strlen(body) &&
+	    rd_eq_nocase(rd_of(name.p, strlen(body)), body))
+		return false;
+	return http_field_passes(name, t->http->switches ? HTTP_UPGRADE_TO_CLIENT : HTTP_TO_CLIENT);
+}
+
 static void header(struct transfer *t, struct rd line)
 {
 	struct http_transfer *h = t->http;
@@ -229,7 +249,7 @@ static void header(struct transfer *t, struct rd line)
 		h->stray = true;
 		return;
 	}
-	if (!http_field_passes(name, HTTP_TO_CLIENT) || !http_value_passes(line))
+	if (!passes(t, name) || !http_value_passes(line))
 		return;
 	wr_rd_all(&h->text, name);
 	wr_str(&h->text, ": ");
@@ -250,10 +270,16 @@ static bool hides(struct transfer *t, long code)
 	return true;
 }
 
-static enum reason judge(struct transfer *t, long code)
+static enum reason judge(struct transfer *t, unsigned code)
 {
 	const struct http_transfer *h = t->http;
 
+	if (code == STATUS_SWITCHING && !h->switches) {
+		snprintf(t->out->detail, sizeof(t->out->detail), "its 101 is none that was asked for");
+		return t->rq->http->upgrade ? REASON_UPSTREAM_UNREACHABLE : REASON_UPGRADE_NOT_ALLOWED;
+	}
+	if (code == STATUS_SWITCHING)
+		return wr_ok(&h->text) ? REASON_NONE : REASON_UPSTREAM_UNREACHABLE;
 	if (code < STATUS_MIN || code > STATUS_MAX || !wr_ok(&h->text) || !wr_ok(&h->connection))
 		return REASON_UPSTREAM_UNREACHABLE;
 	if (code == STATUS_PROXY_AUTH)			/* would ask for the sandbox's secrets */
@@ -278,25 +304,33 @@ static void strip(struct http_transfer *h)
 	wr_rd_all(&h->text, wr_rd(&kept));
 }
 
-static bool answer(struct transfer *t)
+bool transfer_http_answer(struct transfer *t, unsigned status)
 {
 	struct http_transfer *h = t->http;
-	long code = 0;
 
 	strip(h);
-	curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &code);
-	t->out->status = code > 0 ? (unsigned)code : 0;
-	t->out->reason = judge(t, code);
+	t->out->status = status;
+	t->out->reason = judge(t, status);
 	t->answered = true;
 	t->refused = t->out->reason != REASON_NONE;
 	h->head.kind = KEEPER_HEAD;
 	h->head.reason = t->out->reason;
 	h->head.status = t->out->status;
-	if (h->chunked)
+	if (t->rq->http->upgrade)
+		h->head.length = 0;
+	else if (h->chunked)
 		h->head.length = KEEPER_UNKNOWN;
 	if (!transfer_send(t, &h->head, KEEPER_HEAD_HEAD + (t->refused ? 0 : h->text.n)))
 		t->out->gone = true;
 	return !t->out->gone && !t->refused;
+}
+
+static bool answer(struct transfer *t)
+{
+	long code = 0;
+
+	curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &code);
+	return transfer_http_answer(t, code > 0 ? (unsigned)code : 0);
 }
 
 static void refuse(struct transfer *t)

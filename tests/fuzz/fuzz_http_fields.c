@@ -20,7 +20,7 @@ static void fields(struct rd in)
 	struct wr w = wr_of(out, sizeof(out)), l = wr_of(less, sizeof(less));
 
 	http_fields_ok(in, HTTP_TO_CLIENT);
-	if (!http_fields_copy(in, &w))
+	if (!http_fields_copy(in, HTTP_TO_SERVER, &w))
 		return;
 	if (!http_fields_ok(wr_rd(&w), HTTP_TO_SERVER))
 		abort();

@@ -55,6 +55,7 @@ $(eval $(call unit-test,route,gitproxy/route.c policy/scope.c $(GITPROXY_NAMES),
 $(eval $(call unit-test,http_body,gitproxy/http_body.c,-lz))
 $(eval $(call unit-test,keeper_ipc,gitproxy/keeper_ipc.c gitproxy/http_fields.c gitproxy/git_path.c base/msg.c base/ipc.c $(GITPROXY_NAMES),-lidn2))
 $(eval $(call unit-test,http_account,gitproxy/http_account.c gitproxy/http_fields.c base/bytes.c,))
+$(eval $(call unit-test,websocket,gitproxy/websocket.c gitproxy/http_fields.c base/bytes.c,-lcrypto))
 $(eval $(call unit-test,http_fields,gitproxy/http_fields.c gitproxy/http_location.c $(GITPROXY_NAMES),-lidn2))
 DNS_NAMES := policy/name.c policy/known.c base/addr.c base/bytes.c
 $(eval $(call unit-test,dns_answer,dns/answer.c dns/message.c $(POLICY_TESTED),$(POLICY_LIB)))

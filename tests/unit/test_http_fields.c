@@ -40,6 +40,24 @@ TEST(names)
 	}
 }
 
+TEST(names_of_an_upgrade)
+{
+	static const struct { const char *name; bool server, client; } rows[] = {
+		{ "Sec-WebSocket-Key", true, false }, { "sec-websocket-version", true, false },
+		{ "Sec-WebSocket-Protocol", true, true }, { "Sec-WebSocket-Extensions", true, true },
+		{ "Sec-WebSocket-Accept", false, true }, { "Sec-WebSocket-Other", false, false },
+		{ "Upgrade", false, false }, { "Connection", false, false }, { "Host", false, true },
+		{ "Cookie", true, true }, { "Set-Cookie", true, false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct rd r = rd_str(rows[i].name);
+
+		CHECK_EQ(rows[i].name, http_field_passes(r, HTTP_UPGRADE_TO_SERVER), rows[i].server);
+		CHECK_EQ(rows[i].name, http_field_passes(r, HTTP_UPGRADE_TO_CLIENT), rows[i].client);
+	}
+}
+
 TEST(copies)
 {
 	static const struct { const char *what, *lines, *want; } rows[] = {
@@ -62,7 +80,7 @@ TEST(copies)
 		AUTO(mem) void *lines = check_exact(rows[i].lines, n);
 		char out[64];
 		struct wr w = wr_of(out, sizeof(out));
-		bool ok = http_fields_copy(rd_of(lines, n), &w);
+		bool ok = http_fields_copy(rd_of(lines, n), HTTP_TO_SERVER, &w);
 
 		CHECK_EQ(rows[i].what, ok, rows[i].want != NULL);
 		if (ok && rows[i].want) {
@@ -99,8 +117,8 @@ TEST(no_room)
 	char out[5];
 	struct wr w = wr_of(out, sizeof(out)), less = wr_of(out, sizeof(out) - 1);
 
-	CHECK("fits", http_fields_copy(rd_str("A: b\r\n"), &w));
-	CHECK("one byte less", !http_fields_copy(rd_str("A: b\r\n"), &less));
+	CHECK("fits", http_fields_copy(rd_str("A: b\r\n"), HTTP_TO_SERVER, &w));
+	CHECK("one byte less", !http_fields_copy(rd_str("A: b\r\n"), HTTP_TO_SERVER, &less));
 }
 
 TEST(blocks)

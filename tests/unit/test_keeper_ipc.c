@@ -132,6 +132,14 @@ TEST(http)
 	CHECK("neither", !keeper_http_ok(&q));
 	q = good, q.has_body = 1, q.body_length = KEEPER_UNKNOWN;
 	CHECK("chunked", keeper_http_ok(&q));
+	q = good, q.upgrade = 1;
+	CHECK("upgrade", keeper_http_ok(&q));
+	q.upgrade = 2;
+	CHECK("neither of both", !keeper_http_ok(&q));
+	q.upgrade = 1, strcpy(q.method, "POST");
+	CHECK("upgrade by another method", !keeper_http_ok(&q));
+	q = good, q.upgrade = q.has_body = 1;
+	CHECK("upgrade with a body", !keeper_http_ok(&q));
 	q = good, strcpy(q.method, "get");
 	CHECK("method", !keeper_http_ok(&q));
 	q = good, q.method[0] = '\0';
@@ -158,13 +166,16 @@ TEST(http_text)
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		t.kind = KEEPER_TEXT;
 		memcpy(t.text, rows[i].text, strlen(rows[i].text));
-		CHECK_EQ(rows[i].text, keeper_text_split(&t, strlen(rows[i].text), &target, &fields),
+		CHECK_EQ(rows[i].text, keeper_text_split(&t, strlen(rows[i].text), false, &target, &fields),
 			 rows[i].ok);
 		t.kind = KEEPER_DATA;
-		CHECK("another kind", !keeper_text_split(&t, strlen(rows[i].text), &target, &fields));
+		CHECK("another kind", !keeper_text_split(&t, strlen(rows[i].text), false, &target, &fields));
 	}
 	t.kind = KEEPER_TEXT;
-	CHECK("more than there is", !keeper_text_split(&t, KEEPER_TEXT_MAX + 1, &target, &fields));
+	memcpy(t.text, "/\nSec-WebSocket-Key: x\n", 23);
+	CHECK("fields of an upgrade", keeper_text_split(&t, 23, true, &target, &fields));
+	CHECK("and of nothing else", !keeper_text_split(&t, 23, false, &target, &fields));
+	CHECK("more than there is", !keeper_text_split(&t, KEEPER_TEXT_MAX + 1, false, &target, &fields));
 }
 
 TEST(http_head)
@@ -173,8 +184,17 @@ TEST(http_head)
 
 	CHECK("as the keeper makes it", keeper_head_ok(&h, 8));
 	CHECK("half a field", !keeper_head_ok(&h, 7));
+	for (uint32_t i = 0; i < 5; i++) {
+		h.status = (const uint32_t[]){ 0, 100, 102, 199, 600 }[i];
+		CHECK("no answer", !keeper_head_ok(&h, 8));
+	}
 	h.status = 101;
-	CHECK("no answer", !keeper_head_ok(&h, 8));
+	CHECK("an upgrade", keeper_head_ok(&h, 8));
+	memcpy(h.text, "Sec-WebSocket-Accept: x\n", 24);
+	CHECK("and its field", keeper_head_ok(&h, 24));
+	h.status = 200;
+	CHECK("which no other answer has", !keeper_head_ok(&h, 24));
+	memcpy(h.text, "ETag: x\n", 8);
 	h.status = 200, h.reason = REASON_COUNT;
 	CHECK("unknown reason", !keeper_head_ok(&h, 0));
 	h.reason = REASON_UPSTREAM_DENIED;

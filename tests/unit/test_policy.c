@@ -342,6 +342,32 @@ static const char requests[] = NET
 	"    deny: [{host: no.git.example}]\n"
 	"  git: {enabled: true, allowed_hosts: [github.com]}\n";
 
+/* Rules add up: one that says so is enough, and only for what it allows. */
+TEST(upgrades)
+{
+	static const struct { const char *host, *method, *path; bool upgrade; } rows[] = {
+		{ "git.x.example", "GET", "/ws", true }, { "git.x.example", "GET", "/ws/x", false },
+		{ "git.x.example", "POST", "/ws", false }, { "git.x.example", "GET", "/other", false },
+		{ "git.x.example", "HEAD", "/ws", false }, { "git.x.example", "GET", "/b/x", true },
+		{ "plain.example", "GET", "/ws", false },
+	};
+	AUTO(policy) struct policy *p = fixture_policy(NET
+		"    allow:\n"
+		"      - {host: git.x.example, http: [{path: '/**', methods: [GET, HEAD, POST]}, "
+		"{path: /ws, methods: [GET], upgrade: true}, {path: '/b/**', upgrade: true}, "
+		"{path: '/b/*', upgrade: false}]}\n"
+		"      - {host: plain.example, ports: [80]}\n");
+	struct http_decision d;
+	size_t n;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		policy_decide_http(p, rows[i].host, rd_str(rows[i].method), rd_str(rows[i].path), &d);
+		CHECK_EQ(rows[i].path, d.allowed, true);
+		CHECK_EQ(rows[i].path, d.upgrade, rows[i].upgrade);
+	}
+	CHECK("canonical", strstr(policy_canonical(p, &n), "{methods: [GET], path: \"/ws\", upgrade: true}"));
+}
+
 /* --- canonical form --- */
 
 TEST(canonical_ranges)
@@ -401,7 +427,7 @@ TEST(canonical_text)
 		"    deny: []\n    quic: reject\n    ech: deny\n    icmp_echo: false\n  git:\n    enabled: true\n"
 		"    source: upstream\n    allowed_hosts: [\"github.com\"]\n    denied_repos: []\n    stale: deny\n"
 		"    lfs: false\n  limits:\n    connections: 256\n"
-		"    new_connections_per_second: 50\n    dns_queries_per_second: 200\n    names: 512\n    git_transfers: 8\n    request_bytes: 1MiB\n"
+		"    new_connections_per_second: 50\n    dns_queries_per_second: 200\n    names: 512\n    git_transfers: 8\n    request_bytes: 1MiB\n    upgrades: 32\n"
 		"    audit_lines_per_second: 100\n";
 	AUTO(policy) struct policy *p = fixture_policy(ports);
 	size_t n;

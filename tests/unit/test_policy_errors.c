@@ -145,6 +145,8 @@ TEST(requests)
 		  { E("6:9") "credential differs from the row of the same host on line 5" } },
 		{ "one row without, one with", W(ALLOW("{host: git.x.example, http: [{path: /a}]}\n      - {host: git.x.example, http: [{path: /b}], credential: api}")),
 		  { E("6:63") "credential differs from the row of the same host on line 5" } },
+		{ "a secret and a tunnel", W(ALLOW("{host: git.x.example, http: [{upgrade: true}], credential: api}")), { E("5:16") "git.x.example has a credential, so its connections cannot be upgraded" } },
+		{ "upgrade without GET", W(ALLOW("{host: git.x.example, http: [{methods: [POST], upgrade: true}]}")), { E("5:38") "an upgrade is asked for with GET, which is not among the methods" } },
 		{ "for whoever is below", W(ALLOW("{host: '*.git.x.example', credential: api}")), { WARN("5:16") "whoever serves a name below git.x.example is told the credential api" } },
 		{ "http elsewhere", W(ALLOW("{host: a.example, ports: [8080], protocol: http}")), { E("5:35") "http is read on port 80 only" } },
 	};
@@ -159,7 +161,6 @@ TEST(not_supported_yet)
 		{ "quic", W(NET "    quic: inspect\n"), { E("4:11") "sandbox.network.quic: \"inspect\" is not supported yet" } },
 		{ "ech", W(NET "    ech: allow\n"), { E("4:10") "sandbox.network.ech: \"allow\" is not supported yet" } },
 		{ "echo", W(NET "    icmp_echo: true\n"), { E("4:16") "sandbox.network.icmp_echo: \"true\" is not supported yet" } },
-		{ "upgrade", W(ALLOW("{host: git.x.example, http: [{upgrade: true}]}")), { E("5:48") "sandbox.network.allow[].http[].upgrade: \"true\" is not supported yet" } },
 		{ "dns_types", W(ALLOW("{host: a.example, dns_types: [SRV]}")), { E("5:27") "sandbox.network.allow[].dns_types[] is not" } },
 		{ "lfs", W(GIT(", lfs: true")), { E("3:80") "sandbox.git.lfs: \"true\" is not supported yet" } },
 		{ "push", W(GIT(", push: {}")), { E("3:75") "sandbox.git.push is not supported yet" } },
