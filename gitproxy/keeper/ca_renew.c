@@ -8,6 +8,7 @@
 #include "gitproxy/keeper/ca_renew.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,6 +29,13 @@ int ca_place_of(const struct host_config *c, struct ca_place *ret)
 	*ret = (struct ca_place){ .dir = dir, .public_path = public_path,
 				  .uid = proc_role_uid(ROLE_KEEPER), .gid = proc_group() };
 	return 0;
+}
+
+void ca_place_done(struct ca_place *p)
+{
+	free((char *)(uintptr_t)p->dir);
+	free((char *)(uintptr_t)p->public_path);
+	*p = (struct ca_place){ 0 };
 }
 
 static int refuse(const char *what)
@@ -103,9 +111,16 @@ static int run(const struct host_config *c, const struct ca_place *p, size_t i)
 int ca_renew(const struct host_config *c, const char *step)
 {
 	struct ca_place p;
+	size_t i = 0;
+	int status;
 
-	for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
-		if (!strcmp(steps[i].name, step))
-			return ca_place_of(c, &p) < 0 ? refuse(strerror(ENOMEM)) : run(c, &p, i);
-	return MISUSED;
+	while (i < ARRAY_SIZE(steps) && strcmp(steps[i].name, step))
+		i++;
+	if (i == ARRAY_SIZE(steps))
+		return MISUSED;
+	if (ca_place_of(c, &p) < 0)
+		return refuse(strerror(ENOMEM));
+	status = run(c, &p, i);
+	ca_place_done(&p);
+	return status;
 }

@@ -7,8 +7,9 @@
 #include "gitproxy/keeper/ca_files.h"
 #include "policy/host_config.h"
 
-/* Where the CA of this configuration is; its strings stay for good. 0 or -ENOMEM. */
+/* Where the CA of this configuration is; its strings are the caller's. 0 or -ENOMEM. */
 int ca_place_of(const struct host_config *c, struct ca_place *ret);
+void ca_place_done(struct ca_place *p);
 
 /*
  * One step on the files, as root: "next" (make one and publish both), "activate", "discard". Exit
