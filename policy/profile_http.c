@@ -27,8 +27,8 @@ void compile_ca_covers(struct compile *c, const struct node *at, const char *bas
 	if (site->ca_names)
 		fault(c, at,
 		      "%s is not among the names of the CA (ca.names), so its TLS cannot be terminated; "
-		      "run: cordon ca renew --add %s",
-		      base, base);
+		      "add it there, then: cordon ca renew",
+		      base);
 }
 
 /* The methods of a rule: GET and HEAD when it names none. */

@@ -316,7 +316,7 @@ TEST(git_errors)
 		{ "wildcard host", W(HEAD "  git: {enabled: true, allowed_hosts: ['*.example.org'], allowed_repos: []}\n"), { E("3:40") "git host \"*.example.org\" is a wildcard" } },
 		{ "address as host", W(HEAD "  git: {enabled: true, allowed_hosts: [10.0.0.1], allowed_repos: []}\n"), { E("3:40") "git host \"10.0.0.1\" is an address" } },
 		{ "not in the CA", W(HEAD "  git: {enabled: true, allowed_hosts: [git.corp.test], allowed_repos: []}\n"),
-		  { E("3:40") "git.corp.test is not among the names of the CA (ca.names), so its TLS cannot be terminated; run: cordon ca renew --add git.corp.test" } },
+		  { E("3:40") "git.corp.test is not among the names of the CA (ca.names), so its TLS cannot be terminated; add it there, then: cordon ca renew" } },
 		{ "looks like a CA name", W(HEAD "  git: {enabled: true, allowed_hosts: [evilgithub.com], allowed_repos: []}\n"), { E("3:40") "evilgithub.com is not among" } },
 		{ "no owner", W(GIT(", denied_repos: [widgets]")), { E("3:90") "repository \"widgets\" needs an owner" } },
 		{ "a URL", W(GIT(", denied_repos: ['https://github.com/a/b']")), { E("3:90") "repository \"https://github.com/a/b\" is a URL" } },
