@@ -11,9 +11,9 @@ import signal
 
 import pytest
 
-from lab import row
+from lab import AGENT, row
 from labhttp import Wire, get, info_refs
-from labnet import wait_for
+from labnet import PATIENCE, wait_for
 
 WIDGETS = "https://github.com/acme/widgets"
 ROLES = {"cordon-gitproxy": "gitproxy", "cordon-keeper": "keeper"}
@@ -60,7 +60,7 @@ def without_picture(lab, daemon):
         lab.audit.mark()
         lab.signal("cordon-netd")
         for role in {"dns", *ROLES.values()} - {ROLES[daemon]}:
-            lab.audit.wait(30, event="part", part=role, what="connected")
+            lab.audit.wait(event="part", part=role, what="connected")
         with Away(lab) as away:
             lab.resume(pid)
             wait_for(f"{daemon} to notice", lambda: had - sockets(lab, daemon))
@@ -70,21 +70,31 @@ def without_picture(lab, daemon):
 
 
 @pytest.fixture
-def warm(own_lab):
+def warm(labs):
     """A lab whose proxy has served: certificates are made."""
-    done = own_lab.sandbox.git("ls-remote", WIDGETS)
+    plain = {"host": "web.example", "protocol": "http"}
+    network = {**AGENT["network"], "allow": [*AGENT["network"]["allow"], plain]}
+    lab = labs(profiles={"agent": {**AGENT, "network": network}})
+    done = lab.sandbox.git("ls-remote", WIDGETS)
     assert done.returncode == 0, done.stderr
-    return own_lab
+    return lab
+
+
+# What only the front decides, and what the keeper has to, of both kinds of hosts: name, port, requests.
+KINDS = {"git": ("github.com", 443, get("/"), info_refs("acme/widgets")),
+         "http": ("web.example", 80, get("/", host="github.com"), get("/", host="web.example"))}
 
 
 @row("B17", families=(4,))
-def test_keeper_is_late(warm):
+@pytest.mark.parametrize("kind", KINDS)
+def test_keeper_is_late(warm, kind):
     """The front is in step, the keeper not yet: a request waits there, and is served."""
     lab = warm
-    with without_picture(lab, "cordon-keeper") as away, Wire(lab.sandbox, timeout=60) as wire:
-        assert wire.send(get("/")).response().reason == "not_git"		# the front alone
+    name, port, refused, granted = KINDS[kind]
+    with without_picture(lab, "cordon-keeper") as away, Wire(lab.sandbox, name, port=port, timeout=PATIENCE) as wire:
+        assert wire.send(refused).response().status == 403		# the front alone
         before = threads(lab, "cordon-keeper")
-        wire.send(info_refs("acme/widgets"))
+        wire.send(granted)
         wait_for("the request to arrive", lambda: threads(lab, "cordon-keeper") > before)
         away.back()
         assert wire.response().status == 200
@@ -95,10 +105,10 @@ def test_keeper_is_late(warm):
 def test_front_is_late(warm):
     """New connections wait to be taken, requests of old ones to be judged."""
     lab = warm
-    with Wire(lab.sandbox, timeout=60) as old:
+    with Wire(lab.sandbox, timeout=PATIENCE) as old:
         assert old.send(get("/")).response().reason == "not_git"
         with without_picture(lab, "cordon-gitproxy") as away:
-            new = lab.sandbox.connect(lab.sandbox.resolve("github.com"), 80, 60)
+            new = lab.sandbox.connect(lab.sandbox.resolve("github.com"), 80, PATIENCE)
             new.sendall(get("/"))
             old.send(info_refs("acme/widgets"))
             away.back()
@@ -109,18 +119,19 @@ def test_front_is_late(warm):
 
 
 @row("B17", families=(4,))
-@pytest.mark.parametrize("daemon", ROLES)
-def test_netd_stays_away(warm, daemon):
+@pytest.mark.parametrize("daemon, kind", [*((daemon, "git") for daemon in ROLES), ("cordon-keeper", "http")])
+def test_netd_stays_away(warm, daemon, kind):
     """Not for ever: the reason is one that says to come back."""
     lab = warm
-    with Wire(lab.sandbox, timeout=60) as wire:
-        assert wire.send(get("/")).response().reason == "not_git"
+    name, port, refused, granted = KINDS[kind]
+    with Wire(lab.sandbox, name, port=port, timeout=PATIENCE) as wire:
+        assert wire.send(refused).response().status == 403
         with without_picture(lab, daemon):
-            got = wire.send(info_refs("acme/widgets")).response()
+            got = wire.send(granted).response()
             assert (got.status, got.reason) == (503, "unavailable") and int(got.fields["retry-after"]) > 0
             assert got.body == b"unavailable\nThe gateway is being started anew; try again in a moment.\n"
         lab.audit.wait_one(decision="deny", reason="unavailable")
-    done = lab.sandbox.git("ls-remote", WIDGETS, timeout=60)
+    done = lab.sandbox.git("ls-remote", WIDGETS, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
 
 
@@ -143,7 +154,7 @@ def test_told_to_end_before_it_serves(own_lab):
         front, = lab.pids("cordon-gitproxy")
         wait_for("it to expect the signal", lambda: blocks(front, signal.SIGTERM))
         os.kill(front, signal.SIGTERM)
-        wait_for("its end", lambda: front not in lab.pids("cordon-gitproxy"), timeout=30)
+        wait_for("its end", lambda: front not in lab.pids("cordon-gitproxy"))
     finally:
         for pid in (keeper, netd):
             if pid:
