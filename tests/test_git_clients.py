@@ -403,7 +403,8 @@ def test_same_words(lab, guest, tmp_path, version):
         theirs = direct(lab, "-c", f"protocol.version={version}", *argv, dir=f"{tmp_path}/d")
         assert ours.returncode == theirs.returncode, ours.stderr + theirs.stderr
         assert ours.stdout == theirs.stdout, argv
-        assert plain(ours.stderr) == plain(theirs.stderr), argv
+        # Two processes of git write there, each when it is its turn.
+        assert sorted(plain(ours.stderr)) == sorted(plain(theirs.stderr)), argv
     allowed(lab)
 
 
