@@ -68,6 +68,7 @@ void host_config_free(struct host_config *c)
 	free_sandboxes(c);
 	free_dns(c);
 	host_credentials_free(c);
+	host_mirrors_free(c);
 	schema_texts_free(c->uplinks, c->n_uplinks);
 	schema_texts_free(c->interfaces, c->n_interfaces);
 	schema_texts_free(c->ca_names, c->n_ca_names);
@@ -569,11 +570,17 @@ static void load_credentials(struct load *l)
 	l->no_memory |= host_credentials_load(l->c, l->root, l->d) != 0;
 }
 
+static void load_mirrors(struct load *l)
+{
+	l->no_memory |= host_mirrors_load(l->c, l->root, l->d) != 0;
+}
+
 static int load_tree(struct load *l)
 {
 	static void (*const sections[])(struct load *) = {
 		load_files, load_addresses, load_interfaces, load_dns,
-		load_git,   load_credentials, load_sandboxes, load_forbidden,
+		load_git,   load_mirrors,   load_credentials, load_sandboxes,
+		load_forbidden,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(sections) && !l->no_memory; i++)

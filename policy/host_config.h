@@ -14,6 +14,7 @@
 #include "policy/address.h"
 #include "policy/diag.h"
 #include "policy/host_credentials.h"
+#include "policy/host_mirrors.h"
 #include "policy/host_proxy.h"
 #include "policy/policy.h"
 
@@ -46,6 +47,7 @@ struct host_config {
 	char *upstream_ca_file;					/* NULL: system */
 	struct host_proxy proxy;				/* git.upstream_proxy */
 	char **nested_groups; size_t n_nested_groups;
+	struct host_mirrors mirrors;				/* git.mirrors */
 	uint16_t explicit_port;					/* of the explicit route; 0: none */
 	uint32_t connect_ms, first_byte_ms, idle_ms, total_ms;	/* git timeouts */
 	struct host_credential *credentials; size_t n_credentials;

@@ -11,10 +11,7 @@
 #include "gitproxy/mirror/refresh.h"
 #include "gitproxy/mirror/spool.h"
 
-enum {
-	JOB_WINDOW_MS = 1000,		/* answers of upstream that are shared are no older */
-	JOB_RIGHT_MS = 60000,		/* upstream let the credential in, so long ago at most */
-};
+enum { JOB_RIGHT_MS = 60000 };	/* upstream let the credential in, so long ago at most */
 
 /* What all jobs share. */
 struct depot {

@@ -110,7 +110,7 @@ static void pass_advert(struct job *j, const struct flight_answer *a)
 void serve_advert(struct job *j)
 {
 	struct ask q = refresh_ask(&j->depot->refresh, j->repo, rd_of(NULL, 0));
-	unsigned window = repo_is_allowed(j->repo, JOB_RIGHT_MS) ? JOB_RIGHT_MS : JOB_WINDOW_MS;
+	unsigned window = repo_is_allowed(j->repo, JOB_RIGHT_MS) ? JOB_RIGHT_MS : j->depot->config->mirrors.window_ms;
 	uint8_t key[FLIGHT_KEY];
 	struct flight_answer a;
 
@@ -167,7 +167,7 @@ void serve_refs(struct job *j, const struct fetch_request *q)
 		return;
 	ask = refresh_ask(&j->depot->refresh, j->repo, wr_rd(&w));
 	refresh_key(j->repo, wr_rd(&w), key);
-	if (flight_take(j->depot->flights, key, JOB_WINDOW_MS, &ask, &a) < 0)
+	if (flight_take(j->depot->flights, key, j->depot->config->mirrors.window_ms, &ask, &a) < 0)
 		return;
 	if (a.outcome.reason == REASON_NONE) {
 		if (!says_error(&a))

@@ -40,7 +40,7 @@ static bool let_in(struct job *j, const struct fetch_request *q, bool *ret_stale
 		return false;
 	ask = refresh_ask(&j->depot->refresh, j->repo, wr_rd(&w));
 	refresh_key(j->repo, wr_rd(&w), key);
-	if (flight_take(j->depot->flights, key, JOB_WINDOW_MS, &ask, &a) < 0)
+	if (flight_take(j->depot->flights, key, j->depot->config->mirrors.window_ms, &ask, &a) < 0)
 		return false;
 	*ret_stale = a.outcome.reason != REASON_NONE;
 	if (!*ret_stale)
