@@ -13,7 +13,7 @@
 
 #include "gitproxy/deadline.h"
 
-enum { SEND_MS = 60000 };
+enum { SEND_MS = 3600 * 1000 };		/* the front may be busy with what it has; when it goes, we are told at once */
 
 static int send_frame(int to, const void *p, size_t n, int fd)
 {

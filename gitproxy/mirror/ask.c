@@ -48,9 +48,8 @@ struct hearing {
 	size_t n;
 };
 
-static enum keeper_frame_kind next(struct hearing *h)
+static enum keeper_frame_kind next(struct hearing *h, uint64_t idle)
 {
-	uint64_t idle = deadline_in(h->q->idle_ms);
 	AUTO(fd) int file = -1;
 	int error = 0;
 	enum keeper_frame_kind kind = keeper_next(h->frames, -1, idle < h->total ? idle : h->total, h->f, &h->n,
@@ -63,7 +62,7 @@ static enum keeper_frame_kind next(struct hearing *h)
 
 static bool head(struct hearing *h)
 {
-	if (next(h) != KEEPER_STATUS) {
+	if (next(h, h->total) != KEEPER_STATUS) {	/* the keeper has a deadline for it */
 		if (h->out->reason == REASON_NONE)
 			h->out->reason = REASON_INTERNAL_ERROR;
 		return false;
@@ -77,7 +76,7 @@ static void body(struct hearing *h)
 {
 	enum keeper_frame_kind kind;
 
-	while ((kind = next(h)) == KEEPER_DATA) {
+	while ((kind = next(h, deadline_in(h->q->idle_ms))) == KEEPER_DATA) {
 		h->out->down += h->n;
 		h->out->stopped = h->q->sink(h->q->owner, rd_of(h->f->data.data, h->n));
 		if (h->out->stopped < 0) {
@@ -95,17 +94,17 @@ void ask_upstream(const struct ask *q, struct ask_outcome *ret)
 {
 	AUTO(mem) union keeper_in *f = malloc(sizeof(*f));
 	struct hearing h = { .q = q, .out = ret, .f = f, .total = deadline_in(q->total_ms) };
-	uint64_t begun = deadline_now();
+	uint64_t now = deadline_now();
 	AUTO(fd) int frames = -1;
 
-	*ret = (struct ask_outcome){ .reason = REASON_INTERNAL_ERROR };
+	*ret = (struct ask_outcome){ .reason = REASON_INTERNAL_ERROR, .asked = now };
 	if (!f || start(q, &frames) < 0)
 		return;
 	h.frames = frames;
 	ret->reason = REASON_NONE;
 	if (head(&h))
 		body(&h);
-	ret->ms = deadline_now() - begun;
+	ret->ms = deadline_now() - now;
 }
 
 bool ask_unreachable(enum reason r)

@@ -24,6 +24,7 @@ struct ask_outcome {
 	enum reason reason;		/* REASON_NONE: the whole answer went to the sink */
 	unsigned status;		/* upstream's; 0: none */
 	int stopped;			/* what the sink returned, if it stopped the transfer */
+	uint64_t asked;			/* when the question left */
 	uint64_t ms;			/* how long it took */
 	uint64_t down;
 };

@@ -248,9 +248,9 @@ int git_wait(struct git_child *c, uint64_t deadline)
 		git_end(c);
 		return r ? -errno : -ETIMEDOUT;
 	}
+	killpg(c->pid, SIGKILL);		/* what it left behind; before its number can be another's */
 	if (waitpid(c->pid, &status, 0) < 0)
 		return -errno;
-	killpg(c->pid, SIGKILL);		/* what it left behind */
 	c->pid = 0;
 	git_end(c);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
