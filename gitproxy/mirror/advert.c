@@ -4,7 +4,7 @@
  * Theory of operation: the answer to info/refs in protocol version 2 names capabilities, no
  * references. References come from upstream and objects from our git, so of each capability that is
  * said which its own source has; what neither this parser nor the mirror knows is left out.
- * Spec: gitprotocol-v2(5), gitprotocol-http(5).
+ * Spec: gitprotocol-v2(5), gitprotocol-http(5). Fuzzed by tests/fuzz/fuzz_advert.c.
  */
 #include "gitproxy/mirror/advert.h"
 

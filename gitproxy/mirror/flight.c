@@ -4,7 +4,8 @@
  * Theory of operation: a table of questions that are on their way, or were asked within a window. The
  * first who asks leads: it asks in its own thread while the others wait. The age of an answer counts
  * from when its question left, so nobody gets one that is older than the window when he asks. A refusal
- * is an answer like others.
+ * is an answer like others. Answers stay as long as the widest window that was asked with; if they are too
+ * much memory together, the oldest go before their time.
  */
 #include "gitproxy/mirror/flight.h"
 
@@ -18,6 +19,7 @@ struct flight {
 	struct flight *next;
 	uint8_t key[FLIGHT_KEY];
 	uint64_t asked;
+	unsigned window_ms;		/* how long it may be of use */
 	bool landed, forgotten;
 	unsigned users;			/* threads that hold it */
 	struct flight_answer answer;
@@ -64,18 +66,21 @@ void flights_free(struct flights *f)
 	free(f);
 }
 
-/* Those that nobody holds and nobody may join any more. Under the lock. */
-static void sweep(struct flights *f, unsigned window_ms)
+/* Those that nobody holds and nobody may join any more. The list begins with the youngest. Under the lock. */
+static void sweep(struct flights *f)
 {
-	uint64_t now = deadline_now();
+	uint64_t now = deadline_now(), kept = 0;
 
 	for (struct flight **at = &f->first; *at;) {
 		struct flight *x = *at;
+		bool idle = !x->users && x->landed;
 
-		if (x->users || !x->landed || (!x->forgotten && now - x->asked <= window_ms)) {
+		kept += idle ? x->answer.n : 0;
+		if (!idle || (!x->forgotten && now - x->asked <= x->window_ms && kept <= FLIGHTS_KEPT_MAX)) {
 			at = &x->next;
 			continue;
 		}
+		kept -= x->answer.n;
 		*at = x->next;
 		f->n--;
 		flight_free(x);
@@ -168,15 +173,16 @@ int flight_take(struct flights *f, const uint8_t key[FLIGHT_KEY], unsigned windo
 
 	*ret = (struct flight_answer){ .file = -1 };
 	pthread_mutex_lock(&f->lock);
-	sweep(f, window_ms);
+	sweep(f);
 	x = find(f, key, window_ms);
 	first = !x;
 	if (!x)
 		x = begin(f, key);
-	if (x)
+	if (x) {
 		x->users++;
-	if (x && !first)
-		x->answer.shared++;
+		x->window_ms = window_ms > x->window_ms ? window_ms : x->window_ms;
+		x->answer.shared += !first;
+	}
 	if (x && !first)
 		r = await(f, x, deadline_in(q->total_ms));
 	pthread_mutex_unlock(&f->lock);

@@ -6,7 +6,9 @@
 
 #include "gitproxy/mirror/ask.h"
 
-enum { FLIGHT_KEY = 32, FLIGHT_BYTES_MAX = 256 << 20, FLIGHTS_MAX = 4096 };
+enum { FLIGHT_KEY = 32, FLIGHTS_MAX = 4096,
+       FLIGHT_BYTES_MAX = 256 << 20,	/* one answer */
+       FLIGHTS_KEPT_MAX = 256 << 20 };	/* answers that nobody reads any more, all together */
 
 struct flight_answer {			/* immutable once it is there */
 	struct ask_outcome outcome;

@@ -30,6 +30,7 @@ $(eval $(call fuzzer,git_moved,gitproxy/git_moved.c gitproxy/git_path.c policy/n
 $(eval $(call fuzzer,route,gitproxy/route.c policy/scope.c policy/name.c policy/known.c base/addr.c base/bytes.c,-lidn2 -lcrypto))
 $(eval $(call fuzzer,fetch_request,$(MIRROR_FETCH) base/bytes.c,-lcrypto))
 $(eval $(call fuzzer,ls_refs,$(MIRROR_FETCH) base/bytes.c,-lcrypto))
+$(eval $(call fuzzer,advert,gitproxy/mirror/advert.c gitproxy/pkt.c gitproxy/oid.c base/bytes.c,))
 $(eval $(call fuzzer,answer_check,$(MIRROR_ANSWER) base/bytes.c,-lcrypto))
 $(eval $(call fuzzer,http_head,gitproxy/http_head.c base/bytes.c,))
 $(eval $(call fuzzer,http_body,gitproxy/http_body.c,-lz))

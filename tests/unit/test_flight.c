@@ -1,0 +1,235 @@
+/*
+ * test_flight.c - one question upstream for all who ask it at about the same time
+ *
+ * Upstream and the clock are this file's: an answer is what `say` says, and takes as long as is written there.
+ */
+#include "gitproxy/mirror/flight.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <time.h>
+
+#include "gitproxy/deadline.h"
+#include "tests/unit/check.h"
+
+static uint64_t skew;			/* how far this clock is ahead */
+static struct {
+	enum reason reason;
+	const char *body;
+	uint64_t takes, claims;		/* ms; bytes that it is to have for the table */
+	unsigned until_shared;		/* it is answered when so many share it */
+	_Atomic unsigned asked;
+	_Atomic bool hold;
+} say;
+
+static uint64_t real_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+uint64_t deadline_now(void)
+{
+	return real_now() + skew;
+}
+
+uint64_t deadline_in(uint64_t ms)
+{
+	return real_now() + ms;			/* what is waited for is waited for in earnest */
+}
+
+void ask_upstream(const struct ask *q, struct ask_outcome *ret)
+{
+	struct flight_answer *a = q->owner;
+
+	*ret = (struct ask_outcome){ .asked = deadline_now() };
+	say.asked++;
+	while (say.hold || *(volatile uint32_t *)&a->shared < say.until_shared)
+		sched_yield();
+	skew += say.takes;
+	ret->reason = say.reason;
+	if (say.body && q->sink(q->owner, rd_str(say.body)) < 0)
+		ret->reason = REASON_INTERNAL_ERROR;
+	a->n += say.claims;
+}
+
+/* What is said for this key: 0 to 9. The body is compared with what say says. */
+static int take(struct flights *f, uint8_t key, unsigned window, uint64_t patience)
+{
+	const uint8_t bytes[FLIGHT_KEY] = { key };
+	const struct ask q = { .total_ms = patience };
+	AUTO(mem) uint8_t *text = NULL;
+	struct flight_answer a;
+	int r = flight_take(f, bytes, window, &q, &a);
+
+	if (!r && a.outcome.reason == REASON_NONE && say.body && !say.claims) {
+		CHECK_EQ("it can be read", flight_read(&a, &text), 0);
+		CHECK("it is what upstream said", a.n == strlen(say.body) && !memcmp(text, say.body, a.n));
+	}
+	if (!r)
+		CHECK_EQ("its reason", a.outcome.reason, say.reason);
+	flight_done(&a);
+	return r;
+}
+
+static struct flights *begin(void)
+{
+	struct flights *f;
+
+	memset(&say, 0, sizeof(say));
+	say.body = "an answer";
+	CHECK_EQ("a table", flights_new(&f), 0);
+	return f;
+}
+
+TEST(window)
+{
+	static const struct { const char *what; uint64_t takes, after; unsigned window, asked; } rows[] = {
+		{ "at once", 0, 0, 1000, 1 },
+		{ "as old as it may be", 0, 900, 1000, 1 },
+		{ "older", 0, 1001, 1000, 2 },
+		{ "its age counts from the question", 800, 300, 1000, 2 },
+		{ "a wider window", 800, 300, 60000, 1 },
+		{ "none", 0, 1, 0, 2 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct flights *f = begin();
+
+		say.takes = rows[i].takes;
+		CHECK_EQ(rows[i].what, take(f, 1, rows[i].window, 60000), 0);
+		skew += rows[i].after;
+		CHECK_EQ(rows[i].what, take(f, 1, rows[i].window, 60000), 0);
+		CHECK_EQ(rows[i].what, say.asked, rows[i].asked);
+		flights_free(f);
+	}
+}
+
+TEST(keys_are_apart)
+{
+	struct flights *f = begin();
+
+	for (uint8_t key = 1; key <= 3; key++)
+		take(f, key, 1000, 60000);
+	CHECK_EQ("each was asked", say.asked, 3);
+	flights_free(f);
+}
+
+TEST(narrow_questions_leave_wide_answers)
+{
+	struct flights *f = begin();
+
+	take(f, 1, 60000, 60000);
+	skew += 5000;
+	take(f, 2, 0, 60000);
+	skew += 5000;
+	take(f, 1, 60000, 60000);
+	CHECK_EQ("the first is still of use", say.asked, 2);
+	skew += 60000;
+	take(f, 1, 60000, 60000);
+	CHECK_EQ("not for ever", say.asked, 3);
+	flights_free(f);
+}
+
+TEST(memory_is_bounded)
+{
+	struct flights *f = begin();
+
+	say.claims = FLIGHTS_KEPT_MAX / 2;
+	for (uint8_t key = 1; key <= 3; key++)
+		take(f, key, 60000, 60000);
+	take(f, 3, 60000, 60000);
+	CHECK_EQ("the youngest is kept", say.asked, 3);
+	take(f, 1, 60000, 60000);
+	CHECK_EQ("the oldest is not", say.asked, 4);
+	flights_free(f);
+}
+
+TEST(a_refusal_is_shared)
+{
+	struct flights *f = begin();
+
+	say.reason = REASON_UPSTREAM_DENIED;
+	say.body = NULL;
+	take(f, 1, 1000, 60000);
+	take(f, 1, 1000, 60000);
+	CHECK_EQ("asked once", say.asked, 1);
+	flights_free(f);
+}
+
+TEST(forgotten)
+{
+	struct flights *f = begin();
+
+	take(f, 1, 60000, 60000);
+	flights_forget(f);
+	take(f, 1, 60000, 60000);
+	CHECK_EQ("asked again", say.asked, 2);
+	flights_free(f);
+}
+
+TEST(full)
+{
+	static const uint8_t key[2] = { 1, 2 };
+	const struct ask q = { .total_ms = 60000 };
+	struct flights *f = begin();
+	struct flight_answer a;
+	int r = 0;
+
+	say.body = NULL;
+	for (uint32_t i = 0; i <= FLIGHTS_MAX && !r; i++) {
+		uint8_t each[FLIGHT_KEY] = { key[0], key[1], (uint8_t)i, (uint8_t)(i >> 8) };
+
+		r = flight_take(f, each, 60000, &q, &a);
+		flight_done(&a);
+		CHECK_EQ("room", r, i < FLIGHTS_MAX ? 0 : -ENOMEM);
+	}
+	flights_free(f);
+}
+
+/* ---- threads ---- */
+
+enum { CROWD = 16 };
+
+static void *one_of_many(void *f)
+{
+	return (void *)(intptr_t)take(f, 1, 0, 60000);
+}
+
+TEST(one_question_for_all)
+{
+	struct flights *f = begin();
+	pthread_t id[CROWD];
+	void *r;
+
+	say.until_shared = CROWD - 1;		/* else the leader never comes back */
+	for (int i = 0; i < CROWD; i++)
+		pthread_create(&id[i], NULL, one_of_many, f);
+	for (int i = 0; i < CROWD; i++) {
+		pthread_join(id[i], &r);
+		CHECK_EQ("each has it", (intptr_t)r, 0);
+	}
+	CHECK_EQ("asked once", say.asked, 1);
+	flights_free(f);
+}
+
+TEST(patience)
+{
+	struct flights *f = begin();
+	pthread_t leader;
+	void *r;
+
+	say.hold = true;
+	pthread_create(&leader, NULL, one_of_many, f);
+	while (!say.asked)
+		sched_yield();
+	CHECK_EQ("who cannot wait", take(f, 1, 1000, 1), -ETIMEDOUT);
+	say.hold = false;
+	pthread_join(leader, &r);
+	CHECK_EQ("the leader", (intptr_t)r, 0);
+	CHECK_EQ("asked once", say.asked, 1);
+	flights_free(f);
+}
