@@ -80,6 +80,29 @@ int files_about_write(const char *dir, const struct files_about *a)
 	return r;
 }
 
+bool files_refused(const char *dir)
+{
+	char path[PATH_BYTES];
+	struct stat st;
+
+	return !about_path(dir, "refused", path) || lstat(path, &st) == 0 || errno != ENOENT;
+}
+
+int files_refused_set(const char *dir, bool refused)
+{
+	char path[PATH_BYTES];
+	int r;
+
+	if (!about_path(dir, "refused", path))
+		return -ENAMETOOLONG;
+	if (!refused)
+		return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+	r = write_all(path, "", 0);
+	if (r < 0 && about_path(dir, "about", path))
+		unlink(path);
+	return r;
+}
+
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
 {
 	(void)st, (void)type, (void)at;
@@ -91,6 +114,19 @@ int files_remove(const char *dir)
 	if (nftw(dir, remove_one, OPEN_FOLDERS, FTW_DEPTH | FTW_PHYS) < 0 && errno != ENOENT)
 		return -errno;
 	return 0;
+}
+
+static int unlock_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	const char *dot = strrchr(path, '.');
+
+	(void)st, (void)at;
+	return type == FTW_F && dot && !strcmp(dot, ".lock") && unlink(path) < 0 && errno != ENOENT ? -1 : 0;
+}
+
+int files_unlock(const char *git)
+{
+	return nftw(git, unlock_one, OPEN_FOLDERS, FTW_PHYS) < 0 ? -errno : 0;
 }
 
 static _Thread_local uint64_t bytes;

@@ -43,6 +43,8 @@ void job_leave_to_upstream(struct job *j);
 void job_sent(struct job *j, int result, uint64_t down);
 /* Upstream said no, or was not there: refuse, unless the keeper should ask again to see where it moved. */
 void job_refused(struct job *j, const struct ask_outcome *o);
+/* Upstream answered a question about references: take note of what that says of the credential's right. */
+void job_let_in(struct job *j, const struct flight_answer *a);
 /* Upstream is away, and the policy lets the mirror answer for it. */
 bool job_may_be_stale(struct job *j, const struct ask_outcome *o);
 /* Refuse what the client sent. */

@@ -164,7 +164,7 @@ int mirror_new(const struct host_config *c, const char *path, int folder, int ke
 		r = open_spool(folder, &m->depot.spool);
 	if (r < 0)
 		return r;
-	m->depot.refresh = (struct refresh){ c, m->depot.flights, keeper };
+	m->depot.refresh = (struct refresh){ c, m->depot.repos, m->depot.flights, keeper };
 	*ret = STEAL(m);
 	return 0;
 }

@@ -1,12 +1,13 @@
 /*
  * refresh.c - bring a mirror up to what upstream has now
  *
- * Theory of operation: one round: ask for upstream's references; of what they point at, and of what
- * waiters want, fetch what is missing in one request of protocol v2 that names our own tips as haves
- * and says `done`, so that there is no negotiation; feed the pack to `git index-pack` in a quarantine
+ * Theory of operation: one round: ask for upstream's references; of what they point at fetch what is
+ * missing in one request of protocol v2 that names our own tips as haves and says `done`, so that there
+ * is no negotiation; feed the pack to `git index-pack` in a quarantine
  * folder beside the objects; move it in when it is whole and every link of it leads to an object that
  * is there (--strict); only then move the references. So an object that the repository has comes with
- * all it needs. git itself never dials, and no bundle, no pack by URI, no redirect exists for it.
+ * all it needs. What waiters want and no reference led to is fetched after that, on its own: upstream
+ * may not have it, which must not keep the others waiting. git itself never dials, and no bundle, no pack by URI, no redirect exists for it.
  * One round at a time; who comes while one runs waits, looks again, and leads the next if need be.
  */
 #include "gitproxy/mirror/refresh.h"
@@ -55,7 +56,7 @@ struct round {
 	struct ls_refs refs;
 	struct oid *need;		/* what is to be fetched */
 	size_t n_need;
-	struct oid *extra;		/* of it what no reference holds */
+	struct oid *extra;		/* what waiters want */
 	size_t n_extra;
 	enum reason reason;
 };
@@ -68,11 +69,11 @@ static void round_done(struct round *d)
 	free(d->extra);
 }
 
-static enum refresh_result refused(struct round *d, enum reason reason)
+static enum refresh_result refused(struct round *d, enum reason reason, uint64_t asked)
 {
 	d->reason = reason;
 	if (!ask_unreachable(reason) && reason != REASON_INTERNAL_ERROR)
-		repo_allowed(d->x, false);
+		repo_refused(d->x, asked);
 	return REFRESH_REFUSED;
 }
 
@@ -101,7 +102,7 @@ static enum refresh_result read_refs(struct round *d)
 		return failed(d, "ls-refs", r);
 	if (a.outcome.reason != REASON_NONE) {
 		flight_done(&a);
-		return refused(d, a.outcome.reason);
+		return refused(d, a.outcome.reason, a.outcome.asked);
 	}
 	r = flight_read(&a, &d->text);
 	if (!r)
@@ -109,15 +110,13 @@ static enum refresh_result read_refs(struct round *d)
 	flight_done(&a);
 	if (r < 0)
 		return failed(d, "its list of references", r);
-	repo_allowed(d->x, true);
+	repo_allowed(d->x, a.outcome.asked);
 	return REFRESH_DONE;
 }
 
 /* What waiters want so far. */
-static int take_wanted(struct round *d)
+static void take_wanted(struct round *d)
 {
-	int r = 0;
-
 	pthread_mutex_lock(&d->x->lock);
 	d->extra = d->x->wanted;
 	d->n_extra = d->x->n_wanted;
@@ -126,35 +125,29 @@ static int take_wanted(struct round *d)
 	pthread_mutex_unlock(&d->x->lock);
 	if (d->n_extra)
 		d->n_extra = oid_sort_unique(d->extra, d->n_extra);
-	return r;
 }
 
 static int find_need(struct round *d)
 {
-	int r = take_wanted(d);
-
-	d->need = calloc(d->refs.n + d->n_extra + 1, sizeof(*d->need));
-	if (r < 0 || !d->need)
+	d->need = calloc(d->refs.n + 1, sizeof(*d->need));
+	if (!d->need)
 		return -ENOMEM;
 	for (size_t i = 0; i < d->refs.n; i++)
 		if (!d->refs.ref[i].unborn)
 			d->need[d->n_need++] = d->refs.ref[i].oid;
-	if (d->n_extra)
-		memcpy(d->need + d->n_need, d->extra, d->n_extra * sizeof(*d->extra));
-	d->n_need = oid_sort_unique(d->need, d->n_need + d->n_extra);
-	if (d->n_extra)
-		r = refs_missing(d->x, d->extra, &d->n_extra);
-	return r < 0 ? r : refs_missing(d->x, d->need, &d->n_need);
+	d->n_need = oid_sort_unique(d->need, d->n_need);
+	return refs_missing(d->x, d->need, &d->n_need);
 }
 
-static enum refresh_result fetch(struct round *d)
+static enum refresh_result fetch(struct round *d, struct oid *wants, size_t n)
 {
-	struct fetch_request q = fetch_request_refresh(d->x->format, d->need, d->n_need, d->x->tips,
+	struct fetch_request q = fetch_request_refresh(d->x->format, wants, n, d->x->tips,
 						       d->x->n_tips < HAVES_MAX ? d->x->n_tips : HAVES_MAX);
 	size_t cap = fetch_request_bound(&q);
 	AUTO(mem) uint8_t *body = malloc(cap);
 	struct wr w = wr_of(body, body ? cap : 0);
 	struct ask a;
+	uint64_t asked = deadline_now();
 	enum reason reason;
 	int r;
 
@@ -164,7 +157,7 @@ static enum refresh_result fetch(struct round *d)
 	r = intake_run(d->x, &a, &reason);
 	if (r < 0)
 		return failed(d, "fetch", r);
-	return reason == REASON_NONE ? REFRESH_DONE : refused(d, reason);
+	return reason == REASON_NONE ? REFRESH_DONE : refused(d, reason, asked);
 }
 
 /* Only the leader of a round changes tips and generation: reading them needs no lock here. */
@@ -174,13 +167,11 @@ static int publish(struct round *d)
 	uint8_t generation[REPO_GENERATION];
 	struct files_about about = { 0 };
 	size_t n = 0;
-	int r = tips ? refs_update(d->x, &d->refs, d->extra, d->n_extra) : -ENOMEM;
+	int r = tips ? refs_update(d->x, &d->refs, generation) : -ENOMEM;
 
 	snprintf(about.host, sizeof(about.host), "%s", d->x->host);
 	snprintf(about.path, sizeof(about.path), "%s", d->x->path);
 	snprintf(about.credential, sizeof(about.credential), "%s", d->x->domain.credential);
-	if (!r)
-		r = ls_refs_generation(&d->refs, generation);
 	if (!r && d->x->state == REPO_COLD)
 		r = files_about_write(d->x->dir, &about);
 	if (r < 0) {
@@ -197,8 +188,25 @@ static int publish(struct round *d)
 	d->x->n_tips = n;
 	memcpy(d->x->generation, generation, sizeof(generation));
 	d->x->state = REPO_WARM;
+	if (d->x->refused)		/* meanwhile, when there was nothing to mark */
+		files_refused_set(d->x->dir, true);
 	pthread_mutex_unlock(&d->x->lock);
 	return 0;
+}
+
+/* What is still missing of what waiters want. They look themselves whether it has come. */
+static enum refresh_result fetch_extra(struct round *d)
+{
+	enum refresh_result result;
+	int r = refs_missing(d->x, d->extra, &d->n_extra);
+
+	if (r < 0 || !d->n_extra)
+		return r < 0 ? failed(d, "what is missing", r) : REFRESH_DONE;
+	result = fetch(d, d->extra, d->n_extra);
+	if (result != REFRESH_DONE)
+		return result;
+	r = refs_pin(d->x, d->extra, d->n_extra);
+	return r < 0 ? failed(d, "what no reference holds", r) : REFRESH_DONE;
 }
 
 static enum refresh_result run_round(struct round *d)
@@ -208,17 +216,20 @@ static enum refresh_result run_round(struct round *d)
 
 	if (r < 0)
 		return failed(d, "a new repository", r);
+	take_wanted(d);
 	result = read_refs(d);
 	if (result != REFRESH_DONE)
 		return result;
 	r = find_need(d);
 	if (r < 0)
 		return failed(d, "what is missing", r);
-	result = d->n_need ? fetch(d) : REFRESH_DONE;
+	result = d->n_need ? fetch(d, d->need, d->n_need) : REFRESH_DONE;
 	if (result != REFRESH_DONE)
 		return result;
 	r = publish(d);
-	return r < 0 ? failed(d, "its references", r) : REFRESH_DONE;
+	if (r < 0)
+		return failed(d, "its references", r);
+	return d->n_extra ? fetch_extra(d) : REFRESH_DONE;
 }
 
 static enum refresh_result lead(const struct refresh *r, struct repo *x, enum reason *ret_reason)
@@ -290,6 +301,7 @@ static void *behind_main(void *arg)
 	enum reason reason;
 
 	lead(&b->r, b->x, &reason);
+	repo_put(b->r.repos, b->x);
 	return NULL;
 }
 
@@ -303,13 +315,14 @@ void refresh_behind(const struct refresh *r, struct repo *x)
 
 	if (!b)
 		return;
-	*b = (struct behind){ *r, x };		/* repositories stay */
+	*b = (struct behind){ *r, x };
 	pthread_mutex_lock(&x->lock);
 	begun = !x->refreshing;
 	x->refreshing |= begun;
 	pthread_mutex_unlock(&x->lock);
 	if (!begun)
 		return;
+	repo_hold(r->repos, x);
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, STACK);
@@ -321,5 +334,8 @@ void refresh_behind(const struct refresh *r, struct repo *x)
 	}
 	pthread_mutex_lock(&x->lock);
 	x->refreshing = false;
+	x->rounds++;
+	pthread_cond_broadcast(&x->changed);
 	pthread_mutex_unlock(&x->lock);
+	repo_put(r->repos, x);
 }

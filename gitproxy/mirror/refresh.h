@@ -10,6 +10,7 @@
 
 struct refresh {			/* all borrowed */
 	const struct host_config *config;
+	struct repos *repos;
 	struct flights *flights;
 	int keeper;
 };

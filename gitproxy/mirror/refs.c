@@ -1,8 +1,8 @@
 /*
  * refs.c - the references of a mirror, made what upstream's are
  *
- * Theory of operation: git's own commands change them, in one transaction each: first what is gone,
- * then what is new or moved, since `a` and `a/b` cannot be there together. What a reference pointed at
+ * Theory of operation: git's own commands change them, in one transaction each: first what is gone
+ * and what is to be kept, then what is new or moved, since `a` and `a/b` cannot be there together. What a reference pointed at
  * before stays under refs/keep/DAY/: a client to whom it was shown may still ask for it. HEAD is set by
  * hand: no fetch follows it.
  */
@@ -11,8 +11,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <time.h>
+#include <openssl/evp.h>
 
 #include "gitproxy/deadline.h"
+#include "gitproxy/mirror/files.h"
 #include "gitproxy/mirror/git.h"
 #include "gitproxy/refname.h"
 
@@ -90,24 +92,48 @@ static int read_format(struct repo *x)
 	return rd_eq_str(wr_rd(&w), "sha256\n") || rd_eq_str(wr_rd(&w), "sha1\n") ? 0 : -EBADMSG;
 }
 
+/* The same for the same references, whoever listed them; sorted. */
+static int digest(const struct own *own, size_t n, uint8_t ret[REPO_GENERATION])
+{
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	bool ok = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1;
+
+	for (size_t i = 0; ok && i < n; i++)	/* no name holds a NUL */
+		ok = EVP_DigestUpdate(md, own[i].name.p, own[i].name.n) == 1 && EVP_DigestUpdate(md, "", 1) == 1 &&
+		     EVP_DigestUpdate(md, own[i].oid.byte, sizeof(own[i].oid.byte)) == 1;
+	ok = ok && EVP_DigestFinal_ex(md, ret, NULL) == 1;
+	EVP_MD_CTX_free(md);
+	return ok ? 0 : -ENOMEM;
+}
+
+static int take_tips(struct repo *x, const struct own *own, size_t n)
+{
+	x->tips = calloc(n + 1, sizeof(*x->tips));
+	if (!x->tips)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		x->tips[i] = own[i].oid;
+	x->n_tips = oid_sort_unique(x->tips, n);
+	return 0;
+}
+
 int refs_load(struct repo *x)
 {
 	struct wr text = { 0 };
 	struct own *own = NULL;
 	size_t n = 0;
-	int r = read_format(x);
+	int r = files_unlock(x->git);
 
+	if (!r)
+		r = read_format(x);
 	if (!r)
 		r = list(x, &text);
 	if (!r)
 		r = parse(wr_rd(&text), x->format, &own, &n);
-	if (!r && n) {
-		x->tips = calloc(n, sizeof(*x->tips));
-		r = x->tips ? 0 : -ENOMEM;
-		for (size_t i = 0; !r && i < n; i++)
-			x->tips[i] = own[i].oid;
-		x->n_tips = r ? 0 : oid_sort_unique(x->tips, n);
-	}
+	if (!r)
+		r = digest(own, n, x->generation);
+	if (!r)
+		r = take_tips(x, own, n);
 	free(own);
 	free(text.p);
 	return r;
@@ -122,21 +148,6 @@ struct plan {
 	size_t n_pins;
 };
 
-/* By the day, so that whole days can be let go; each id once. */
-static void put_pins(struct plan *p, enum object_format f)
-{
-	uintmax_t day = (uintmax_t)(time(NULL) / 86400);
-
-	p->n_pins = oid_sort_unique(p->pins, p->n_pins);
-	for (size_t i = 0; i < p->n_pins; i++) {
-		wr_fmt(&p->fresh, "update refs/keep/%ju/", day);
-		oid_write(&p->fresh, &p->pins[i], f);
-		wr_u8(&p->fresh, ' ');
-		oid_write(&p->fresh, &p->pins[i], f);
-		wr_u8(&p->fresh, '\n');
-	}
-}
-
 static void put_update(struct wr *w, struct rd name, const struct oid *o, enum object_format f)
 {
 	wr_str(w, "update ");
@@ -146,33 +157,40 @@ static void put_update(struct wr *w, struct rd name, const struct oid *o, enum o
 	wr_u8(w, '\n');
 }
 
+/* By the day, so that whole days can be let go; each id once. With what goes, or before: never after it. */
+static void put_pins(struct plan *p, enum object_format f)
+{
+	uintmax_t day = (uintmax_t)(time(NULL) / 86400);
+
+	p->n_pins = oid_sort_unique(p->pins, p->n_pins);
+	for (size_t i = 0; i < p->n_pins; i++) {
+		wr_fmt(&p->gone, "update refs/keep/%ju/", day);
+		oid_write(&p->gone, &p->pins[i], f);
+		wr_u8(&p->gone, ' ');
+		oid_write(&p->gone, &p->pins[i], f);
+		wr_u8(&p->gone, '\n');
+	}
+}
+
 /* Both lists are sorted by name: one pass tells what is gone, and what is new or moved. */
-static void compare(enum object_format f, const struct own *own, size_t n, const struct ls_refs *now,
+static void compare(enum object_format f, const struct own *own, size_t n, const struct own *now, size_t n_now,
 		    struct plan *p)
 {
 	size_t i = 0, k = 0;
 
-	while (i < n || k < now->n) {
-		struct own theirs = { 0 };
-		int c;
+	while (i < n || k < n_now) {
+		int c = i == n ? 1 : k == n_now ? -1 : own_order(&own[i], &now[k]);
+		bool moved = c || memcmp(&own[i].oid, &now[k].oid, sizeof(now[k].oid));
 
-		if (k < now->n && (now->ref[k].unborn || !kept(now->ref[k].name))) {
-			k++;
-			continue;
-		}
-		if (k < now->n)
-			theirs = (struct own){ now->ref[k].name, now->ref[k].oid };
-		c = i == n ? 1 : k == now->n ? -1 : own_order(&own[i], &theirs);
 		if (c < 0) {
 			wr_str(&p->gone, "delete ");
 			wr_rd_all(&p->gone, own[i].name);
 			wr_u8(&p->gone, '\n');
-			p->pins[p->n_pins++] = own[i].oid;
-		} else if (c > 0 || memcmp(&own[i].oid, &theirs.oid, sizeof(theirs.oid))) {
-			put_update(&p->fresh, theirs.name, &theirs.oid, f);
-			if (!c)
-				p->pins[p->n_pins++] = own[i].oid;
+		} else if (moved) {
+			put_update(&p->fresh, now[k].name, &now[k].oid, f);
 		}
+		if (c <= 0 && moved)
+			p->pins[p->n_pins++] = own[i].oid;
 		i += c <= 0;
 		k += c >= 0;
 	}
@@ -181,49 +199,78 @@ static void compare(enum object_format f, const struct own *own, size_t n, const
 static int apply(struct repo *x, const struct wr *text)
 {
 	static const char *const args[] = { "update-ref", "--stdin", NULL };
+	const struct git_spec s = { .dir = x->git, .args = args };
+	int r;
 
 	if (!wr_ok(text))
 		return -E2BIG;
-	return text->n ? git_run_with(&(struct git_spec){ .dir = x->git, .args = args }, wr_rd(text), NULL) : 0;
+	r = text->n ? git_run_with(&s, wr_rd(text), NULL) : 0;
+	if (r == -EIO && !files_unlock(x->git))		/* one that was killed may have left its lock */
+		r = git_run_with(&s, wr_rd(text), NULL);
+	return r;
+}
+
+/* HEAD on a commit instead of a branch. */
+static const struct ls_ref *detached(const struct ls_refs *now)
+{
+	const struct ls_ref *head = ls_refs_find(now, rd_str("HEAD"));
+
+	return head && !head->unborn && !kept(head->target) ? head : NULL;
 }
 
 static int follow_head(struct repo *x, const struct ls_refs *now)
 {
-	const struct ls_ref *head = ls_refs_find(now, rd_str("HEAD"));
+	const struct ls_ref *head = ls_refs_find(now, rd_str("HEAD")), *alone = detached(now);
 	char target[REFNAME_MAX + 1];
-	const char *const args[] = { "symbolic-ref", "HEAD", target, NULL };
 	struct wr w = wr_of(target, sizeof(target) - 1);
+	const char *const symbolic[] = { "symbolic-ref", "HEAD", target, NULL };
+	const char *const direct[] = { "update-ref", "--no-deref", "HEAD", target, NULL };
 
-	if (!head || !kept(head->target) || !wr_rd_all(&w, head->target))
+	if (!head || (!alone && !kept(head->target)))
 		return 0;
+	if (!(alone ? oid_write(&w, &alone->oid, x->format) : wr_rd_all(&w, head->target)))
+		return -ENAMETOOLONG;
 	target[w.n] = 0;
-	return git_run(&(struct git_spec){ .dir = x->git, .args = args, .in = -1 }, NULL);
+	return git_run(&(struct git_spec){ .dir = x->git, .args = alone ? direct : symbolic, .in = -1 }, NULL);
 }
 
-static int change(struct repo *x, const struct own *own, size_t n, const struct ls_refs *now, const struct oid *extra,
-		  size_t n_extra)
+static size_t keep_those(const struct ls_refs *now, struct own *to)
 {
-	struct plan p = { .pins = calloc(n + n_extra + 1, sizeof(*p.pins)) };
-	bool ok = text_new(&p.gone, n * LINE), more = text_new(&p.fresh, (n + now->n + n_extra) * LINE);
-	int r = ok && more && p.pins ? 0 : -ENOMEM;
+	size_t n = 0;
+
+	for (size_t i = 0; i < now->n; i++)
+		if (!now->ref[i].unborn && kept(now->ref[i].name))
+			to[n++] = (struct own){ now->ref[i].name, now->ref[i].oid };
+	return n;
+}
+
+static int change(struct repo *x, const struct own *own, size_t n, const struct ls_refs *now,
+		  uint8_t ret_generation[REPO_GENERATION])
+{
+	struct plan p = { .pins = calloc(n + 1, sizeof(*p.pins)) };
+	bool ok = text_new(&p.gone, (2 * n + 1) * LINE), more = text_new(&p.fresh, now->n * LINE);
+	AUTO(mem) struct own *theirs = calloc(now->n + 1, sizeof(*theirs));
+	size_t n_theirs = theirs ? keep_those(now, theirs) : 0;
+	int r = ok && more && p.pins && theirs ? 0 : -ENOMEM;
 
 	if (!r) {
-		compare(x->format, own, n, now, &p);
-		if (n_extra)
-			memcpy(p.pins + p.n_pins, extra, n_extra * sizeof(*extra));
-		p.n_pins += n_extra;
+		compare(x->format, own, n, theirs, n_theirs, &p);
+		if (detached(now))
+			p.pins[p.n_pins++] = detached(now)->oid;	/* no branch may hold it */
 		put_pins(&p, x->format);
 		r = apply(x, &p.gone);
 	}
 	if (!r)
 		r = apply(x, &p.fresh);
+	if (!r)
+		r = digest(theirs, n_theirs, ret_generation);
 	free(p.gone.p);
 	free(p.fresh.p);
 	free(p.pins);
 	return r;
 }
 
-int refs_update(struct repo *x, const struct ls_refs *now, const struct oid *extra, size_t n_extra)
+int refs_update(struct repo *x, const struct ls_refs *now, uint8_t ret_generation[REPO_GENERATION])
 {
 	struct wr text = { 0 };
 	struct own *own = NULL;
@@ -233,11 +280,27 @@ int refs_update(struct repo *x, const struct ls_refs *now, const struct oid *ext
 	if (!r)
 		r = parse(wr_rd(&text), x->format, &own, &n);
 	if (!r)
-		r = change(x, own, n, now, extra, n_extra);
+		r = change(x, own, n, now, ret_generation);
 	if (!r)
 		r = follow_head(x, now);
 	free(own);
 	free(text.p);
+	return r;
+}
+
+int refs_pin(struct repo *x, const struct oid *oids, size_t n)
+{
+	struct plan p = { .pins = calloc(n + 1, sizeof(*p.pins)), .n_pins = n };
+	bool ok = text_new(&p.gone, n * LINE);
+	int r = ok && p.pins ? 0 : -ENOMEM;
+
+	if (!r) {
+		memcpy(p.pins, oids, n * sizeof(*oids));
+		put_pins(&p, x->format);
+		r = apply(x, &p.gone);
+	}
+	free(p.gone.p);
+	free(p.pins);
 	return r;
 }
 

@@ -7,13 +7,19 @@
 #include "gitproxy/mirror/ls_refs.h"
 #include "gitproxy/mirror/repo.h"
 
-/* Read format and tips of a repository that is on disk. 0 or -errno. Nobody else may use it yet. */
+/*
+ * Read format, tips and generation of a repository that is on disk, and remove what a kill left. 0; -EBADMSG, -EIO: it
+ * cannot be used; -errno. Nobody else may use it yet.
+ */
 int refs_load(struct repo *x);
 /*
  * Make heads, tags and HEAD what `now` says, and pin what they pointed at before (for those to whom it was
- * shown), and `extra`. All objects are there. 0 or -errno: some references may be old ones then.
+ * shown). All objects are there. The generation is a digest of what names what. 0 or -errno: some
+ * references may be old ones then. Only one caller at a time: locks of others are taken for left behind.
  */
-int refs_update(struct repo *x, const struct ls_refs *now, const struct oid *extra, size_t n_extra);
+int refs_update(struct repo *x, const struct ls_refs *now, uint8_t ret_generation[REPO_GENERATION]);
+/* Keep these objects, which no reference may name. 0 or -errno. */
+int refs_pin(struct repo *x, const struct oid *oids, size_t n);
 /* Of these ids those that are no object of the repository, in *io (shrunk). 0 or -errno. */
 int refs_missing(struct repo *x, struct oid *io, size_t *io_n);
 

@@ -3,8 +3,8 @@
  *
  * Theory of operation: STATE/mirrors/DOMAIN/ holds a bare repository `repo.git` and, once the first
  * fetch into it is complete, `about`, which says of what it is a mirror. A folder without it is a fetch
- * that never ended, and removed. In memory a repository is an entry of a list that stays: there are
- * as many as repositories are allowed.
+ * that never ended, and removed. In memory a repository is an entry of a list. It stays when there is
+ * something on disk; else it goes with who asked for it.
  */
 #include "gitproxy/mirror/repo.h"
 
@@ -29,6 +29,8 @@ static void repo_free(struct repo *x)
 {
 	free(x->tips);
 	free(x->wanted);
+	pthread_cond_destroy(&x->changed);
+	pthread_mutex_destroy(&x->lock);
 	free(x);
 }
 
@@ -72,6 +74,7 @@ static void look(struct repo *x)
 	if (files_about_read(x->dir, &about) == 0 && !strcmp(about.host, x->host) && !strcmp(about.path, x->path) &&
 	    refs_load(x) == 0) {
 		x->state = REPO_WARM;
+		x->refused = files_refused(x->dir);
 		return;
 	}
 	if (files_remove(x->dir) < 0)
@@ -98,18 +101,72 @@ struct repo *repo_get(struct repos *r, const struct mirror_domain *d, const char
 	return x;
 }
 
-void repo_put(struct repos *r, struct repo *x)
+void repo_hold(struct repos *r, struct repo *x)
 {
 	pthread_mutex_lock(&r->lock);
-	x->users--;
+	x->users++;
 	pthread_mutex_unlock(&r->lock);
 }
 
-void repo_allowed(struct repo *x, bool allowed)
+/* A sandbox may ask for names without end. Under the table's lock, which whoever comes to use x takes first. */
+static void forget(struct repos *r, struct repo *x)
+{
+	struct repo **at = &r->first;
+
+	while (*at != x)
+		at = &(*at)->next;
+	*at = x->next;
+	files_remove(x->dir);
+	repo_free(x);
+}
+
+void repo_put(struct repos *r, struct repo *x)
+{
+	pthread_mutex_lock(&r->lock);
+	if (!--x->users && x->state == REPO_COLD)
+		forget(r, x);
+	pthread_mutex_unlock(&r->lock);
+}
+
+/* Under the lock. A mirror that cannot be marked is none any more when it is looked for again. */
+static void set_refused(struct repo *x, bool refused)
+{
+	if (x->refused == refused)
+		return;
+	x->refused = refused;
+	if (x->state == REPO_WARM && files_refused_set(x->dir, refused) < 0)
+		log_line(LOG_WARN, "event=mirror_not_marked dir=%s", x->dir);
+}
+
+void repo_allowed(struct repo *x, uint64_t asked)
 {
 	pthread_mutex_lock(&x->lock);
-	x->allowed_at = allowed ? deadline_now() : 0;
+	if (asked > x->refused_at) {
+		x->allowed_at = asked > x->allowed_at ? asked : x->allowed_at;
+		set_refused(x, false);
+	}
 	pthread_mutex_unlock(&x->lock);
+}
+
+void repo_refused(struct repo *x, uint64_t asked)
+{
+	pthread_mutex_lock(&x->lock);
+	if (asked >= x->allowed_at) {
+		x->allowed_at = 0;
+		x->refused_at = asked > x->refused_at ? asked : x->refused_at;
+		set_refused(x, true);
+	}
+	pthread_mutex_unlock(&x->lock);
+}
+
+bool repo_is_refused(struct repo *x)
+{
+	bool refused;
+
+	pthread_mutex_lock(&x->lock);
+	refused = x->refused;
+	pthread_mutex_unlock(&x->lock);
+	return refused;
 }
 
 bool repo_is_allowed(struct repo *x, uint64_t ms)

@@ -39,18 +39,19 @@ bool job_may_be_stale(struct job *j, const struct ask_outcome *o)
 	uint8_t generation[REPO_GENERATION];
 	enum object_format format;
 
-	return j->q->stale_ok && ask_unreachable(o->reason) && repo_is_warm(j->repo, &format, generation);
+	return j->q->stale_ok && ask_unreachable(o->reason) && repo_is_warm(j->repo, &format, generation) &&
+	       !repo_is_refused(j->repo);
 }
 
 void job_refused(struct job *j, const struct ask_outcome *o)
 {
+	if (!ask_unreachable(o->reason) && o->reason != REASON_INTERNAL_ERROR) {
+		repo_refused(j->repo, o->asked);
+		spool_purge(j->depot->spool, j->q->domain.id);
+	}
 	if (o->reason == REASON_REDIRECT_NOT_ALLOWED) {	/* it may have moved: the front can follow */
 		job_leave_to_upstream(j);
 		return;
-	}
-	if (!ask_unreachable(o->reason) && o->reason != REASON_INTERNAL_ERROR) {
-		repo_allowed(j->repo, false);
-		spool_purge(j->depot->spool, j->q->domain.id);
 	}
 	answer_refuse(j->to, o->reason, o->status);
 	j->verdict = (struct mirror_verdict){ .how = MIRROR_SERVED, .reason = o->reason, .status = o->status };
@@ -98,7 +99,7 @@ static void pass_advert(struct job *j, const struct flight_answer *a)
 		job_leave_to_upstream(j);	/* an older protocol, which is upstream's to speak */
 		return;
 	}
-	repo_allowed(j->repo, true);
+	repo_allowed(j->repo, a->outcome.asked);
 	common = advert_common(&theirs);
 	send_advert(j, &common, KEEPER_FROM_UPSTREAM);
 }
@@ -144,12 +145,15 @@ static void stale_refs(struct job *j, const struct fetch_request *q)
 		job_sent(j, answer_file(j->to, &h, file), h.length);
 }
 
-/* Upstream may say no with a good status. */
-static bool says_error(const struct flight_answer *a)
+/* Upstream may say no with a good status: then nobody was let in. */
+void job_let_in(struct job *j, const struct flight_answer *a)
 {
 	char head[PKT_HEAD + 4];
 
-	return pread(a->file, head, sizeof(head), 0) == sizeof(head) && !memcmp(head + PKT_HEAD, "ERR ", 4);
+	if (pread(a->file, head, sizeof(head), 0) == sizeof(head) && !memcmp(head + PKT_HEAD, "ERR ", 4))
+		repo_refused(j->repo, a->outcome.asked);
+	else
+		repo_allowed(j->repo, a->outcome.asked);
 }
 
 void serve_refs(struct job *j, const struct fetch_request *q)
@@ -170,8 +174,7 @@ void serve_refs(struct job *j, const struct fetch_request *q)
 	if (flight_take(j->depot->flights, key, j->depot->config->mirrors.window_ms, &ask, &a) < 0)
 		return;
 	if (a.outcome.reason == REASON_NONE) {
-		if (!says_error(&a))
-			repo_allowed(j->repo, true);
+		job_let_in(j, &a);
 		h.length = a.n;
 		h.coalesced = a.shared;
 		job_sent(j, answer_file(j->to, &h, a.file), a.n);

@@ -25,7 +25,7 @@ static bool question(struct wr *w, enum object_format format)
 	       pkt_delim(w) && pkt_line(w, "ref-prefix HEAD") && pkt_flush(w);
 }
 
-/* True: go on; *ret_stale: though upstream is away. False: the job is over. */
+/* True: go on; *ret_stale: though upstream is away. False: the job is over, or upstream's. */
 static bool let_in(struct job *j, const struct fetch_request *q, bool *ret_stale)
 {
 	uint8_t text[QUESTION], key[FLIGHT_KEY];
@@ -42,13 +42,14 @@ static bool let_in(struct job *j, const struct fetch_request *q, bool *ret_stale
 	refresh_key(j->repo, wr_rd(&w), key);
 	if (flight_take(j->depot->flights, key, j->depot->config->mirrors.window_ms, &ask, &a) < 0)
 		return false;
-	*ret_stale = a.outcome.reason != REASON_NONE;
-	if (!*ret_stale)
-		repo_allowed(j->repo, true);
-	else if (!job_may_be_stale(j, &a.outcome))
+	if (a.outcome.reason == REASON_NONE)
+		job_let_in(j, &a);
+	else if (job_may_be_stale(j, &a.outcome))
+		*ret_stale = true;
+	else
 		job_refused(j, &a.outcome);
 	flight_done(&a);
-	return !*ret_stale || j->verdict.how == MIRROR_UPSTREAM;
+	return *ret_stale || repo_is_allowed(j->repo, JOB_RIGHT_MS);
 }
 
 /* ---- are they there ---- */
@@ -60,7 +61,10 @@ static bool missing(struct job *j, const struct fetch_request *q)
 	return !repo_has(j->repo, wants->oid, wants->n);
 }
 
-/* True: all that is wanted is there, or upstream is not to be asked. False: upstream answers. */
+/*
+ * True: all that is wanted is there. False: upstream answers. So it does when references by name cut the
+ * history: ours may be older than those that the client was shown.
+ */
 static bool ready(struct job *j, const struct fetch_request *q, bool stale)
 {
 	const struct fetch_ids_list *wants = &q->ids[FETCH_WANTS];
@@ -73,11 +77,12 @@ static bool ready(struct job *j, const struct fetch_request *q, bool stale)
 			refresh_behind(&j->depot->refresh, j->repo);
 		return false;
 	}
-	if (format != q->format)
+	if (format != q->format || q->texts[FETCH_NOTS].n)
 		return false;
-	if (stale || !missing(j, q))
+	if (!missing(j, q))
 		return true;
-	return refresh_run(&j->depot->refresh, j->repo, wants->oid, wants->n, &reason) == REFRESH_DONE &&
+	return !stale &&
+	       refresh_run(&j->depot->refresh, j->repo, wants->oid, wants->n, &reason) == REFRESH_DONE &&
 	       !missing(j, q);
 }
 
