@@ -18,6 +18,8 @@
 #include <stdio.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/x509.h>
 
@@ -248,6 +250,17 @@ static int ssl_wait(struct stream *s, int result, uint64_t deadline)
 	return -ECONNRESET;
 }
 
+/*
+ * The client's last flight has no answer of ours (tickets are off) that would carry its ACK, and a
+ * client that minds Nagle holds its request back until the delayed one.
+ */
+static void acknowledge(int fd)
+{
+	int on = 1;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
+}
+
 static enum tls_result handshake(struct stream *s, struct hello *h, uint64_t deadline)
 {
 	int n, r = 0;
@@ -280,6 +293,7 @@ enum tls_result tls_accept(struct tls *t, struct stream *s, const char *name, ui
 	if (s->ssl && SSL_set_fd(s->ssl, s->fd) == 1) {
 		SSL_set_app_data(s->ssl, &h);
 		result = handshake(s, &h, deadline);
+		acknowledge(s->fd);
 		SSL_set_app_data(s->ssl, NULL);
 		*ret_reason = h.reason;
 	}
