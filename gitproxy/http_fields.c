@@ -54,8 +54,11 @@ static bool is_name_byte(uint8_t c)
 
 static bool name_is(struct rd name, const char *want)
 {
-	size_t n = strlen(want);
+	size_t n;
 
+	if ((name.p[0] | 0x20) != want[0])	/* most of the table, for every field */
+		return false;
+	n = strlen(want);
 	if (want[n - 1] == '-' && name.n > n)
 		name.n = n;
 	return rd_eq_nocase(name, want);
