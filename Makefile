@@ -69,7 +69,7 @@ TEST_PKGS  := python3 python3-pytest python3-pytest-xdist apache2-bin dnsmasq-ba
 	      iptables conntrack openssh-client git-lfs python3-pygit2 python3-dulwich python3-websockets jgit-cli default-jre-headless \
 	      python3-pip cargo $(if $(shell command -v npm 2>/dev/null),,npm)	# a foreign nodejs brings npm, and conflicts
 FUZZ_PKGS  := clang libclang-rt-dev
-BENCH_PKGS := haproxy
+BENCH_PKGS := haproxy nginx-light wrk mitmproxy
 VM_PKGS    := qemu-system-x86 mmdebstrap e2fsprogs
 
 ROOT := $(filter 0,$(shell id -u))

@@ -142,6 +142,11 @@ class Wire:
             return self._chunks()
         return self._exactly(int(fields.get("content-length", 0)))
 
+    def begun(self):
+        """A byte of a body is there; it and its head are still to be read."""
+        while not self._data.partition(b"\r\n\r\n")[2]:
+            self._more()
+
     def response(self, body=True):
         """The next whole response. Closed when it does not come, or not whole."""
         first, *lines = self.until(b"\r\n\r\n").decode("latin-1").split("\r\n")

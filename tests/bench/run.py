@@ -10,11 +10,13 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+import clones  # noqa: E402
 import connects  # noqa: E402
 import daemons  # noqa: E402
 import flood  # noqa: E402
 import idle  # noqa: E402
 import sandboxes  # noqa: E402
+import terminated  # noqa: E402
 import throughput  # noqa: E402
 from labnet import LabError  # noqa: E402
 from measure import Bench  # noqa: E402
@@ -25,6 +27,8 @@ ROWS = {
     "refused_flood": flood.row_refused_flood,
     "memory": daemons.row_memory,
     "proxy_idle": idle.row_proxy_idle,
+    "clone_upstream": clones.row_clone_upstream,
+    "http_terminated": terminated.row_http_terminated,
     "run_start": daemons.row_run_start,
     "sandboxes_10k": sandboxes.row_sandboxes_10k,
 }
