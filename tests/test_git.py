@@ -528,6 +528,12 @@ def test_upstream_headers(labs):
     got = ask(lab.sandbox, info_refs("acme/widgets", host="gitlab.com"), name="gitlab.com")
     assert got.status == 200
     assert got.order == ["content-type", "cache-control", "content-length"]
+    trailers = b"Cache-Control: evil\r\nExpires: evil\r\nContent-Length: 9\r\n"
+    rude.answer = lambda s, _: s.sendall(f"HTTP/1.1 200 OK\r\nContent-Type: {UPLOAD}-advertisement\r\n"
+                                         "Transfer-Encoding: chunked\r\nPragma: x\r\n\r\n0\r\n".encode()
+                                         + trailers + b"\r\n")
+    got = ask(lab.sandbox, info_refs("acme/widgets", host="gitlab.com"), name="gitlab.com")
+    assert (got.status, got.order) == (200, ["content-type", "pragma", "transfer-encoding"])
 
 
 def test_untrusted_upstream(labs, tmp_path):
