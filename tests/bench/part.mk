@@ -2,5 +2,7 @@
 bench-flow_SRC := tests/bench/flow.c
 bench-flood_SRC := tests/bench/flood.c
 bench-stamp_SRC := tests/bench/stamp.c
+bench-take_SRC := tests/bench/take.c
+bench-take_LIB := -lssl -lcrypto
 bench-stamp_LIB := -static-pie
-BENCHES += bench-flow bench-flood bench-stamp
+BENCHES += bench-flow bench-flood bench-take bench-stamp

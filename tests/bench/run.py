@@ -15,7 +15,10 @@ import connects  # noqa: E402
 import daemons  # noqa: E402
 import flood  # noqa: E402
 import idle  # noqa: E402
+import lsrefs  # noqa: E402
+import mirrors  # noqa: E402
 import sandboxes  # noqa: E402
+import spools  # noqa: E402
 import terminated  # noqa: E402
 import throughput  # noqa: E402
 from labnet import LabError  # noqa: E402
@@ -29,6 +32,11 @@ ROWS = {
     "proxy_idle": idle.row_proxy_idle,
     "clone_upstream": clones.row_clone_upstream,
     "http_terminated": terminated.row_http_terminated,
+    "clone_storm": mirrors.row_clone_storm,
+    "mirror_warm": mirrors.row_mirror_warm,
+    "spool_tls": spools.row_spool_tls,
+    "spool_plain": spools.row_spool_plain,
+    "ls_refs": lsrefs.row_ls_refs,
     "run_start": daemons.row_run_start,
     "sandboxes_10k": sandboxes.row_sandboxes_10k,
 }
