@@ -91,20 +91,22 @@ int keeper_open(int keeper, const struct keeper_open *o, int client, int body)
 	return ask(keeper, MSG_OPEN, o, sizeof(*o), fds, body < 0 ? 2 : 3, KEEPER_ANSWER);
 }
 
-int keeper_open_http(int keeper, const struct keeper_http *q, int client,
-		     const struct keeper_text *text, size_t n)
+int keeper_talk(int keeper, int client, bool upgrade)
 {
+	struct keeper_talk q = { .upgrade = upgrade };
 	int fds[2] = { [KEEPER_CLIENT] = client };
-	AUTO(fd) int answer = ask(keeper, MSG_OPEN_HTTP, q, sizeof(*q), fds, 2, KEEPER_ANSWER);
 
-	if (answer >= 0 && send(answer, text, n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-		return -errno;
-	return STEAL_FD(answer);
+	return ask(keeper, MSG_OPEN_HTTP, &q, sizeof(q), fds, 2, KEEPER_ANSWER);
+}
+
+int keeper_ask(int talk, const struct keeper_text *text, size_t n)
+{
+	return send(talk, text, n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
 int keeper_put(int answer, enum keeper_frame_kind kind, struct rd data)
 {
-	struct keeper_end head = { kind, REASON_NONE };
+	struct keeper_end head = { .kind = kind };
 	struct iovec iov[2] = {
 		{ &head, kind == KEEPER_END ? sizeof(head) : sizeof(struct keeper_frame) },
 		{ (void *)(uintptr_t)data.p, data.n },
@@ -117,19 +119,21 @@ int keeper_put(int answer, enum keeper_frame_kind kind, struct rd data)
 /* The kind, if the size is one that the kind may have. */
 static enum keeper_frame_kind kind_of(const union keeper_in *f, size_t n)
 {
+	struct rd text, data;
+
 	if (n < sizeof(f->frame))
 		return KEEPER_NONE;
 	if (f->frame.kind == KEEPER_STATUS && n == sizeof(f->status) &&
 	    keeper_status_ok(&f->status))
 		return KEEPER_STATUS;
-	if (f->frame.kind == KEEPER_DATA && n > sizeof(f->frame))
+	if (f->frame.kind == KEEPER_DATA && n > sizeof(f->frame) && n <= sizeof(f->data))
 		return KEEPER_DATA;
 	if (f->frame.kind == KEEPER_GROWN && n == sizeof(f->grown))
 		return KEEPER_GROWN;
 	if (f->frame.kind == KEEPER_HEAD && n >= KEEPER_HEAD_HEAD &&
-	    keeper_head_ok(&f->head, n - KEEPER_HEAD_HEAD))
+	    keeper_head_split(&f->head, n - KEEPER_HEAD_HEAD, &text, &data))
 		return KEEPER_HEAD;
-	if (f->frame.kind == KEEPER_END && n == sizeof(f->end) && f->end.reason < REASON_COUNT)
+	if (f->frame.kind == KEEPER_END && n == sizeof(f->end) && keeper_end_ok(&f->end))
 		return KEEPER_END;
 	return KEEPER_NONE;
 }
@@ -157,27 +161,17 @@ static ssize_t receive(int answer, union keeper_in *f, int *ret_fd)
 	return n;
 }
 
-enum keeper_frame_kind keeper_next(int answer, int client, uint64_t deadline, union keeper_in *f,
-				   size_t *ret_n, int *ret_fd, int *ret_error)
-{
-	*ret_n = 0;
-	*ret_fd = -1;
-	*ret_error = deadline_wait_alive(answer, POLLIN, client, deadline);
-	return *ret_error ? KEEPER_NONE : keeper_try_next(answer, f, ret_n, ret_fd, ret_error);
-}
-
 enum keeper_frame_kind keeper_try_next(int answer, union keeper_in *f, size_t *ret_n, int *ret_fd,
 				       int *ret_error)
 {
 	enum keeper_frame_kind kind;
 	AUTO(fd) int fd = -1;
-	ssize_t n;
+	ssize_t n = receive(answer, f, &fd);
 
-	*ret_n = 0;
-	*ret_fd = -1;
-	n = receive(answer, f, &fd);
 	if (n < 0 && errno == ECONNRESET)	/* it has not read all of ours; told once, unix(7) */
 		n = receive(answer, f, &fd);
+	*ret_n = 0;
+	*ret_fd = -1;
 	*ret_error = n < 0 ? -errno : -EPIPE;
 	if (n <= 0 || (size_t)n > sizeof(*f))
 		return KEEPER_NONE;
@@ -190,5 +184,21 @@ enum keeper_frame_kind keeper_try_next(int answer, union keeper_in *f, size_t *r
 		*ret_n = (size_t)n - sizeof(f->frame);
 	if (kind == KEEPER_HEAD)
 		*ret_n = (size_t)n - KEEPER_HEAD_HEAD;
+	return kind;
+}
+
+enum keeper_frame_kind keeper_next(int answer, int client, uint64_t deadline, union keeper_in *f,
+				   size_t *ret_n, int *ret_fd, int *ret_error)
+{
+	enum keeper_frame_kind kind;
+
+	*ret_n = 0;
+	*ret_fd = -1;
+	do {
+		*ret_error = deadline_wait_alive(answer, POLLIN, client, deadline);
+		if (*ret_error)
+			return KEEPER_NONE;
+		kind = keeper_try_next(answer, f, ret_n, ret_fd, ret_error);
+	} while (kind == KEEPER_NONE && *ret_error == -EAGAIN);
 	return kind;
 }

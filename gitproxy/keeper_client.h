@@ -19,22 +19,22 @@ void keeper_leaf_done(struct keeper_leaf *l);
 /* The socket the frames will come on, or -errno. Descriptors are borrowed; body -1: none. */
 int keeper_open(int keeper, const struct keeper_open *o, int client, int body);
 
+/* A conversation about requests to hosts that are none of git's, or about one upgrade: its socket, or -errno. */
+int keeper_talk(int keeper, int client, bool upgrade);
 /*
- * The same for a request to a host that is none of git's: target and fields are in `text`, of n
- * bytes in all. If there is a body, keeper_put() it.
+ * The next request on it: n bytes in all. If it has a body, keeper_put() that. 0, or -errno: the
+ * keeper has ended the conversation, and has not read this.
  */
-int keeper_open_http(int keeper, const struct keeper_http *q, int client,
-		     const struct keeper_text *text, size_t n);
+int keeper_ask(int talk, const struct keeper_text *text, size_t n);
 /* Send a frame: DATA with bytes, or END without. 0, -EAGAIN, or -errno: the keeper is gone. */
 int keeper_put(int answer, enum keeper_frame_kind kind, struct rd data);
 
 /*
- * The next frame: kind, and its bytes in f (fixed size). Waits until the deadline, and only while
- * the client's connection lives (-1: there is none to watch). *ret_fd is the file of a STATUS that has one,
- * the caller's then, else -1. *ret_n is the number of data bytes of a DATA
- * frame, or of text of a HEAD. KEEPER_NONE:
- * failure, *ret_error tells which (-ETIMEDOUT, -ECONNRESET: the client is gone, -EPIPE: the keeper
- * is).
+ * The next frame: kind, and its bytes in f (fixed size). KEEPER_NONE: failure, *ret_error tells which
+ * (-EAGAIN: none is there, -ECONNRESET: the client is gone, -EPIPE: the keeper is, -ETIMEDOUT).
+ * keeper_next() waits until the deadline, and only while the client's connection lives (-1: there is
+ * none to watch). *ret_fd is the file of a STATUS that has one, the caller's then, else -1.
+ * *ret_n is the number of data bytes of a DATA frame, or of those behind KEEPER_HEAD_HEAD.
  */
 union keeper_in {
 	struct keeper_frame frame;

@@ -156,20 +156,29 @@ bool keeper_http_ok(const struct keeper_http *q)
 	return (q->port == 443 || q->port == 80) && method_ok(q->method) && host_ok(q->host);
 }
 
+bool keeper_end_ok(const struct keeper_end *e)
+{
+	return e->kind == KEEPER_END && e->reason < REASON_COUNT &&
+	       e->kept <= (e->reason == REASON_NONE);
+}
+
 static bool status_ok(const struct keeper_head *h)
 {
 	return h->status == STATUS_SWITCHING || (h->status >= 200 && h->status <= 599);
 }
 
-bool keeper_head_ok(const struct keeper_head *h, size_t n)
+bool keeper_head_split(const struct keeper_head *h, size_t n, struct rd *ret_text,
+		       struct rd *ret_data)
 {
-	if (h->kind != KEEPER_HEAD || h->reason >= REASON_COUNT || n > KEEPER_TEXT_MAX)
+	*ret_data = rd_of(h->text, n);
+	if (h->kind != KEEPER_HEAD || h->reason >= REASON_COUNT || h->text_n > KEEPER_TEXT_MAX ||
+	    h->whole > 1 || h->kept > h->whole || !rd_take(ret_data, h->text_n, ret_text))
 		return false;
 	if (h->reason != REASON_NONE)
-		return !n;
-	return status_ok(h) &&
-	       http_fields_ok(rd_of(h->text, n), h->status == STATUS_SWITCHING ? HTTP_UPGRADE_TO_CLIENT :
-										 HTTP_TO_CLIENT);
+		return !n && !h->whole;
+	return ret_data->n <= KEEPER_DATA_MAX && status_ok(h) &&
+	       http_fields_ok(*ret_text, h->status == STATUS_SWITCHING ? HTTP_UPGRADE_TO_CLIENT :
+									 HTTP_TO_CLIENT);
 }
 
 static bool target_ok(struct rd r)
@@ -184,11 +193,11 @@ static bool target_ok(struct rd r)
 	return true;
 }
 
-bool keeper_text_split(const struct keeper_text *t, size_t n, bool upgrade, struct rd *ret_target,
+bool keeper_text_split(const struct keeper_text *t, size_t n, struct rd *ret_target,
 		       struct rd *ret_fields)
 {
 	*ret_fields = rd_of(t->text, n);
-	return t->kind == KEEPER_TEXT && n <= KEEPER_TEXT_MAX &&
+	return t->kind == KEEPER_TEXT && n <= KEEPER_TEXT_MAX && keeper_http_ok(&t->http) &&
 	       rd_until(ret_fields, '\n', ret_target) && target_ok(*ret_target) &&
-	       http_fields_ok(*ret_fields, upgrade ? HTTP_UPGRADE_TO_SERVER : HTTP_TO_SERVER);
+	       http_fields_ok(*ret_fields, t->http.upgrade ? HTTP_UPGRADE_TO_SERVER : HTTP_TO_SERVER);
 }

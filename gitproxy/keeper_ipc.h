@@ -6,17 +6,21 @@
  * no dispatcher, and a front that lost interest just closes it.
  *   SIGN{name}       fds: answer                  answered by CERT on it (fd 0: memfd with the key)
  *   OPEN{request}    fds: client, answer[, body]  to a git host; answered by frames on it
- *   OPEN_HTTP{...}   fds: client, answer          to any other; answered by frames on it
+ *   OPEN_HTTP{talk}  fds: client, answer          to any other: see below
  *   DONE{result}     keeper to front, once, on the pair: the keeper serves
  * An answer is SEQPACKET datagrams that begin with a struct keeper_frame: one STATUS (HEAD for
  * OPEN_HTTP); if that has no reason, any number of DATA and then END. The body of a mirror's answer
  * is a file: its descriptor comes with STATUS, which then says `file`, and GROWN instead of DATA
  * tells how much of it may be sent. Anything else, and above all
  * an end of file without END, is a failure: the client's connection is then reset, never ended
- * cleanly. After OPEN_HTTP the front sends frames too: one TEXT; if there is a body, DATA and END;
- * whoever is slow holds the other up, so bodies of any size need constant memory. After a HEAD of
- * status 101, which only an upgrade may have, both send DATA as it comes until one sends END. The keeper never believes who asks: it takes the sandbox from the peer address of the
- * client descriptor and repeats the policy decision.
+ * cleanly.
+ * OPEN_HTTP begins a conversation for one connection of a client. The front sends frames too: one
+ * TEXT, which is a request; if it has a body, DATA and END. Whoever is slow holds the other up, so
+ * bodies of any size need constant memory. A HEAD may carry the first of the body behind its text, or
+ * all of it. Where an end says `kept`, another TEXT may follow on the same socket. After a HEAD of
+ * status 101, which only an upgrade may have, both send DATA as it comes until one sends END.
+ * The keeper never believes who asks: it takes the sandbox from the peer address of the client
+ * descriptor, and repeats the policy decision for each request.
  */
 #ifndef GITPROXY_KEEPER_IPC_H
 #define GITPROXY_KEEPER_IPC_H
@@ -30,7 +34,7 @@ enum {
 	KEEPER_AGENT = 128,
 	KEEPER_VALUE = 128,
 	KEEPER_HEADERS_MAX = 8,
-	KEEPER_DATA_MAX = 32768,	/* bytes of a DATA frame */
+	KEEPER_DATA_MAX = 65536,	/* bytes of a DATA frame */
 	KEEPER_METHOD = 20,
 	KEEPER_PICTURE_MS = 10000,	/* either side waits so long for netd's picture */
 	KEEPER_TEXT_MAX = 16384,	/* bytes of target and fields */
@@ -57,6 +61,9 @@ struct keeper_open {
 	char repo[GP_REPO_MAX + 1];	/* canonical */
 	char user_agent[KEEPER_AGENT];	/* cleaned; may be empty */
 };
+
+/* OPEN_HTTP's: all of its requests are upgrades, which have limits of their own, or none is. */
+struct keeper_talk { uint8_t upgrade; uint8_t pad_[7]; };
 
 #define KEEPER_UNKNOWN UINT64_MAX	/* as a length */
 
@@ -105,23 +112,29 @@ struct keeper_status {
 };
 struct keeper_end {
 	uint32_t kind;
-	uint32_t reason;
-}; /* REASON_NONE: upstream's answer is complete */
+	uint32_t reason;		/* REASON_NONE: upstream's answer is complete */
+	uint32_t kept;			/* 1: the next request may be sent here */
+};
 struct keeper_grown { uint32_t kind; uint32_t pad_; uint64_t upto; /* bytes of the file */ };
 struct keeper_data { uint32_t kind; uint8_t data[KEEPER_DATA_MAX]; };
 
 /* Both are sent without the unused end of their text. */
 struct keeper_text {
 	uint32_t kind;			/* KEEPER_TEXT */
+	uint32_t pad_;
+	struct keeper_http http;
 	char text[KEEPER_TEXT_MAX];	/* the target, a line feed, a block of http_fields.h */
 };
 struct keeper_head {
 	uint32_t kind;			/* KEEPER_HEAD */
 	uint32_t reason;		/* enum reason; REASON_NONE: an answer follows */
 	uint32_t status;		/* upstream's, 200 to 599, or 101; with a reason for the audit, or 0 */
-	uint32_t pad_;
+	uint32_t text_n;
 	uint64_t length;		/* of the body as announced, or KEEPER_UNKNOWN */
-	char text[KEEPER_TEXT_MAX];	/* a block of http_fields.h */
+	uint32_t whole;			/* 1: all of the body is here, END does not follow */
+	uint32_t kept;			/* as of END; whole */
+	char text[KEEPER_TEXT_MAX];	/* a block of http_fields.h: text_n bytes; then of the body */
+	char more_[KEEPER_DATA_MAX];	/* where both are as long as they may be */
 };
 enum { KEEPER_TEXT_HEAD = offsetof(struct keeper_text, text),
        KEEPER_HEAD_HEAD = offsetof(struct keeper_head, text) };
@@ -132,10 +145,12 @@ bool keeper_cert_ok(const struct keeper_cert *c);
 bool keeper_open_ok(const struct keeper_open *o);
 bool keeper_status_ok(const struct keeper_status *s);
 bool keeper_http_ok(const struct keeper_http *q);
-/* n: bytes of its text */
-bool keeper_head_ok(const struct keeper_head *h, size_t n);
+bool keeper_end_ok(const struct keeper_end *e);
+/* n: bytes behind KEEPER_HEAD_HEAD. Its parts borrow from it. */
+bool keeper_head_split(const struct keeper_head *h, size_t n, struct rd *ret_text,
+		       struct rd *ret_data);
 /* Its parts, which borrow from it; false: not what our front makes. */
-bool keeper_text_split(const struct keeper_text *t, size_t n, bool upgrade, struct rd *ret_target,
+bool keeper_text_split(const struct keeper_text *t, size_t n, struct rd *ret_target,
 		       struct rd *ret_fields);
 
 /* Names of the response headers, lower case; NULL for an unknown id. And back: 0 for an unknown

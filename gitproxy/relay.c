@@ -9,6 +9,8 @@
  * gets a last packet that says so, where its client expects packets: an error of git's own protocol,
  * which no client takes for an end. A request's body is passed on whenever no frame waits, so that a
  * server may answer before it has all of it.
+ * What goes to the client is gathered into whole TLS records as long as frames are there to be had;
+ * before it waits for one, everything is on its way.
  */
 #include "gitproxy/relay.h"
 
@@ -18,7 +20,13 @@
 #include "gitproxy/deadline.h"
 #include "gitproxy/refuse.h"
 
-enum { STATUS_SWITCHING = 101, CHUNK_HEAD = 16, HEAD_TEXT = 2 * KEEPER_TEXT_MAX };
+enum { STATUS_SWITCHING = 101, CHUNK_HEAD = 16, HEAD_TEXT = 2 * KEEPER_TEXT_MAX, RECORD = 16384 };
+
+struct relay_room {
+	union keeper_in in;		/* the last frame */
+	size_t n;			/* bytes in `out` */
+	uint8_t out[RECORD];
+};
 
 struct out {
 	const struct relay_spec *spec;
@@ -26,14 +34,59 @@ struct out {
 	uint64_t deadline;
 	uint64_t length;		/* KEEPER_UNKNOWN: chunked */
 	bool bodiless;			/* whatever length is announced */
-	union keeper_in *f;		/* the last frame */
+	struct relay_room *room;
 	int file;			/* the body, if it is one; else -1 */
 	uint64_t sent;			/* of it */
 };
 
-static int put(const struct out *o, const void *p, size_t n)
+static int write_out(const struct out *o, const void *p, size_t n)
 {
 	return stream_write(o->spec->stream, p, n, o->spec->idle_ms);
+}
+
+static int flush(struct out *o)
+{
+	int r = o->room->n ? write_out(o, o->room->out, o->room->n) : 0;
+
+	o->room->n = 0;
+	return r;
+}
+
+/* At most what there is room for. */
+static void gather(struct relay_room *m, struct rd *io, size_t n)
+{
+	struct rd part;
+
+	if (!rd_take(io, n, &part))
+		return;
+	memcpy(m->out + m->n, part.p, part.n);
+	m->n += part.n;
+}
+
+/* Whole records go out from where they are; the rest waits for more. */
+static int put(struct out *o, const void *p, size_t n)
+{
+	struct relay_room *m = o->room;
+	struct rd left = rd_of(p, n);
+	size_t direct;
+	int r;
+
+	if (left.n <= RECORD - m->n) {
+		gather(m, &left, left.n);
+		return 0;
+	}
+	if (m->n) {
+		gather(m, &left, RECORD - m->n);
+		m->n = 0;
+		r = write_out(o, m->out, RECORD);
+		if (r < 0)
+			return r;
+	}
+	direct = left.n - left.n % RECORD;
+	r = direct ? write_out(o, left.p, direct) : 0;
+	if (!r && rd_skip(&left, direct))
+		gather(m, &left, left.n);
+	return r;
 }
 
 /* ---- the head ---- */
@@ -66,18 +119,18 @@ static void framing(struct out *o, struct wr *w)
 		wr_str(w, "transfer-encoding: chunked\r\n");
 }
 
-static int put_head(struct out *o, enum keeper_frame_kind kind, size_t n)
+static int put_head(struct out *o, enum keeper_frame_kind kind)
 {
 	AUTO(mem) char *text = malloc(HEAD_TEXT);
 	struct wr w = wr_of(text, text ? HEAD_TEXT : 0);
-	const union keeper_in *f = o->f;
+	const union keeper_in *f = &o->room->in;
 
 	o->ret->status = kind == KEEPER_HEAD ? f->head.status : 200;
 	o->length = kind == KEEPER_HEAD ? f->head.length : f->status.length;
 	o->ret->close = o->spec->close || (o->spec->upload && !o->spec->upload->done);
 	wr_fmt(&w, "HTTP/1.1 %u %s\r\n", o->ret->status, refuse_phrase(o->ret->status));
 	if (kind == KEEPER_HEAD)
-		block_fields(rd_of(f->head.text, n), &w);
+		block_fields(rd_of(f->head.text, f->head.text_n), &w);
 	else
 		status_fields(&f->status, &w);
 	if (o->ret->status == STATUS_SWITCHING) {
@@ -91,47 +144,45 @@ static int put_head(struct out *o, enum keeper_frame_kind kind, size_t n)
 
 /* ---- the body ---- */
 
-/* One frame's data, as one write: a chunk's size, the data, CR LF. */
+/* Some data, as one chunk. */
 static int put_data(struct out *o, struct rd data)
 {
-	uint8_t text[CHUNK_HEAD + KEEPER_DATA_MAX + 2];
-	struct wr w = wr_of(text, sizeof(text));
+	char size[CHUNK_HEAD];
+	int r;
 
+	if (!data.n)
+		return 0;
 	o->ret->down += data.n;
 	if (o->bodiless || (o->length != KEEPER_UNKNOWN && o->ret->down > o->length))
 		return -EPROTO;
 	if (o->length != KEEPER_UNKNOWN)
 		return put(o, data.p, data.n);
-	wr_fmt(&w, "%zx\r\n", data.n);
-	wr_rd_all(&w, data);
-	wr_str(&w, "\r\n");
-	return wr_ok(&w) ? put(o, w.p, w.n) : -EMSGSIZE;
-}
-
-/* In pieces that put_data() takes. */
-static int put_all(struct out *o, struct rd data)
-{
-	struct rd piece;
-	int r = 0;
-
-	while (!r && rd_left(&data)) {
-		if (!rd_take(&data, data.n < KEEPER_DATA_MAX ? data.n : KEEPER_DATA_MAX, &piece))
-			return -EPROTO;
-		r = put_data(o, piece);
-	}
-	return r;
+	r = put(o, size, (size_t)snprintf(size, sizeof(size), "%zx\r\n", data.n));
+	if (!r)
+		r = put(o, data.p, data.n);
+	return r ? r : put(o, "\r\n", 2);
 }
 
 /* Upstream's bytes; those of git as whole packets. */
 static int pass_on(struct out *o, struct rd data)
 {
-	return o->spec->git ? put_all(o, git_answer_next(o->spec->git, data)) : put_data(o, data);
+	struct rd piece;
+	int r = 0;
+
+	if (!o->spec->git)
+		return put_data(o, data);
+	while (!r && rd_left(&data)) {
+		if (!rd_take(&data, data.n < GIT_ANSWER_INPUT ? data.n : GIT_ANSWER_INPUT, &piece))
+			return -EPROTO;
+		r = put_data(o, git_answer_next(o->spec->git, piece));
+	}
+	return r;
 }
 
 /* What was held back of them. */
 static int put_held(struct out *o)
 {
-	return o->spec->git ? put_all(o, git_answer_end(o->spec->git)) : 0;
+	return o->spec->git ? put_data(o, git_answer_end(o->spec->git)) : 0;
 }
 
 /* What the file has grown by. */
@@ -145,6 +196,8 @@ static int put_file(struct out *o, uint64_t upto)
 		return -EPROTO;
 	if (!r && o->length == KEEPER_UNKNOWN)
 		r = put(o, head, (size_t)snprintf(head, sizeof(head), "%jx\r\n", (uintmax_t)n));
+	if (!r)
+		r = flush(o);
 	if (!r)
 		r = stream_send_file(o->spec->stream, o->file, o->sent, n, o->spec->idle_ms);
 	if (!r && o->length == KEEPER_UNKNOWN)
@@ -182,7 +235,7 @@ static enum reason error_reason(int error)
 }
 
 /* The next frame, and meanwhile the request's body. On KEEPER_NONE ret->reason says why. */
-static enum keeper_frame_kind next(struct out *o, size_t *ret_n)
+static enum keeper_frame_kind await(struct out *o, size_t *ret_n)
 {
 	const struct relay_spec *p = o->spec;
 	enum keeper_frame_kind kind = KEEPER_NONE;
@@ -190,9 +243,26 @@ static enum keeper_frame_kind next(struct out *o, size_t *ret_n)
 	int error = p->upload ? upload_run(p->upload, p->frames, p->idle_ms) : 0;
 
 	if (!error)
-		kind = keeper_next(p->frames, p->stream->fd, o->deadline, o->f, ret_n, &file, &error);
+		kind = keeper_next(p->frames, p->stream->fd, o->deadline, &o->room->in, ret_n, &file,
+				   &error);
 	if (file >= 0 && o->file < 0)
 		o->file = STEAL_FD(file);
+	if (kind == KEEPER_NONE)
+		o->ret->reason = error_reason(error);
+	return kind;
+}
+
+static enum keeper_frame_kind next(struct out *o, size_t *ret_n)
+{
+	AUTO(fd) int file = -1;			/* only the first frame may have one */
+	int error;
+	enum keeper_frame_kind kind = keeper_try_next(o->spec->frames, &o->room->in, ret_n, &file, &error);
+
+	if (kind == KEEPER_NONE && error == -EAGAIN) {
+		if (!flush(o))
+			return await(o, ret_n);
+		error = -ECONNRESET;
+	}
 	if (kind == KEEPER_NONE)
 		o->ret->reason = error_reason(error);
 	return kind;
@@ -214,34 +284,58 @@ static enum relay_result broken(struct out *o)
 	return r < 0 || put(o, "0\r\n\r\n", 5) < 0 ? RELAY_BROKEN : RELAY_TOLD;
 }
 
+static enum relay_result end(struct out *o, bool kept)
+{
+	o->ret->reason = REASON_NONE;
+	if (put_end(o) < 0 || flush(o) < 0)
+		return RELAY_BROKEN;
+	o->ret->close |= o->spec->upload && !o->spec->upload->done;
+	o->ret->kept = kept && !o->ret->close;
+	return RELAY_DONE;
+}
+
 static enum relay_result body(struct out *o)
 {
+	const union keeper_in *f = &o->room->in;
 	enum keeper_frame_kind kind;
 	size_t n;
 
 	while ((kind = next(o, &n)) == KEEPER_DATA || kind == KEEPER_GROWN)
-		if ((kind == KEEPER_DATA ? pass_on(o, rd_of(o->f->data.data, n)) :
-					   put_file(o, o->f->grown.upto)) < 0)
+		if ((kind == KEEPER_DATA ? pass_on(o, rd_of(f->data.data, n)) :
+					   put_file(o, f->grown.upto)) < 0)
 			return RELAY_BROKEN; /* reason none: the client does not take it */
 	if (kind == KEEPER_NONE)
 		return broken(o);
-	o->ret->reason = kind == KEEPER_END ? (enum reason)o->f->end.reason : REASON_INTERNAL_ERROR;
-	if (o->ret->reason != REASON_NONE)
-		return broken(o);
-	if (put_end(o) < 0)
-		return RELAY_BROKEN;
-	o->ret->close |= o->spec->upload && !o->spec->upload->done;
-	return RELAY_DONE;
+	o->ret->reason = kind == KEEPER_END ? (enum reason)f->end.reason : REASON_INTERNAL_ERROR;
+	return o->ret->reason == REASON_NONE ? end(o, f->end.kept) : broken(o);
 }
 
+/* An answer that may be passed on: its head is here, and perhaps n bytes with it. */
+static enum relay_result begin(struct out *o, enum keeper_frame_kind kind, size_t n)
+{
+	const struct keeper_head *h = &o->room->in.head;
+	struct rd text, data = { 0 };
+
+	if (put_head(o, kind) < 0)
+		return RELAY_BROKEN;
+	if (kind == KEEPER_STATUS)
+		return body(o);
+	if (h->status == STATUS_SWITCHING)
+		return RELAY_UPGRADED;
+	if (!keeper_head_split(h, n, &text, &data) || put_data(o, data) < 0)
+		return RELAY_BROKEN;
+	return h->whole ? end(o, h->kept) : body(o);
+}
+
+/* What was gathered of a broken answer goes out: the client is to see as much of it as there is. */
 static enum relay_result run(struct out *o)
 {
-	const union keeper_in *f = o->f;
+	const union keeper_in *f = &o->room->in;
 	struct relay *ret = o->ret;
-	enum keeper_frame_kind kind;
+	enum relay_result result;
 	size_t n;
+	enum keeper_frame_kind kind = await(o, &n);
 
-	kind = next(o, &n);
 	if (kind == KEEPER_NONE)
 		return ret->reason == REASON_NONE ? RELAY_BROKEN : RELAY_REFUSED;
 	if (kind != KEEPER_STATUS && kind != KEEPER_HEAD)
@@ -256,20 +350,23 @@ static enum relay_result run(struct out *o)
 		ret->reason = REASON_UPGRADE_NOT_ALLOWED;	/* our keeper would not let it pass */
 	if (ret->reason != REASON_NONE)
 		return RELAY_REFUSED;
-	if (kind == KEEPER_HEAD && f->head.status == STATUS_SWITCHING)
-		return put_head(o, kind, n) < 0 ? RELAY_BROKEN : RELAY_UPGRADED;
-	return put_head(o, kind, n) < 0 ? RELAY_BROKEN : body(o);
+	result = begin(o, kind, n);
+	return flush(o) < 0 ? RELAY_BROKEN : result;
 }
 
 enum relay_result relay_run(const struct relay_spec *spec, struct relay *ret)
 {
-	AUTO(mem) union keeper_in *f = malloc(sizeof(*f));
-	struct out o = { .spec = spec, .ret = ret, .f = f, .file = -1,
-			 .deadline = deadline_in(spec->total_ms) };
+	struct out o = { .spec = spec, .ret = ret, .file = -1, .deadline = deadline_in(spec->total_ms) };
 	enum relay_result r;
 
 	*ret = (struct relay){ .reason = REASON_INTERNAL_ERROR };
-	r = f ? run(&o) : RELAY_REFUSED;
+	if (!*spec->room)
+		*spec->room = malloc(sizeof(**spec->room));
+	if (!*spec->room)
+		return RELAY_REFUSED;
+	o.room = *spec->room;
+	o.room->n = 0;
+	r = run(&o);
 	if (o.file >= 0)
 		close(o.file);
 	return r;

@@ -18,7 +18,8 @@ enum relay_result {
 };
 struct relay_spec {		/* all borrowed */
 	struct stream *stream;
-	int frames;		/* from keeper_open() or keeper_open_http() */
+	int frames;		/* from keeper_open() or keeper_talk() */
+	struct relay_room **room;	/* NULL at first; free() it when the connection rests */
 	struct upload *upload;	/* NULL: the keeper has the request's body, or there is none */
 	struct git_answer *git; /* git_answer_init() was called; NULL: an answer of another kind */
 	bool head;		/* of a HEAD request: no body follows */
@@ -34,6 +35,7 @@ struct relay {
 	uint32_t source, coalesced; /* of struct keeper_status */
 	char moved[GP_REPO_MAX + 1]; /* of REFUSED: the repository's new name, or "" */
 	bool close;		/* nothing more can come on this connection */
+	bool kept;		/* the keeper waits for the next request on `frames` */
 };
 enum relay_result relay_run(const struct relay_spec *spec, struct relay *ret);
 

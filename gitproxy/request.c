@@ -12,6 +12,7 @@
 #include "gitproxy/request.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 
 #include "gitproxy/deadline.h"
@@ -22,6 +23,7 @@
 enum {
 	IDLE_MS = 60000,		/* between requests */
 	HEAD_MS = 10000,		/* from a head's first byte to its last */
+	TALK_MS = 2000,			/* between requests, until their means are given back */
 	REQUESTS_MAX = 1000		/* on one connection */
 };
 
@@ -232,14 +234,25 @@ static enum step answer_nobody(struct session *s, enum reason reason)
 										      STEP_CLOSE;
 }
 
+/* A client that takes its time costs no more than its connection. */
+static void wait_request(struct session *s, const struct input *in)
+{
+	if (!s->room || input_rd(in).n || stream_pending(&s->stream))
+		return;
+	if (deadline_wait(s->stream.fd, POLLIN, deadline_in(TALK_MS)) == -ETIMEDOUT)
+		session_rest(s);
+}
+
 static enum step one(struct session *s, struct input *in, bool last)
 {
 	struct request rq = { .close = last };
 	bool timeout;
 	enum step step;
 	enum reason reason;
-	enum parse r = read_head(in, &rq.head, &timeout);
+	enum parse r;
 
+	wait_request(s, in);
+	r = read_head(in, &rq.head, &timeout);
 	if (r == PARSE_MORE) /* the end, between requests or inside one */
 		return timeout || !input_rd(in).n ? STEP_CLOSE : STEP_RESET;
 	rq.malformed = r == PARSE_BAD;

@@ -106,7 +106,7 @@ static enum relay_result ask_keeper(struct session *s, const struct request *rq,
 	const struct host_config *c = s->env->config;
 	AUTO(fd) int frames = keeper_open(s->env->keeper, o, s->stream.fd, body);
 	AUTO(mem) struct git_answer *git = malloc(sizeof(*git));
-	struct relay_spec spec = { .stream = &s->stream, .close = rq->close, .git = git,
+	struct relay_spec spec = { .stream = &s->stream, .room = &s->room, .close = rq->close, .git = git,
 				   .total_ms = c->total_ms, .idle_ms = c->idle_ms };
 
 	*ret = (struct relay){ .reason = REASON_INTERNAL_ERROR };

@@ -13,6 +13,7 @@
  * the audit: the request's with its 101, and one of event "upgrade" when the tunnel has ended.
  */
 #include <errno.h>
+#include <unistd.h>
 
 #include "gitproxy/http_account.h"
 #include "gitproxy/http_fields.h"
@@ -104,8 +105,9 @@ static enum reason judge(const struct session *s, struct request *rq)
 
 /* ---- answering ---- */
 
-static bool build(const struct session *s, const struct request *rq, struct keeper_http *q)
+static bool build(const struct session *s, struct request *rq)
 {
+	struct keeper_http *q = &rq->http->text.http;
 	const struct http_head *h = &rq->head;
 
 	*q = (struct keeper_http){ .port = s->port, .has_body = h->framing != HTTP_NO_BODY,
@@ -125,14 +127,35 @@ static bool go_on(struct session *s, const struct http_head *h)
 	       !stream_write(&s->stream, text, sizeof(text) - 1, CONTINUE_MS);
 }
 
+static void hang_up(struct session *s)
+{
+	if (s->talk >= 0)
+		close(s->talk);
+	s->talk = -1;
+}
+
+/* On the conversation that there is, if the keeper still listens; else on a new one. */
+static int ask_keeper(struct session *s, const struct http_request *h)
+{
+	bool upgrade = h->text.http.upgrade;
+
+	if (s->talk >= 0 && !upgrade && !keeper_ask(s->talk, &h->text, h->n))
+		return 0;
+	hang_up(s);
+	s->talk = keeper_talk(s->env->keeper, s->stream.fd, upgrade);
+	return s->talk < 0 ? s->talk : keeper_ask(s->talk, &h->text, h->n);
+}
+
 /* The 101 is out. */
-static enum step tunnel(struct session *s, struct input *in, struct request *rq, int frames)
+static enum step tunnel(struct session *s, struct input *in, struct request *rq)
 {
 	const struct host_config *c = s->env->config;
-	struct tunnel_spec spec = { .in = in, .frames = frames, .idle_ms = c->idle_ms,
+	struct tunnel_spec spec = { .in = in, .frames = s->talk, .idle_ms = c->idle_ms,
 				    .total_ms = c->total_ms };
 	struct tunnel t;
 
+	free(s->room);				/* nothing more is relayed */
+	s->room = NULL;
 	request_audit(s, rq, false);
 	tunnel_run(&spec, &t);
 	rq->up = t.up;
@@ -143,16 +166,18 @@ static enum step tunnel(struct session *s, struct input *in, struct request *rq,
 	return t.clean ? STEP_CLOSE : STEP_RESET;
 }
 
-static enum step relay(struct session *s, struct request *rq, struct upload *up, int frames)
+static enum step relay(struct session *s, struct request *rq, struct upload *up)
 {
 	const struct host_config *c = s->env->config;
-	struct relay_spec spec = { .stream = &s->stream, .frames = frames, .upload = up,
+	struct relay_spec spec = { .stream = &s->stream, .frames = s->talk, .room = &s->room, .upload = up,
 				   .head = rq->head.method == HTTP_HEAD, .close = rq->close,
 				   .upgrade = is_upgrade(&rq->head),
 				   .total_ms = c->total_ms, .idle_ms = c->idle_ms };
 	struct relay relay;
 	enum relay_result r = relay_run(&spec, &relay);
 
+	if (!relay.kept && r != RELAY_UPGRADED)
+		hang_up(s);
 	rq->up = up->sent;
 	rq->down = relay.down;
 	rq->reason = relay.reason;
@@ -160,7 +185,7 @@ static enum step relay(struct session *s, struct request *rq, struct upload *up,
 		return request_refuse(s, rq, !up->done);
 	rq->status = relay.status;
 	if (r == RELAY_UPGRADED)
-		return tunnel(s, up->in, rq, frames);
+		return tunnel(s, up->in, rq);
 	rq->cut = r != RELAY_DONE && rq->down;
 	if (r != RELAY_DONE)
 		return STEP_RESET;
@@ -169,9 +194,7 @@ static enum step relay(struct session *s, struct request *rq, struct upload *up,
 
 static enum step forward(struct session *s, struct input *in, struct request *rq)
 {
-	AUTO(fd) int frames = -1;
 	uint64_t max = policy_limits(rq->sandbox.policy)->request_bytes;
-	struct keeper_http q;
 	struct upload up;
 
 	upload_init(&up, in, &rq->head, max);
@@ -179,14 +202,14 @@ static enum step forward(struct session *s, struct input *in, struct request *rq
 		rq->reason = REASON_BODY_TOO_LARGE;
 		return request_refuse(s, rq, true);
 	}
-	if (build(s, rq, &q))
-		frames = keeper_open_http(s->env->keeper, &q, s->stream.fd, &rq->http->text,
-					  rq->http->n);
-	if (frames < 0) {
+	if (!build(s, rq) || ask_keeper(s, rq->http) < 0) {
 		rq->reason = REASON_INTERNAL_ERROR;
 		return request_refuse(s, rq, !up.done);
 	}
-	return go_on(s, &rq->head) ? relay(s, rq, &up, frames) : STEP_RESET;
+	if (go_on(s, &rq->head))
+		return relay(s, rq, &up);
+	hang_up(s);
+	return STEP_RESET;
 }
 
 static enum step perform(struct session *s, struct input *in, struct request *rq)

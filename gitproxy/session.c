@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "gitproxy/deadline.h"
@@ -157,9 +158,18 @@ enum reason session_who(const struct env *env, const struct addr *peer, struct v
 	return REASON_INTERFACE_UNREGISTERED;
 }
 
+void session_rest(struct session *s)
+{
+	if (s->talk >= 0)
+		close(s->talk);
+	s->talk = -1;
+	free(s->room);
+	s->room = NULL;
+}
+
 void session_run(const struct env *env, int fd, const struct addr *peer)
 {
-	struct session s = { .env = env, .stream = { .fd = fd }, .peer = *peer };
+	struct session s = { .env = env, .stream = { .fd = fd }, .peer = *peer, .talk = -1 };
 	struct view_sandbox sb;
 	enum reason reason;
 	bool clean = false;
@@ -178,5 +188,6 @@ void session_run(const struct env *env, int fd, const struct addr *peer)
 	if (reason == REASON_SSH_NOT_SUPPORTED)
 		clean = !ssh_refuse(&s.stream, s.name);
 	view_sandbox_done(&sb);
+	session_rest(&s);
 	stream_close(&s.stream, clean);
 }

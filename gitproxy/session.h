@@ -38,7 +38,11 @@ struct session {
 	char name[MSG_NAME];		/* canonical; on the explicit route of the request under way */
 	bool internal;			/* cordon.internal: answered here */
 	bool routed;			/* the port of the explicit route: plain HTTP, no name */
+	int talk;			/* with the keeper; -1: none */
+	struct relay_room *room;	/* of the answers; NULL: none */
 };
+/* Give back what only requests under way need. */
+void session_rest(struct session *s);
 
 /* Serve the connection to its end. `fd` is borrowed, non-blocking; the peer is a registered
  * sandbox. */

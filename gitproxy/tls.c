@@ -149,6 +149,7 @@ static SSL_CTX *ctx_new(const struct keeper_leaf *l)
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 			      SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_read_ahead(ctx, 1);		/* a record's head and body with one read */
 	SSL_CTX_set_client_hello_cb(ctx, on_hello, NULL);
 	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
 	if (use_leaf(ctx, l))
@@ -393,7 +394,7 @@ ssize_t stream_try_write(struct stream *s, const void *p, size_t n)
 
 bool stream_pending(const struct stream *s)
 {
-	return s->ssl && SSL_pending(s->ssl) > 0;
+	return s->ssl && SSL_has_pending(s->ssl);
 }
 
 /* Some bytes written (*ret_n may be 0), or -errno. */

@@ -442,13 +442,13 @@ class HttpFront(Front):
 
     def ask_http(self, target, fields="", method="GET", host="keys.example", port=443):
         """The reason of the keeper's HEAD."""
-        body = struct.pack("<QHB5x20s256s4x", 0, port, 0, method.encode(), host.encode())
+        request = struct.pack("<QHB5x20s256s4x", 0, port, 0, method.encode(), host.encode())
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, theirs:
             ours.settimeout(10)
-            ours.send(struct.pack("<I", 5) + f"{target}\n{fields}".encode())
-            head = struct.pack("<HHI", TYPES["OPEN_HTTP"], len(body), 1)
-            socket.send_fds(self.pair, [head + body], [self.client.fileno(), theirs.fileno()])
+            ours.send(struct.pack("<II", 5, 0) + request + f"{target}\n{fields}".encode())
+            head = struct.pack("<HHI8x", TYPES["OPEN_HTTP"], 8, 1)
+            socket.send_fds(self.pair, [head], [self.client.fileno(), theirs.fileno()])
             theirs.close()
             kind, reason = struct.unpack_from("<II", ours.recv(65536))
         assert kind == 4

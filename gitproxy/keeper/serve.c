@@ -6,9 +6,10 @@
  * sandbox is found by the peer address of the client's connection, which the kernel verified, and
  * the policy decides again, on the same canonical names that are dialled; SIGN is bounded by the
  * CA's constraints.
- * Limits: SERVE_JOBS_MAX threads, of which at most SERVE_TUNNELS_MAX are tunnels, and per sandbox twice
- * its git_transfers, its upgrades, and as many other requests as it may have connections (the front keeps the exact limits; ours only has to hold when the front
- * does not).
+ * Limits: SERVE_JOBS_MAX threads, of which at most SERVE_TUNNELS_MAX are tunnels, and per sandbox
+ * twice its git_transfers, its upgrades, and twice as many other conversations as it may have
+ * connections: one that ends may overlap with the next (the front keeps the exact limits; ours only
+ * has to hold when the front does not).
  */
 #include "gitproxy/keeper/serve.h"
 
@@ -81,21 +82,20 @@ static void run_sign(struct job *j)
 
 /* ---- OPEN ---- */
 
-/*
- * Whose connection it is. When netd was started anew the front may be in step with it before we are:
- * the request waits here then.
- */
-static enum reason sandbox_of(struct serve *s, int client, struct view_sandbox *ret)
+static bool peer_of(int client, struct addr *ret)
 {
 	struct sockaddr_storage ss;
 	socklen_t n = sizeof(ss);
-	struct addr a;
 	uint16_t port;
 
-	if (getpeername(client, (struct sockaddr *)&ss, &n) < 0 ||
-	    !addr_from_sockaddr(&ss, &a, &port))
-		return REASON_INTERNAL_ERROR;
-	switch (view_sandbox_wait(s->view, &a, KEEPER_PICTURE_MS, ret)) {
+	return !getpeername(client, (struct sockaddr *)&ss, &n) &&
+	       addr_from_sockaddr(&ss, ret, &port);
+}
+
+/* When netd was started anew the front may be in step with it before we are: the request waits then. */
+enum reason serve_who(struct serve *s, const struct addr *peer, struct view_sandbox *ret)
+{
+	switch (view_sandbox_wait(s->view, peer, KEEPER_PICTURE_MS, ret)) {
 	case 0:
 		return REASON_NONE;
 	case -ETIMEDOUT:
@@ -235,7 +235,7 @@ static void open_git(struct job *j, const struct view_sandbox *sb)
 }
 
 /* They stay, so they have limits of their own. */
-static void open_tunnel(struct job *j, const struct view_sandbox *sb)
+static void open_tunnel(struct job *j, const struct addr *peer, const struct view_sandbox *sb)
 {
 	struct serve *s = j->serve;
 	uint16_t *count = &s->tunnel[sb->id];
@@ -245,7 +245,7 @@ static void open_tunnel(struct job *j, const struct view_sandbox *sb)
 		return;
 	}
 	if (enter(s, count, policy_limits(sb->policy)->upgrades)) {
-		serve_http(j, sb);
+		serve_http(j, peer, sb->id);
 		leave(s, count);
 	} else {
 		serve_http_refuse(j, REASON_TOO_MANY_CONNECTIONS);
@@ -253,14 +253,14 @@ static void open_tunnel(struct job *j, const struct view_sandbox *sb)
 	leave(s, &s->tunnels);
 }
 
-static void open_http(struct job *j, const struct view_sandbox *sb)
+static void open_http(struct job *j, const struct addr *peer, const struct view_sandbox *sb)
 {
 	uint16_t *count = &j->serve->http[sb->id];
 
-	if (((const struct keeper_http *)j->in.body)->upgrade) {
-		open_tunnel(j, sb);
-	} else if (enter(j->serve, count, policy_limits(sb->policy)->connections)) {
-		serve_http(j, sb);
+	if (((const struct keeper_talk *)j->in.body)->upgrade) {
+		open_tunnel(j, peer, sb);
+	} else if (enter(j->serve, count, 2 * policy_limits(sb->policy)->connections)) {
+		serve_http(j, peer, sb->id);
 		leave(j->serve, count);
 	} else {
 		serve_http_refuse(j, REASON_TOO_MANY_CONNECTIONS);
@@ -270,8 +270,11 @@ static void open_http(struct job *j, const struct view_sandbox *sb)
 static void run_open(struct job *j)
 {
 	struct view_sandbox sb;
-	enum reason reason = sandbox_of(j->serve, j->in.fd[KEEPER_CLIENT], &sb);
+	struct addr peer;
+	enum reason reason = REASON_INTERNAL_ERROR;
 
+	if (peer_of(j->in.fd[KEEPER_CLIENT], &peer))
+		reason = serve_who(j->serve, &peer, &sb);
 	if (reason != REASON_NONE) {
 		if (j->in.head.type == MSG_OPEN_HTTP)
 			serve_http_refuse(j, reason);
@@ -282,7 +285,7 @@ static void run_open(struct job *j)
 	close(j->in.fd[KEEPER_CLIENT]); /* it has told who asks; nothing is read from it */
 	j->in.fd[KEEPER_CLIENT] = -1;
 	if (j->in.head.type == MSG_OPEN_HTTP)
-		open_http(j, &sb);
+		open_http(j, &peer, &sb);
 	else
 		open_git(j, &sb);
 	view_sandbox_done(&sb);
@@ -336,15 +339,24 @@ static bool request_ok(const struct ipc_in *in)
 		return in->head.length == sizeof(struct keeper_sign) && in->fd[0] >= 0 &&
 		       in->fd[1] < 0 && keeper_sign_ok((const struct keeper_sign *)in->body);
 	if (in->head.type == MSG_OPEN_HTTP)
-		return in->head.length == sizeof(struct keeper_http) &&
-		       in->fd[KEEPER_CLIENT] >= 0 && in->fd[KEEPER_ANSWER] >= 0 &&
-		       in->fd[KEEPER_BODY] < 0 &&
-		       keeper_http_ok((const struct keeper_http *)in->body);
+		return in->head.length == sizeof(struct keeper_talk) && in->fd[KEEPER_CLIENT] >= 0 &&
+		       ((const struct keeper_talk *)in->body)->upgrade <= 1 &&
+		       in->fd[KEEPER_ANSWER] >= 0 && in->fd[KEEPER_BODY] < 0;
 	if (in->head.type == MSG_OPEN)
 		return in->head.length == sizeof(struct keeper_open) &&
 		       in->fd[KEEPER_CLIENT] >= 0 && in->fd[KEEPER_ANSWER] >= 0 &&
 		       keeper_open_ok((const struct keeper_open *)in->body);
 	return false;
+}
+
+bool serve_has_room(struct serve *s)
+{
+	bool ok;
+
+	pthread_mutex_lock(&s->lock);
+	ok = s->jobs < SERVE_JOBS_MAX / 2;
+	pthread_mutex_unlock(&s->lock);
+	return ok;
 }
 
 /* Too many: the answer's socket is closed unanswered, which is taken for a failure. */

@@ -1,17 +1,19 @@
 /*
  * serve_http.c - the keeper's side of OPEN_HTTP
  *
- * Theory of operation: target and fields come as the first frame on the answer's socket, which the
- * front fills before anything else. They are checked as text, then the policy decides again, on the
- * bytes that go upstream; the port must be one whose requests the policy has the proxy check. What
- * the front saw and we do not (Host, the connection) is not needed: the host is ours to name.
+ * Theory of operation: each request comes as a frame on the answer's socket; it is checked as text,
+ * then the policy of that moment decides again, on the bytes that go upstream; the port must be one
+ * whose requests the policy has the proxy check. What the front saw and we do not (Host, the
+ * connection) is not needed: the host is ours to name. Whose requests they are was told once, by the
+ * peer of the client's connection: each request must find the same sandbox at that address.
  * The decision names the credential, if any: without it, beside another account, or in the clear
  * such a request is not sent at all. A tunnel outlives the decision, so it is made again while it
  * runs, of the policy in force by then.
  */
-#include <poll.h>
+#include <errno.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 
 #include "gitproxy/deadline.h"
 #include "gitproxy/http_account.h"
@@ -22,21 +24,41 @@
 
 void serve_http_refuse(const struct job *j, enum reason reason)
 {
-	struct keeper_head head = { .kind = KEEPER_HEAD, .reason = reason };
+	struct keeper_head head;
 
+	memset(&head, 0, KEEPER_HEAD_HEAD);
+	head.kind = KEEPER_HEAD;
+	head.reason = reason;
 	upstream_send(j->in.fd[KEEPER_ANSWER], &head, KEEPER_HEAD_HEAD, NULL, 0,
 		      deadline_in(SERVE_ANSWER_MS));
 }
 
-static bool read_text(int answer, struct keeper_text *t, struct upstream_http *q)
+enum { TALK_SECONDS = 10 };	/* the front hangs up long before */
+
+/* One request while it is served; kept for the next. */
+struct talk {
+	bool upgrade;			/* all it may be, or what it may not */
+	struct keeper_text text;
+	struct upstream_http http;
+};
+
+/* The next request; false: there is none, or none that our front makes. */
+static bool read_text(int answer, struct talk *t)
 {
+	struct upstream_http *q = &t->http;
 	ssize_t n;
 
-	if (deadline_wait(answer, POLLIN, deadline_in(SERVE_ANSWER_MS)) < 0)
-		return false;
-	n = recv(answer, t, sizeof(*t), MSG_DONTWAIT | MSG_TRUNC);
-	return n >= (ssize_t)KEEPER_TEXT_HEAD && (size_t)n <= sizeof(*t) &&
-	       keeper_text_split(t, (size_t)n - KEEPER_TEXT_HEAD, q->upgrade, &q->target, &q->fields);
+	do {
+		n = recv(answer, &t->text, sizeof(t->text), MSG_TRUNC);
+	} while (n < 0 && errno == EINTR);
+	*q = (struct upstream_http){ .method = t->text.http.method,
+				     .plain = t->text.http.port == KEEPER_PLAIN_PORT,
+				     .upgrade = t->text.http.upgrade,
+				     .has_body = t->text.http.has_body,
+				     .body_length = t->text.http.body_length };
+	return n >= (ssize_t)KEEPER_TEXT_HEAD && (size_t)n <= sizeof(t->text) &&
+	       keeper_text_split(&t->text, (size_t)n - KEEPER_TEXT_HEAD, &q->target, &q->fields) &&
+	       q->upgrade == t->upgrade;
 }
 
 static enum reason decide(const struct keeper_http *o, const struct upstream_http *q,
@@ -90,9 +112,9 @@ static bool holds(const void *of)
 
 /* What did not work upstream, or what the front should not have asked. */
 static void audit_outcome(const struct job *j, const struct view_sandbox *sb,
-			  const struct http_decision *d, const struct upstream_outcome *out)
+			  const struct keeper_http *o, const struct http_decision *d,
+			  const struct upstream_outcome *out)
 {
-	const struct keeper_http *o = (const struct keeper_http *)j->in.body;
 	struct audit_head h = { .event = "upstream",
 				.sandbox = sb->name,
 				.profile = policy_name(sb->policy),
@@ -134,32 +156,66 @@ static enum reason credential_of(const struct job *j, const struct http_decision
 									REASON_NONE;
 }
 
-void serve_http(struct job *j, const struct view_sandbox *sb)
+/* True: another may follow. */
+static bool serve_one(struct job *j, struct talk *t, const struct view_sandbox *sb)
 {
-	const struct keeper_http *o = (const struct keeper_http *)j->in.body;
-	struct upstream_http q = { .method = o->method, .plain = o->port == KEEPER_PLAIN_PORT,
-				   .upgrade = o->upgrade, .has_body = o->has_body, .body_length = o->body_length,
-				   .body_max = policy_limits(sb->policy)->request_bytes,
-				   .policy = sb->policy };
-	struct hold hold = { j->view, sb, o, &q };
-	struct upstream_request rq = { .holds = holds, .holds_of = &hold, .sandbox = sb->id, .host = o->host, .http = &q, .body = -1,
+	const struct keeper_http *o = &t->text.http;
+	struct hold hold = { j->view, sb, o, &t->http };
+	struct upstream_request rq = { .holds = holds, .holds_of = &hold, .sandbox = sb->id, .host = o->host,
+				       .http = &t->http, .body = -1,
 				       .answer = j->in.fd[KEEPER_ANSWER],
+				       .may_keep = !t->upgrade && serve_has_room(j->serve),
 				       .private_ok = serve_private_ok(sb, o->host) };
-	struct upstream_outcome out = { .reason = REASON_INTERNAL_ERROR };
-	AUTO(mem) struct keeper_text *text = malloc(sizeof(*text));
+	struct upstream_outcome out = { 0 };
 	struct http_decision d = { 0 };
 	struct credential *c = NULL;
 
-	if (text && read_text(rq.answer, text, &q))
-		out.reason = decide(o, &q, &d);
+	t->http.policy = sb->policy;
+	t->http.body_max = policy_limits(sb->policy)->request_bytes;
+	out.reason = decide(o, &t->http, &d);
 	if (out.reason == REASON_NONE)
-		out.reason = credential_of(j, &d, &q, &out, &c);
+		out.reason = credential_of(j, &d, &t->http, &out, &c);
 	rq.credential = c;
 	if (out.reason == REASON_NONE)
 		upstream_run(j->upstream, &rq, &out);
 	else
 		serve_http_refuse(j, out.reason);
 	if (out.reason != REASON_NONE && !out.gone)
-		audit_outcome(j, sb, &d, &out);
+		audit_outcome(j, sb, o, &d, &out);
 	credential_store_put(j->credentials, c);
+	return out.kept;
+}
+
+/* One whose address has another owner by now, or of which netd cannot be asked, is nobody's. */
+static bool serve_next(struct job *j, struct talk *t, const struct addr *peer, uint16_t sandbox)
+{
+	struct view_sandbox sb;
+	bool kept = false;
+	enum reason reason = serve_who(j->serve, peer, &sb);
+
+	j->started = deadline_now();
+	if (reason != REASON_NONE) {
+		serve_http_refuse(j, reason);
+		return false;
+	}
+	if (sb.id == sandbox)
+		kept = serve_one(j, t, &sb);
+	else
+		serve_http_refuse(j, REASON_INTERNAL_ERROR);
+	view_sandbox_done(&sb);
+	return kept;
+}
+
+void serve_http(struct job *j, const struct addr *peer, uint16_t sandbox)
+{
+	AUTO(mem) struct talk *t = malloc(sizeof(*t));
+	struct timeval limit = { .tv_sec = TALK_SECONDS };
+	int answer = j->in.fd[KEEPER_ANSWER];
+
+	if (t)
+		t->upgrade = ((const struct keeper_talk *)j->in.body)->upgrade;
+	if (!t || setsockopt(answer, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0)
+		return;
+	while (read_text(answer, t) && serve_next(j, t, peer, sandbox))
+		;
 }

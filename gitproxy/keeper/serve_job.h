@@ -16,11 +16,15 @@ struct job {
 	struct view *view;
 	struct audit *audit;
 	struct ipc_in in;
-	uint64_t started;
+	uint64_t started;		/* the request that is served */
 };
 
-/* An allowed or refused request to a host that is none of git's, for this sandbox. */
-void serve_http(struct job *j, const struct view_sandbox *sb);
+/* Requests to hosts that are none of git's, for the sandbox that has this address and id. */
+void serve_http(struct job *j, const struct addr *peer, uint16_t sandbox);
+/* The sandbox that has this address now; or the reason why nobody's requests are served. */
+enum reason serve_who(struct serve *s, const struct addr *peer, struct view_sandbox *ret);
+/* May a conversation that rests keep its thread? */
+bool serve_has_room(struct serve *s);
 /* Only that: the front's request cannot be served. */
 void serve_http_refuse(const struct job *j, enum reason reason);
 /* May the name have a private address? */

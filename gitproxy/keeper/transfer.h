@@ -25,6 +25,9 @@ struct transfer {
 	bool waits; /* for a frame of the front: the body's next piece */
 	bool heard;				/* upstream has begun to answer */
 	bool headed;				/* the last block of headers has come to its end */
+	struct keeper_head *head;		/* http: waits for what can go with it; or NULL */
+	struct keeper_data *data;		/* of the answer, likewise; heap */
+	size_t data_n;
 	struct dial dial;
 	struct echo_scan scan;			/* of the body, for the credential */
 	bool echoed;				/* it came back */
@@ -43,6 +46,7 @@ struct transfer_kind {
 	/* Judge status and headers, and tell the front. False: the transfer is over. */
 	bool (*answer)(struct transfer *t);
 	void (*refuse)(struct transfer *t);	/* tell out->reason; nothing is out yet */
+	bool (*may_keep)(struct transfer *t);	/* NULL: the front asks once */
 	/* libcurl only connects; this is done with the connection, instead of all but ask and refuse. */
 	void (*speak)(struct transfer *t);
 };
@@ -52,6 +56,7 @@ const struct host_config *transfer_config(const struct transfer *t);
 
 uint64_t transfer_deadline(const struct transfer *t);	/* for sending to the front */
 bool transfer_send(const struct transfer *t, const void *frame, size_t n);
+bool transfer_send_on(struct transfer *t);	/* what waits of the answer; false: the front has gone */
 /* One more header of the request; false: no memory. */
 bool transfer_header(struct curl_slist **list, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* The value of a header line, behind its colon. */

@@ -27,8 +27,7 @@
 #include "gitproxy/keeper/transfer_http.h"
 #include "gitproxy/keeper/wipe.h"
 
-enum { POLL_MS = 1000 };
-
+enum { POLL_MS = 1000, READ_MAX = 16384 /* a TLS record: libcurl never reads more */ };
 
 struct upstream {
 	const struct host_config *config;	/* borrowed */
@@ -44,14 +43,15 @@ int upstream_send(int answer, const void *head, size_t head_n, const void *data,
 	struct msghdr mh = { .msg_iov = iov, .msg_iovlen = n ? 2 : 1 };
 
 	for (;;) {
-		int r = deadline_wait(answer, POLLOUT, deadline);
+		int r;
 
-		if (r < 0)
-			return r;
 		if (sendmsg(answer, &mh, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
 			return 0;
 		if (errno != EAGAIN && errno != EINTR)
 			return -errno;
+		r = deadline_wait(answer, POLLOUT, deadline);
+		if (r < 0)
+			return r;
 	}
 }
 
@@ -134,17 +134,39 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
 	return !t->kind->at_once || is_interim(t) || begin(t) ? size * n : 0;
 }
 
-/* Bytes of the answer to the front, in frames. */
+/* Of the answer, to the front: what waits. */
+bool transfer_send_on(struct transfer *t)
+{
+	struct keeper_frame frame = { KEEPER_DATA };
+	const struct keeper_head *h = t->head;
+	size_t n = t->data_n;
+
+	t->head = NULL;
+	t->data_n = 0;
+	if (!h && !n)
+		return true;
+	if (upstream_send(t->rq->answer, h ? (const void *)h : &frame,
+			  h ? KEEPER_HEAD_HEAD + h->text_n : sizeof(frame), t->data->data, n,
+			  transfer_deadline(t)))
+		return !(t->out->gone = true);
+	return true;
+}
+
+/* Bytes of the answer, gathered into frames: whoever waits sends on first. */
 static bool pass_on(struct transfer *t, struct rd left)
 {
-	struct keeper_frame head = { KEEPER_DATA };
-	struct rd part;
-
 	while (rd_left(&left)) {
-		if (!rd_take(&left, left.n < KEEPER_DATA_MAX ? left.n : KEEPER_DATA_MAX, &part) ||
-		    upstream_send(t->rq->answer, &head, sizeof(head), part.p, part.n,
-				  transfer_deadline(t)))
-			return !(t->out->gone = true);
+		size_t room = KEEPER_DATA_MAX - t->data_n;
+		struct rd part;
+
+		if (!room && !transfer_send_on(t))
+			return false;
+		if (!room)
+			continue;
+		if (!rd_take(&left, left.n < room ? left.n : room, &part))
+			return false;
+		memcpy(t->data->data + t->data_n, part.p, part.n);
+		t->data_n += part.n;
 		t->out->down += part.n;
 	}
 	return true;
@@ -198,7 +220,7 @@ static void set_common(CURL *c, struct transfer *t)
 	curl_easy_setopt(c, CURLOPT_HEADERDATA, t);
 	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(c, CURLOPT_WRITEDATA, t);
-	curl_easy_setopt(c, CURLOPT_BUFFERSIZE, (long)KEEPER_DATA_MAX);
+	curl_easy_setopt(c, CURLOPT_BUFFERSIZE, (long)READ_MAX);
 	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, t->error);
 }
 
@@ -214,18 +236,28 @@ static enum reason code_reason(CURLcode code)
 	}
 }
 
+/* The answer's end, perhaps with its head, if that still waits. */
+static void finish_answer(struct transfer *t)
+{
+	bool whole = t->out->reason == REASON_NONE;
+	bool kept = whole && t->rq->may_keep && t->kind->may_keep && t->kind->may_keep(t);
+	struct keeper_end end = { KEEPER_END, t->out->reason, kept };
+	struct keeper_head *h = whole ? t->head : NULL;
+
+	if (h)
+		h->whole = true;
+	if (h)
+		h->kept = kept;
+	t->out->kept = transfer_send_on(t) && (h || transfer_send(t, &end, sizeof(end))) && kept;
+}
+
 /* A refusal before any answer, or the end after one. */
 static void finish(struct transfer *t)
 {
-	struct keeper_end end = { KEEPER_END, t->out->reason };
-
-	if (t->refused)
-		return;				/* the head said it all */
-	if (t->answered) {
-		transfer_send(t, &end, sizeof(end));
-		return;
-	}
-	t->kind->refuse(t);
+	if (t->answered && !t->refused)
+		finish_answer(t);
+	else if (!t->refused)			/* else the head said it all */
+		t->kind->refuse(t);
 }
 
 /* What became of the transfer that has ended. */
@@ -251,6 +283,8 @@ static CURLcode run(struct transfer *t, CURLM *multi)
 		struct curl_waitfd front = { .fd = t->rq->answer };
 
 		m = curl_multi_perform(multi, &running);	/* may begin to wait */
+		if (running && !transfer_send_on(t))
+			break;
 		front.events = t->waits ? CURL_WAIT_POLLIN : 0;
 		if (m == CURLM_OK && running)
 			m = curl_multi_poll(multi, &front, 1, POLL_MS, NULL);
@@ -259,7 +293,7 @@ static CURLcode run(struct transfer *t, CURLM *multi)
 			curl_easy_pause(t->curl, CURLPAUSE_CONT);
 		}
 	}
-	return m == CURLM_OK ? result_of(multi) : CURLE_OUT_OF_MEMORY;
+	return m != CURLM_OK ? CURLE_OUT_OF_MEMORY : running ? CURLE_WRITE_ERROR : result_of(multi);
 }
 
 /* libcurl has read an answer to its end. */
@@ -372,7 +406,8 @@ void upstream_run(struct upstream *u, const struct upstream_request *rq,
 	echo_scan_init(&t.scan, rq->credential ? rq->credential->echo : NULL);
 	key.port = dial_port(&t.dial);
 	snprintf(key.host, sizeof(key.host), "%s", rq->host);
-	ret->reason = dial_find(&t.dial, rq->host, addresses);
+	t.data = malloc(sizeof(*t.data));
+	ret->reason = t.data ? dial_find(&t.dial, rq->host, addresses) : REASON_INTERNAL_ERROR;
 	if (ret->reason == REASON_NONE && t.kind->speak)
 		run_alone(&t, &key, addresses);
 	else if (ret->reason == REASON_NONE)
@@ -381,6 +416,7 @@ void upstream_run(struct upstream *u, const struct upstream_request *rq,
 		snprintf(ret->detail, sizeof(ret->detail), "no address to dial");
 	finish(&t);
 	echo_scan_done(&t.scan);
+	free(t.data);
 	free(t.http);
 }
 

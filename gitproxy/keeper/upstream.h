@@ -39,10 +39,12 @@ struct upstream_request {
 	/* Of a tunnel, about once a second: does the policy still allow it? Borrowed. */
 	bool (*holds)(const void *of);
 	const void *holds_of;
+	bool may_keep;			/* http: the front may be told that another request can come */
 };
 struct upstream_outcome {
 	enum reason reason;		/* REASON_NONE: complete answer delivered */
 	unsigned status;		/* upstream's; 0: none */
+	bool kept;			/* it was told so */
 	bool gone;			/* the front stopped listening: upstream is not to blame */
 	uint64_t down;			/* body bytes delivered */
 	char detail[160];		/* for the log; may hold peer bytes */

@@ -40,6 +40,7 @@ struct http_transfer {
 	struct keeper_data frame;	/* the front's last */
 	struct rd piece;		/* what of it libcurl has not taken */
 	uint64_t taken;
+	bool ended;			/* the front's body has */
 };
 
 /* ---- the request ---- */
@@ -92,8 +93,10 @@ static int next_piece(struct transfer *t, struct http_transfer *h)
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return -EAGAIN;
-	if (n == (ssize_t)sizeof(struct keeper_end) && h->frame.kind == KEEPER_END)
+	if (n == (ssize_t)sizeof(struct keeper_end) && h->frame.kind == KEEPER_END) {
+		h->ended = true;
 		return want == KEEPER_UNKNOWN || want == h->taken ? 0 : -EPROTO;
+	}
 	if (n <= (ssize_t)sizeof(struct keeper_frame) || (size_t)n > sizeof(h->frame) ||
 	    h->frame.kind != KEEPER_DATA)
 		return -EPROTO;
@@ -110,7 +113,7 @@ static size_t on_read(char *to, size_t size, size_t n, void *arg)
 	int r = 1;
 
 	if (!h->piece.n)
-		r = t->rq->http->has_body ? next_piece(t, h) : 0;
+		r = t->rq->http->has_body && !h->ended ? next_piece(t, h) : 0;
 	t->waits = r == -EAGAIN;
 	if (r <= 0)
 		return !r ? 0 : t->waits ? CURL_READFUNC_PAUSE : CURL_READFUNC_ABORT;
@@ -120,6 +123,14 @@ static size_t on_read(char *to, size_t size, size_t n, void *arg)
 		return CURL_READFUNC_ABORT;
 	memcpy(to, part.p, part.n);
 	return part.n;
+}
+
+/* Nothing of this request is left unread: libcurl does not ask for the end of a known length. */
+static bool may_keep(struct transfer *t)
+{
+	struct http_transfer *h = t->http;
+
+	return !t->rq->http->has_body || h->ended || (!h->piece.n && !next_piece(t, h));
 }
 
 /* A body that streams cannot be sent twice. */
@@ -149,7 +160,8 @@ static void block(struct transfer *t)
 {
 	struct http_transfer *h = t->http;
 
-	h->head = (struct keeper_head){ .kind = KEEPER_HEAD, .length = KEEPER_UNKNOWN };
+	memset(&h->head, 0, KEEPER_HEAD_HEAD);
+	h->head.length = KEEPER_UNKNOWN;
 	h->text = wr_of(h->head.text, sizeof(h->head.text));
 	h->connection = wr_of(h->connection_text, sizeof(h->connection_text));
 	h->stray = h->doh = h->chunked = h->encoded = false;
@@ -157,9 +169,12 @@ static void block(struct transfer *t)
 
 bool transfer_http_begin(struct transfer *t, bool switches)
 {
-	t->http = calloc(1, sizeof(*t->http));
+	t->http = malloc(sizeof(*t->http));
 	if (!t->http)
 		return false;
+	t->http->piece = rd_of(NULL, 0);
+	t->http->taken = 0;
+	t->http->ended = false;
 	t->http->switches = switches;
 	block(t);
 	return true;
@@ -320,9 +335,12 @@ bool transfer_http_answer(struct transfer *t, unsigned status)
 		h->head.length = 0;
 	else if (h->chunked)
 		h->head.length = KEEPER_UNKNOWN;
-	if (!transfer_send(t, &h->head, KEEPER_HEAD_HEAD + (t->refused ? 0 : h->text.n)))
+	h->head.text_n = t->refused ? 0 : (uint32_t)h->text.n;
+	if (!t->refused)
+		t->head = &h->head;		/* goes out with the first of the body */
+	else if (!transfer_send(t, &h->head, KEEPER_HEAD_HEAD))
 		t->out->gone = true;
-	return !t->out->gone && !t->refused;
+	return !t->refused;
 }
 
 static bool answer(struct transfer *t)
@@ -335,13 +353,16 @@ static bool answer(struct transfer *t)
 
 static void refuse(struct transfer *t)
 {
-	struct keeper_head head = { .kind = KEEPER_HEAD, .reason = t->out->reason,
-				    .status = t->out->status };
+	struct keeper_head head;
 
+	memset(&head, 0, KEEPER_HEAD_HEAD);
+	head.kind = KEEPER_HEAD;
+	head.reason = t->out->reason;
+	head.status = t->out->status;
 	transfer_send(t, &head, KEEPER_HEAD_HEAD);
 }
 
 const struct transfer_kind transfer_http = {
 	.ask = ask, .block = block, .header = header, .answer = answer, .refuse = refuse,
-	.at_once = true,
+	.at_once = true, .may_keep = may_keep,
 };

@@ -144,7 +144,7 @@ static bool pass_answer(struct tunnel *w, const struct http_answer *a)
 	}
 	while (rd_left(&lines) && rd_until(&lines, '\n', &line))
 		transfer_http.header(t, line);
-	return transfer_http_answer(t, a->status) && fits;
+	return transfer_http_answer(t, a->status) && transfer_send_on(t) && fits;
 }
 
 /* ---- the tunnel ---- */

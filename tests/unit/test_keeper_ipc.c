@@ -163,46 +163,75 @@ TEST(http_text)
 	static struct keeper_text t;
 	struct rd target, fields;
 
+	t.http = (struct keeper_http){ .port = 443, .method = "GET", .host = "api.example" };
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		t.kind = KEEPER_TEXT;
 		memcpy(t.text, rows[i].text, strlen(rows[i].text));
-		CHECK_EQ(rows[i].text, keeper_text_split(&t, strlen(rows[i].text), false, &target, &fields),
+		CHECK_EQ(rows[i].text, keeper_text_split(&t, strlen(rows[i].text), &target, &fields),
 			 rows[i].ok);
 		t.kind = KEEPER_DATA;
-		CHECK("another kind", !keeper_text_split(&t, strlen(rows[i].text), false, &target, &fields));
+		CHECK("another kind", !keeper_text_split(&t, strlen(rows[i].text), &target, &fields));
 	}
 	t.kind = KEEPER_TEXT;
+	CHECK("more than there is", !keeper_text_split(&t, KEEPER_TEXT_MAX + 1, &target, &fields));
+	memcpy(t.text, "/\n", 2);
+	CHECK("as the front makes it", keeper_text_split(&t, 2, &target, &fields));
+	t.http.port = 22;
+	CHECK("a request that is none", !keeper_text_split(&t, 2, &target, &fields));
+	t.http.port = 443, t.http.upgrade = 1;
 	memcpy(t.text, "/\nSec-WebSocket-Key: x\n", 23);
-	CHECK("fields of an upgrade", keeper_text_split(&t, 23, true, &target, &fields));
-	CHECK("and of nothing else", !keeper_text_split(&t, 23, false, &target, &fields));
-	CHECK("more than there is", !keeper_text_split(&t, KEEPER_TEXT_MAX + 1, false, &target, &fields));
+	CHECK("fields of an upgrade", keeper_text_split(&t, 23, &target, &fields));
+	t.http.upgrade = 0;
+	CHECK("and of nothing else", !keeper_text_split(&t, 23, &target, &fields));
 }
 
 TEST(http_head)
 {
-	static struct keeper_head h = { .kind = KEEPER_HEAD, .status = 200, .text = "ETag: x\n" };
+	static const uint32_t none[] = { 0, 100, 102, 199, 600 };
+	static struct keeper_head h;
+	struct rd text, data;
+#define HEAD(what, n, want, change) \
+	do { \
+		h = (struct keeper_head){ .kind = KEEPER_HEAD, .status = 200, .text_n = 8 }; \
+		memcpy(h.text, "ETag: x\nbody", 12); \
+		change; \
+		CHECK_EQ(what, keeper_head_split(&h, n, &text, &data), want); \
+	} while (0)
+	HEAD("as the keeper makes it", 8, true, );
+	HEAD("with all of a body", 12, true, h.whole = h.kept = 1);
+	CHECK("which is that", rd_eq_str(data, "body") && rd_eq_str(text, "ETag: x\n"));
+	HEAD("kept without its end", 12, false, h.kept = 1);
+	HEAD("no flag", 12, false, h.whole = 2);
+	HEAD("more text than there is", 7, false, );
+	HEAD("half a field", 8, false, h.text_n = 7);
+	HEAD("longest", 8 + KEEPER_DATA_MAX, true, );
+	HEAD("longer", 9 + KEEPER_DATA_MAX, false, );
+	HEAD("too much text", KEEPER_TEXT_MAX + 1, false, h.text_n = KEEPER_TEXT_MAX + 1);
+	for (size_t i = 0; i < ARRAY_SIZE(none); i++)
+		HEAD("no answer", 8, false, h.status = none[i]);
+	HEAD("an upgrade", 8, true, h.status = 101);
+	HEAD("and its field", 24, true,
+	     h.status = 101; memcpy(h.text, "Sec-WebSocket-Accept: x\n", 24); h.text_n = 24);
+	HEAD("which no other answer has", 24, false,
+	     memcpy(h.text, "Sec-WebSocket-Accept: x\n", 24); h.text_n = 24);
+	HEAD("unknown reason", 0, false, h.reason = REASON_COUNT; h.text_n = 0);
+	HEAD("refusal", 0, true, h.reason = REASON_UPSTREAM_DENIED; h.text_n = 0);
+	HEAD("refusal with fields", 8, false, h.reason = REASON_UPSTREAM_DENIED);
+	HEAD("refusal with a body", 4, false, h.reason = REASON_UPSTREAM_DENIED; h.text_n = 0);
+	HEAD("refusal that ends an answer", 0, false,
+	     h.reason = REASON_UPSTREAM_DENIED; h.text_n = 0; h.whole = 1);
+	HEAD("kept back", 14, false, memcpy(h.text, "Set-Cookie: x\n", 14); h.text_n = 14);
+	HEAD("another kind", 8, false, h.kind = KEEPER_STATUS);
+#undef HEAD
+}
 
-	CHECK("as the keeper makes it", keeper_head_ok(&h, 8));
-	CHECK("half a field", !keeper_head_ok(&h, 7));
-	for (uint32_t i = 0; i < 5; i++) {
-		h.status = (const uint32_t[]){ 0, 100, 102, 199, 600 }[i];
-		CHECK("no answer", !keeper_head_ok(&h, 8));
-	}
-	h.status = 101;
-	CHECK("an upgrade", keeper_head_ok(&h, 8));
-	memcpy(h.text, "Sec-WebSocket-Accept: x\n", 24);
-	CHECK("and its field", keeper_head_ok(&h, 24));
-	h.status = 200;
-	CHECK("which no other answer has", !keeper_head_ok(&h, 24));
-	memcpy(h.text, "ETag: x\n", 8);
-	h.status = 200, h.reason = REASON_COUNT;
-	CHECK("unknown reason", !keeper_head_ok(&h, 0));
-	h.reason = REASON_UPSTREAM_DENIED;
-	CHECK("refusal", keeper_head_ok(&h, 0));
-	CHECK("refusal with fields", !keeper_head_ok(&h, 8));
-	h.reason = REASON_NONE;
-	memcpy(h.text, "Set-Cookie: x\n", 14);
-	CHECK("kept back", !keeper_head_ok(&h, 14));
-	h.kind = KEEPER_STATUS;
-	CHECK("another kind", !keeper_head_ok(&h, 0));
+TEST(end)
+{
+	CHECK("end", keeper_end_ok(&(struct keeper_end){ .kind = KEEPER_END }));
+	CHECK("kept", keeper_end_ok(&(struct keeper_end){ .kind = KEEPER_END, .kept = 1 }));
+	CHECK("no flag", !keeper_end_ok(&(struct keeper_end){ .kind = KEEPER_END, .kept = 2 }));
+	CHECK("failed, but kept",
+	      !keeper_end_ok(&(struct keeper_end){ KEEPER_END, REASON_INTERNAL_ERROR, 1 }));
+	CHECK("unknown", !keeper_end_ok(&(struct keeper_end){ KEEPER_END, REASON_COUNT, 0 }));
+	CHECK("another kind", !keeper_end_ok(&(struct keeper_end){ .kind = KEEPER_DATA }));
 }
