@@ -186,7 +186,10 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
 	return size * n;
 }
 
-/* About once a second: has the front gone, has upstream stopped? Not zero ends the transfer. */
+/*
+ * Called at every turn of libcurl's, and once a second: has the front gone (looked for when something
+ * has happened), has upstream stopped? Not zero ends the transfer.
+ */
 static int on_progress(void *arg, curl_off_t dl, curl_off_t dn, curl_off_t ul, curl_off_t un)
 {
 	struct transfer *t = arg;
@@ -195,12 +198,13 @@ static int on_progress(void *arg, curl_off_t dl, curl_off_t dn, curl_off_t ul, c
 	uint64_t now = deadline_now();
 
 	(void)dl, (void)dn, (void)ul, (void)un;
-	if (poll(&p, 1, 0) > 0) {
+	if (t->look && poll(&p, 1, 0) > 0) {
 		t->out->gone = !t->refused;	/* it may leave once it knows of a refusal */
 		return true;
 	}
 	if (!t->heard && now - t->progress > (uint64_t)c->connect_ms + c->first_byte_ms)
 		t->late = "no answer within git.timeouts.first_byte";
+	t->look = false;
 	else if (t->heard && now - t->progress > c->idle_ms)
 		t->late = "no byte within git.timeouts.idle";
 	return t->late != NULL;
@@ -290,6 +294,7 @@ static CURLcode run(struct transfer *t, CURLM *multi)
 			m = curl_multi_poll(multi, &front, 1, POLL_MS, NULL);
 		if (t->waits && front.revents) {
 			t->waits = false;
+		t->look = true;
 			curl_easy_pause(t->curl, CURLPAUSE_CONT);
 		}
 	}
