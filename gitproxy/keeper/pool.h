@@ -8,12 +8,13 @@
 #define GITPROXY_KEEPER_POOL_H
 
 #include <curl/curl.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/mem.h"
 #include "base/msg.h"
 
-enum { POOL_HANDLES_MAX = 128, POOL_REST_MS = 30000 };
+enum { POOL_HANDLES_MAX = 128, POOL_REST_MS = 30000, POOL_FRESH_MS = 1000, POOL_ADDRESSES = 1536 };
 
 struct pool_key {
 	uint16_t sandbox, port;
@@ -25,6 +26,10 @@ struct pool_handle {
 	CURL *easy;
 	CURLM *multi; /* runs the handle, and owns its connections */
 	uint64_t since;
+	/* Where it dials, as found within the last POOL_FRESH_MS; each is judged again when dialled. */
+	char addresses[POOL_ADDRESSES];
+	uint64_t found;			/* 0: never */
+	bool private_asked, private_ok;	/* for whom, and what came of it */
 };
 
 struct pool_handles;

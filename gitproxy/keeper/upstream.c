@@ -27,6 +27,8 @@
 #include "gitproxy/keeper/transfer_http.h"
 #include "gitproxy/keeper/wipe.h"
 
+_Static_assert((int)POOL_ADDRESSES == (int)DIAL_TEXT, "a handle holds what dial_find() writes");
+
 enum { POLL_MS = 1000, READ_MAX = 16384 /* a TLS record: libcurl never reads more */ };
 
 struct upstream {
@@ -202,9 +204,9 @@ static int on_progress(void *arg, curl_off_t dl, curl_off_t dn, curl_off_t ul, c
 		t->out->gone = !t->refused;	/* it may leave once it knows of a refusal */
 		return true;
 	}
+	t->look = false;
 	if (!t->heard && now - t->progress > (uint64_t)c->connect_ms + c->first_byte_ms)
 		t->late = "no answer within git.timeouts.first_byte";
-	t->look = false;
 	else if (t->heard && now - t->progress > c->idle_ms)
 		t->late = "no byte within git.timeouts.idle";
 	return t->late != NULL;
@@ -292,9 +294,9 @@ static CURLcode run(struct transfer *t, CURLM *multi)
 		front.events = t->waits ? CURL_WAIT_POLLIN : 0;
 		if (m == CURLM_OK && running)
 			m = curl_multi_poll(multi, &front, 1, POLL_MS, NULL);
+		t->look = true;
 		if (t->waits && front.revents) {
 			t->waits = false;
-		t->look = true;
 			curl_easy_pause(t->curl, CURLPAUSE_CONT);
 		}
 	}
@@ -340,9 +342,9 @@ static void perform(struct transfer *t, CURLM *multi)
 	}
 }
 
-static void run_with(struct transfer *t, CURLM *multi, const char *addresses)
+static void run_with(struct transfer *t, struct pool_handle *h)
 {
-	struct curl_slist *hosts = curl_slist_append(NULL, addresses);
+	struct curl_slist *hosts = curl_slist_append(NULL, h->addresses);
 	const struct credential *credential = t->rq->credential;
 	struct curl_slist *headers = NULL, secret = { 0 };
 
@@ -352,7 +354,7 @@ static void run_with(struct transfer *t, CURLM *multi, const char *addresses)
 		/* Not copied anywhere: libcurl reads the list while it performs. */
 		secret = (struct curl_slist){ credential ? credential->header : NULL, headers };
 		curl_easy_setopt(t->curl, CURLOPT_HTTPHEADER, credential ? &secret : headers);
-		perform(t, multi);
+		perform(t, h->multi);
 	} else {
 		t->out->reason = REASON_INTERNAL_ERROR;
 	}
@@ -361,30 +363,56 @@ static void run_with(struct transfer *t, CURLM *multi, const char *addresses)
 	curl_slist_free_all(hosts);
 }
 
+/* Requests that follow each other closely ask for the name once. */
+static enum reason find(struct transfer *t, struct pool_handle *h)
+{
+	enum reason reason;
+	bool asked = t->dial.private_ok;
+
+	if (h->found && h->private_asked == asked && deadline_now() - h->found < POOL_FRESH_MS) {
+		t->dial.private_ok = h->private_ok;
+		return REASON_NONE;
+	}
+	h->found = 0;
+	reason = dial_find(&t->dial, t->rq->host, h->addresses);
+	if (reason != REASON_NONE)
+		return reason;
+	h->found = deadline_now();
+	h->private_asked = asked;
+	h->private_ok = t->dial.private_ok;
+	return REASON_NONE;
+}
+
+static void run_on(struct transfer *t, struct pool_handle *h)
+{
+	struct upstream_outcome *out = t->out;
+
+	if (!h || !t->data) {
+		out->reason = REASON_INTERNAL_ERROR;
+		return;
+	}
+	t->curl = h->easy;
+	out->reason = find(t, h);
+	if (out->reason == REASON_NONE)
+		run_with(t, h);
+	else
+		snprintf(out->detail, sizeof(out->detail), "no address to dial");
+}
+
 /* A connection that becomes a tunnel is nobody's before and nobody's after. */
-static void run_alone(struct transfer *t, const struct pool_key *key, const char *addresses)
+static void run_alone(struct transfer *t, const struct pool_key *key)
 {
 	struct pool_handle *h = pool_handle_new(key);
 
-	if (h) {
-		t->curl = h->easy;
-		run_with(t, h->multi, addresses);
-	} else {
-		t->out->reason = REASON_INTERNAL_ERROR;
-	}
+	run_on(t, h);
 	pool_handle_free(h);
 }
 
-static void run_pooled(struct transfer *t, const struct pool_key *key, const char *addresses)
+static void run_pooled(struct transfer *t, const struct pool_key *key)
 {
 	struct pool_handle *h = pool_take(t->u->pool, key);
 
-	if (h) {
-		t->curl = h->easy;
-		run_with(t, h->multi, addresses);
-	} else {
-		t->out->reason = REASON_INTERNAL_ERROR;
-	}
+	run_on(t, h);
 	pool_give(t->u->pool, h);
 }
 
@@ -402,7 +430,6 @@ void upstream_run(struct upstream *u, const struct upstream_request *rq,
 			      .kind = kind_of(rq) };
 	struct pool_key key = { .sandbox = rq->sandbox,
 				.identity = rq->credential ? rq->credential->identity : 0 };
-	char addresses[DIAL_TEXT];
 
 	*ret = (struct upstream_outcome){ .reason = REASON_NONE };
 	t.progress = t.started;
@@ -412,13 +439,10 @@ void upstream_run(struct upstream *u, const struct upstream_request *rq,
 	key.port = dial_port(&t.dial);
 	snprintf(key.host, sizeof(key.host), "%s", rq->host);
 	t.data = malloc(sizeof(*t.data));
-	ret->reason = t.data ? dial_find(&t.dial, rq->host, addresses) : REASON_INTERNAL_ERROR;
-	if (ret->reason == REASON_NONE && t.kind->speak)
-		run_alone(&t, &key, addresses);
-	else if (ret->reason == REASON_NONE)
-		run_pooled(&t, &key, addresses);
+	if (t.kind->speak)
+		run_alone(&t, &key);
 	else
-		snprintf(ret->detail, sizeof(ret->detail), "no address to dial");
+		run_pooled(&t, &key);
 	finish(&t);
 	echo_scan_done(&t.scan);
 	free(t.data);
