@@ -315,6 +315,43 @@ def test_connections_upstream_are_reused(lab, guest, origin):
     assert origin.requests[-1].connection not in numbers
 
 
+def threads(lab):
+    """Of the keeper."""
+    pid, = lab.pids("cordon-keeper")
+    return len(os.listdir(f"/proc/{pid}/task"))
+
+
+def test_requests_of_one_connection(lab, guest, origin, family):
+    """All kinds in turn: what one leaves behind is not taken for a part of the next."""
+    big = os.urandom(200_000)
+    turns = [(get("/v1/a"), 200, b"hello\n"), (post("/v1/b", b"known"), 200, b"hello\n"),
+             (get("/v1/c", "Transfer-Encoding: chunked", method="PUT") + chunks(b"unknown"), 200, b"hello\n"),
+             (get("/admin"), 403, None), (get("/v1/d", method="HEAD"), 200, b""),
+             (post("/v1/e", big, method="PUT"), 200, b"hello\n"), (get("/v1/f"), 200, b"hello\n")]
+    with api(guest, family) as wire:
+        for request, status, body in turns * 2:
+            answer = wire.send(request).response(body=not request.startswith(b"HEAD"))
+            assert answer.status == status
+            assert body is None or answer.body == body
+        origin.says(body=big)
+        for _ in range(3):
+            assert wire.send(get("/v1/g")).response().body == big
+        origin.says("204 No Content", length=False)
+        assert wire.send(get("/v1/h")).response().status == 204
+        origin.says()
+        assert wire.send(get("/v1/i")).response().body == b"hello\n"
+
+
+def test_a_resting_connection_holds_no_thread_of_the_keeper(lab, guest, origin):
+    """And goes on afterwards."""
+    wait_for("conversations of earlier tests to end", lambda: threads(lab) <= 2)
+    with api(guest) as wire:
+        assert wire.send(get("/v1/a")).response().status == 200
+        assert threads(lab) == 3
+        wait_for("the conversation to end", lambda: threads(lab) == 2)
+        assert wire.send(get("/v1/b")).response().status == 200
+
+
 # ---- what is refused ----
 
 PATHS = ["/", "/v1", "/v10/a", "/V1/a", "/v1/../admin", "/v1/%2e%2e/admin", "/v1/%252e%252e/admin",
