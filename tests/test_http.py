@@ -151,7 +151,7 @@ def test_ranges(lab, guest, family):
     assert done.returncode == 0 and done.stdout.endswith("\n206\n"), done.stderr
     assert open(out, "rb").read() == big
     os.unlink(out)
-    allowed(lab, lambda events: events[-1]["bytes_down"] == len(big) - 1000000)
+    allowed(lab, lambda events: events and events[-1]["bytes_down"] == len(big) - 1000000)
 
 
 @pytest.mark.parametrize("form", ["length", "chunked", "expect"])
