@@ -4,12 +4,14 @@ import contextlib
 import itertools
 import os
 import subprocess
+import tempfile
 import threading
 
-from lab import AGENT, Lab
+from lab import AGENT, Lab, write
 from labgit import GitServer
 from labhttp import Wire, pkt, post
 from labnet import ENV, wait_for
+from test_credentials import Secrets
 
 MIRRORED = {**AGENT,
             "git": {**AGENT["git"], "source": "host_mirror", "allowed_hosts": ["github.com", "gitlab.com"],
@@ -20,10 +22,19 @@ _clones = itertools.count(1)
 
 
 @contextlib.contextmanager
-def mirror_lab(world, *, profiles=None, **config):
-    """A lab whose sandbox has mirrors, and `lab.server` as gitlab.com."""
+def mirror_lab(world, *, profiles=None, entries=None, times=None):
+    """A lab whose sandbox has mirrors, and `lab.server` as gitlab.com.
+
+    entries(secrets): the configuration's credentials; times: its git.timeouts.
+    """
     with Lab(world, profiles={"agent": MIRRORED, **(profiles or {})}) as lab:
-        lab.configure({"hosts": GitServer.CONFIG, **config})
+        lab.secrets = Secrets(lab)
+        lab.configure({"hosts": GitServer.CONFIG, "credentials": entries(lab.secrets) if entries else [],
+                       "git": {"upstream_ca_file": lab.world.ca_file, "timeouts": times or {}}})
+        text = open(lab.config_file).read()		# times stand without quotes
+        for value in (times or {}).values():
+            text = text.replace(f'"{value}"', value)
+        write(lab.config_file, text)
         lab.up()
         lab.add_sandbox()
         lab.server = GitServer(lab)
@@ -95,7 +106,6 @@ def pack_of(body):
 
 def objects_of(pack):
     """Ids of the objects in a whole pack."""
-    import tempfile
     with tempfile.TemporaryDirectory() as dir:
         subprocess.run(["git", "init", "-q", "--bare", dir], check=True, env=ENV)
         subprocess.run(["git", "-C", dir, "index-pack", "--stdin", "--fix-thin"], input=pack, check=True, env=ENV,

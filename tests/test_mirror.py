@@ -1,5 +1,6 @@
 """Mirrors: never older than upstream, and asked for once by all who ask the same; row D13 of the threats."""
 
+import subprocess
 import threading
 
 import pytest
@@ -217,7 +218,6 @@ def test_wanted_on_no_reference(lab, server, warmed):
 
 
 def mirror_refs(lab, repo):
-    import subprocess
     return subprocess.run(["git", "-c", "safe.directory=*", f"--git-dir={mirror_of(lab, repo)}/repo.git", "for-each-ref"],
                           check=True, capture_output=True, text=True).stdout
 
