@@ -28,3 +28,38 @@ bool mirror_ask_ok(const struct mirror_ask *a)
 {
 	return domain_ok(&a->domain) && reads(&a->open);
 }
+
+static bool repository_ok(const char *host, size_t host_n, const char *repo, size_t repo_n)
+{
+	char name[POLICY_NAME_MAX + 1];
+
+	return msg_text_ok(host, host_n) && msg_text_ok(repo, repo_n) && name_canonical(rd_str(host), name) &&
+	       !strcmp(name, host) && gp_repo_valid(rd_str(repo), true);
+}
+
+bool mirror_whose_ok(const struct mirror_whose *w)
+{
+	return repository_ok(w->host, sizeof(w->host), w->repo, sizeof(w->repo));
+}
+
+bool mirror_domain_of_ok(const struct mirror_domain_of *d)
+{
+	return d->reason < REASON_COUNT && domain_ok(&d->domain);
+}
+
+bool mirror_event_ok(const struct mirror_event *e)
+{
+	return e->what >= MIRROR_REFRESHED && e->what < MIRROR_WHATS &&
+	       repository_ok(e->host, sizeof(e->host), e->repo, sizeof(e->repo)) &&
+	       msg_plain_ok(e->credential, sizeof(e->credential));
+}
+
+const char *mirror_what_text(enum mirror_what w)
+{
+	static const char *const text[MIRROR_WHATS] = {
+		[MIRROR_REFRESHED] = "refreshed", [MIRROR_EVICTED] = "evicted", [MIRROR_REMOVED] = "removed",
+		[MIRROR_DAMAGED] = "damaged", [MIRROR_MAINTAINED] = "maintained", [MIRROR_TOO_LARGE] = "too_large",
+	};
+
+	return (unsigned)w < MIRROR_WHATS && text[w] ? text[w] : "";
+}

@@ -303,7 +303,7 @@ DEFINE_AUTO(job, struct job *, job_free)
 /* What the mirror asks for must not wait for those who wait for the mirror: it has places of its own. */
 static unsigned *places(struct serve *s, const struct job *j, unsigned *ret_max)
 {
-	bool ask = j->in.head.type == MSG_MIRROR_ASK;
+	bool ask = j->in.head.type == MSG_MIRROR_ASK || j->in.head.type == MSG_MIRROR_WHOSE;
 
 	*ret_max = ask ? SERVE_ASKS_MAX : SERVE_JOBS_MAX;
 	return ask ? &s->asks : &s->jobs;
@@ -327,6 +327,8 @@ static void *job_main(void *arg)
 		run_sign(j);
 	else if (j->in.head.type == MSG_MIRROR_ASK)
 		serve_mirror_ask(j);
+	else if (j->in.head.type == MSG_MIRROR_WHOSE)
+		serve_mirror_whose(j);
 	else
 		run_open(j);
 	job_leave(j);
@@ -410,6 +412,10 @@ static int take(struct serve *s, int from, bool (*ok)(const struct ipc_in *in))
 	j->started = deadline_now();
 	if (!ok(&j->in))
 		return -EPROTO;
+	if (j->in.head.type == MSG_MIRROR_EVENT) {
+		serve_mirror_event(j);
+		return 0;
+	}
 	return job_admit(j) ? job_start(STEAL(j)) : 0;
 }
 
@@ -420,5 +426,5 @@ int serve_request(struct serve *s, int front)
 
 int serve_ask(struct serve *s, int mirror)
 {
-	return take(s, mirror, serve_mirror_ask_ok);
+	return take(s, mirror, serve_mirror_ok);
 }

@@ -37,9 +37,11 @@ bool serve_private_ok(const struct view_sandbox *sb, const char *host);
 bool serve_by_mirror(const struct view_sandbox *sb, const struct keeper_open *o);
 bool serve_mirror(struct job *j, const struct view_sandbox *sb, const struct upstream_request *rq,
 		  struct upstream_outcome *ret);
-/* What the mirror asks for. */
+/* What the mirror asks for, and what it tells. */
 void serve_mirror_ask(struct job *j);
-bool serve_mirror_ask_ok(const struct ipc_in *in);
+void serve_mirror_whose(struct job *j);
+void serve_mirror_event(const struct job *j);
+bool serve_mirror_ok(const struct ipc_in *in);
 
 /* The body is a plain file of the announced length: reading it cannot block. */
 bool serve_body_ok(const struct keeper_open *o, int body);

@@ -94,29 +94,46 @@ bool serve_mirror(struct job *j, const struct view_sandbox *sb, const struct ups
 
 /* ---- what the mirror asks for ---- */
 
-bool serve_mirror_ask_ok(const struct ipc_in *in)
+bool serve_mirror_ok(const struct ipc_in *in)
 {
-	return in->head.type == MSG_MIRROR_ASK && in->head.length == sizeof(struct mirror_ask) &&
-	       in->fd[MIRROR_ASK_ANSWER] >= 0 && mirror_ask_ok((const struct mirror_ask *)in->body);
+	switch (in->head.type) {
+	case MSG_MIRROR_ASK:
+		return in->head.length == sizeof(struct mirror_ask) && in->fd[MIRROR_ASK_ANSWER] >= 0 &&
+		       mirror_ask_ok((const struct mirror_ask *)in->body);
+	case MSG_MIRROR_WHOSE:
+		return in->head.length == sizeof(struct mirror_whose) && in->fd[MIRROR_ASK_ANSWER] >= 0 &&
+		       mirror_whose_ok((const struct mirror_whose *)in->body);
+	case MSG_MIRROR_EVENT:
+		return in->head.length == sizeof(struct mirror_event) &&
+		       mirror_event_ok((const struct mirror_event *)in->body);
+	}
+	return false;
 }
 
-/* Does a profile grant it? ret_private: and one of those may dial private addresses. */
-static bool granted(struct job *j, const struct keeper_open *o, bool *ret_private)
+static bool grants(const struct policy *p, const char *host, const char *repo)
 {
-	bool any = false;
+	struct repo_decision d = { 0 };
+
+	policy_decide_repo(p, host, repo, GIT_SERVICE_UPLOAD_PACK, &d);
+	return d.allowed && (policy_git_nested(p, host) || gp_repo_valid(rd_str(repo), false));
+}
+
+/*
+ * Does a profile grant it, or the administrator want it prewarmed? ret_private: and a profile lets it have
+ * private addresses.
+ */
+static bool granted(struct job *j, const char *host, const char *repo, bool *ret_private)
+{
+	bool listed = host_mirrors_prewarms(j->config, host, repo), any = listed;
 
 	for (uint16_t id = 1; id <= MARK_PROFILE_MAX; id++) {
 		AUTO(policy) struct policy *p = view_policy_of(j->view, id);
-		struct repo_decision d = { 0 };
 		struct name_decision n = { 0 };
 
-		if (!p || policy_git_source(p) != GIT_SOURCE_HOST_MIRROR)
-			continue;
-		policy_decide_repo(p, o->host, o->repo, GIT_SERVICE_UPLOAD_PACK, &d);
-		if (!d.allowed || (!policy_git_nested(p, o->host) && !gp_repo_valid(rd_str(o->repo), false)))
+		if (!p || policy_git_source(p) != GIT_SOURCE_HOST_MIRROR || (!listed && !grants(p, host, repo)))
 			continue;
 		any = true;
-		policy_decide_name(p, o->host, &n);
+		policy_decide_name(p, host, &n);
 		*ret_private |= n.allowed && n.private_ok;
 	}
 	return any;
@@ -171,7 +188,7 @@ void serve_mirror_ask(struct job *j)
 				       .body = j->in.fd[MIRROR_ASK_BODY], .answer = j->in.fd[MIRROR_ASK_ANSWER] };
 	struct upstream_outcome out = { 0 };
 
-	if (!granted(j, &q->open, &rq.private_ok)) {
+	if (!granted(j, q->open.host, q->open.repo, &rq.private_ok)) {
 		out.reason = REASON_REPOSITORY_NOT_ALLOWED;
 		serve_refuse(rq.answer, out.reason);
 	} else if (!serve_body_ok(&q->open, rq.body)) {
@@ -182,4 +199,55 @@ void serve_mirror_ask(struct job *j)
 	}
 	if (out.reason != REASON_NONE && !out.gone)
 		audit_ask(j, &out);
+}
+
+/* ---- whose it is ---- */
+
+static enum reason find_domain(struct job *j, const struct mirror_whose *q, struct mirror_domain *ret)
+{
+	struct credential *c;
+	bool private_ok = false, ok;
+
+	if (view_wait_ready(j->view, KEEPER_PICTURE_MS) < 0)
+		return REASON_UNAVAILABLE;
+	if (!granted(j, q->host, q->repo, &private_ok))
+		return REASON_REPOSITORY_NOT_ALLOWED;
+	if (credential_store_get(j->credentials, q->host, q->repo, &c) == CREDENTIAL_UNUSABLE)
+		return REASON_UPSTREAM_DENIED;
+	ok = domain_of(q->host, q->repo, c, ret);
+	credential_store_put(j->credentials, c);
+	return ok ? REASON_NONE : REASON_INTERNAL_ERROR;
+}
+
+void serve_mirror_whose(struct job *j)
+{
+	const struct mirror_whose *q = (const struct mirror_whose *)j->in.body;
+	struct mirror_domain_of d = { 0 };
+	int to = j->in.fd[MIRROR_ASK_ANSWER];
+
+	d.reason = find_domain(j, q, &d.domain);
+	if (!deadline_wait(to, POLLOUT, deadline_in(SERVE_ANSWER_MS)))
+		ipc_send(to, MSG_MIRROR_DOMAIN, 0, &d, sizeof(d), NULL, 0);
+}
+
+/* ---- what it tells ---- */
+
+void serve_mirror_event(const struct job *j)
+{
+	const struct mirror_event *e = (const struct mirror_event *)j->in.body;
+	const char *what = mirror_what_text((enum mirror_what)e->what);
+	struct audit_head h = { .event = "mirror" };
+	char key[MSG_NAME + GP_REPO_MAX + MIRROR_CREDENTIAL + 64];
+	struct audit_line l;
+
+	audit_begin(&l, &h);
+	audit_str(&l, "what", what);
+	audit_rd(&l, "host", rd_str(e->host));
+	audit_rd(&l, "repo", rd_str(e->repo));
+	audit_rd(&l, "credential", rd_str(e->credential));
+	audit_u64(&l, "objects", e->objects);
+	audit_u64(&l, "bytes", e->bytes);
+	audit_u64(&l, "ms", e->ms);
+	snprintf(key, sizeof(key), "mirror|%s|%s|%s|%s", what, e->host, e->repo, e->credential);
+	audit_aggregate(j->audit, key, &l);
 }
