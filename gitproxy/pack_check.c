@@ -87,3 +87,11 @@ bool pack_check_end(struct pack_check *p)
 	return p->n >= PACK_HEAD + size && EVP_DigestFinal_ex(p->digest, sum, NULL) == 1 &&
 	       !memcmp(sum, p->tail, size);
 }
+
+uint32_t pack_check_objects(const struct pack_check *p)
+{
+	struct rd r = rd_of(p->head, sizeof(p->head)), skipped;
+	uint32_t n = 0;
+
+	return p->n >= PACK_HEAD && rd_take(&r, PACK_HEAD - sizeof(n), &skipped) && rd_u32(&r, &n) ? n : 0;
+}

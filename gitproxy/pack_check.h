@@ -25,6 +25,8 @@ int pack_check_init(struct pack_check *p, enum object_format format);	/* 0 or -E
 void pack_check_done(struct pack_check *p);
 /* The next bytes, in pieces of any size. False: this is no pack. */
 bool pack_check_feed(struct pack_check *p, struct rd bytes);
+/* What its head says; once that has been fed. */
+uint32_t pack_check_objects(const struct pack_check *p);
 /* There are no more: whether it was all of it. Once only. */
 bool pack_check_end(struct pack_check *p);
 

@@ -121,6 +121,8 @@ static int unlock_one(const char *path, const struct stat *st, int type, struct 
 	const char *dot = strrchr(path, '.');
 
 	(void)st, (void)at;
+	if (strstr(path, "/repo.git/objects/"))
+		return 0;			/* maintenance may hold them */
 	return type == FTW_F && dot && !strcmp(dot, ".lock") && unlink(path) < 0 && errno != ENOENT ? -1 : 0;
 }
 
@@ -144,4 +146,43 @@ uint64_t files_bytes(const char *dir)
 	bytes = 0;
 	nftw(dir, count_one, OPEN_FOLDERS, FTW_PHYS);
 	return bytes;
+}
+
+int64_t files_time(const char *dir, const char *name)
+{
+	char path[PATH_BYTES];
+	struct stat st;
+
+	return about_path(dir, name, path) && !lstat(path, &st) ? st.st_mtim.tv_sec : 0;
+}
+
+void files_touch(const char *dir, const char *name)
+{
+	char path[PATH_BYTES];
+	AUTO(fd) int fd = -1;
+
+	if (!about_path(dir, name, path))
+		return;
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd >= 0)
+		futimens(fd, NULL);		/* only lists and what is evicted first depend on it */
+}
+
+static bool unfinished(const char *name)
+{
+	size_t n = strlen(name);
+
+	return !strncmp(name, "tmp_", 4) || !strncmp(name, ".tmp-", 5) || (n > 5 && !strcmp(name + n - 5, ".lock"));
+}
+
+static int sweep_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	if (!strstr(path, "/repo.git/objects/"))
+		return unlock_one(path, st, type, at);
+	return type == FTW_F && unfinished(path + at->base) && unlink(path) < 0 && errno != ENOENT ? -1 : 0;
+}
+
+int files_sweep(const char *git)
+{
+	return nftw(git, sweep_one, OPEN_FOLDERS, FTW_PHYS) < 0 ? -errno : 0;
 }

@@ -22,6 +22,11 @@ int files_refused_set(const char *dir, bool refused);
 int files_remove(const char *dir);
 /* Remove the lock files that killed programs left in a repository that nobody writes to. 0 or -errno. */
 int files_unlock(const char *git);
+/* The same, and what programs that write packs left unfinished. Nobody may be writing. 0 or -errno. */
+int files_sweep(const char *git);
+/* When DIR/NAME was last touched, wall clock, s; 0: it is not there. Touching makes it if need be. */
+int64_t files_time(const char *dir, const char *name);
+void files_touch(const char *dir, const char *name);
 /* Bytes that all files in it take on disk. */
 uint64_t files_bytes(const char *dir);
 

@@ -9,7 +9,7 @@
 
 #include "base/bytes.h"
 
-enum { GIT_ARGS_MAX = 24, GIT_PATH = 4096, GIT_SAID = 256 };
+enum { GIT_ARGS_MAX = 48, GIT_PATH = 4096, GIT_SAID = 256 };
 
 struct git_spec {
 	const char *dir;		/* the repository, absolute */

@@ -21,14 +21,9 @@
 #include "gitproxy/mirror/answer_check.h"
 #include "gitproxy/mirror/files.h"
 #include "gitproxy/mirror/git.h"
+#include "gitproxy/mirror/lenient.h"
 
 enum { PATH_BYTES = 2048, PIPE_BYTES = 1 << 20 };
-
-/* Old tools wrote these; repositories that people use are full of them. */
-#define LENIENT "--strict=zeroPaddedFilemode=ignore,missingSpaceBeforeDate=ignore,badTimezone=ignore," \
-		"missingNameBeforeEmail=ignore,missingEmail=ignore,badDateOverflow=ignore,nullSha1=ignore," \
-		"missingSpaceBeforeEmail=ignore,badEmail=ignore,badName=ignore,missingTaggerEntry=ignore," \
-		"badTagName=ignore,gitmodulesName=ignore,gitmodulesParse=ignore,gitmodulesUrl=ignore"
 
 int intake_prepare(struct repo *x)
 {
@@ -46,6 +41,9 @@ struct intake {
 	struct answer_check check;	/* first: container of */
 	struct git_child git;
 	int to;				/* index-pack's standard input */
+	struct repo *x;
+	uint64_t room;			/* bytes that may still come */
+	bool too_large;
 	uint64_t deadline;
 };
 
@@ -74,12 +72,17 @@ static int sink(void *owner, struct rd bytes)
 {
 	struct intake *in = owner;
 
+	in->too_large = bytes.n > in->room;
+	if (in->too_large)
+		return -EFBIG;
+	in->room -= bytes.n;
+	in->x->received += bytes.n;
 	return answer_check_feed(&in->check, bytes) == ANSWER_FAILED ? -EBADMSG : 0;
 }
 
 static int start(struct intake *in, const struct repo *x, const char *quarantine)
 {
-	static const char *const args[] = { "index-pack", "--stdin", "--fix-thin", LENIENT, NULL };
+	static const char *const args[] = { "index-pack", "--stdin", "--fix-thin", LENIENT_STRICT, NULL };
 	int ends[2], r;
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
@@ -159,6 +162,8 @@ static int run(struct intake *in, const struct repo *x, const char *quarantine, 
 	q->sink = sink;
 	q->owner = in;
 	ask_upstream(q, &out);
+	if (in->too_large)
+		return -EFBIG;
 	if (out.stopped < 0 || (out.reason == REASON_NONE && answer_check_end(&in->check) != ANSWER_PACK)) {
 		char said[4 * ANSWER_SAID_MAX + 4];
 
@@ -170,12 +175,13 @@ static int run(struct intake *in, const struct repo *x, const char *quarantine, 
 	if (out.reason != REASON_NONE)
 		return 0;
 	r = finish(in);
+	in->x->objects += r < 0 ? 0 : pack_check_objects(&in->check.pack);
 	return r < 0 ? r : move_in(x, quarantine);
 }
 
-int intake_run(struct repo *x, const struct ask *asked, enum reason *ret_reason)
+int intake_run(struct repo *x, const struct ask *asked, uint64_t max, enum reason *ret_reason)
 {
-	struct intake in = { .to = -1, .deadline = deadline_in(git_patience()), .git = { .out = -1, .err = -1, .pidfd = -1 } };
+	struct intake in = { .to = -1, .x = x, .room = max > x->bytes ? max - x->bytes : 0, .deadline = deadline_in(git_patience()), .git = { .out = -1, .err = -1, .pidfd = -1 } };
 	char quarantine[PATH_BYTES];
 	struct ask q = *asked;
 	int r;

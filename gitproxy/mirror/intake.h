@@ -11,8 +11,9 @@
 int intake_prepare(struct repo *x);
 /*
  * Ask (a fetch) and take the pack of the answer in. 0 with *ret_reason none: its objects are there;
- * with another: upstream refused. Or -errno: what came was no good, or a part of this host failed.
+ * with another: upstream refused. -EFBIG: with it the repository would take more than `max` bytes. Or
+ * -errno: what came was no good, or a part of this host failed. Counts in x->received and x->objects.
  */
-int intake_run(struct repo *x, const struct ask *q, enum reason *ret_reason);
+int intake_run(struct repo *x, const struct ask *q, uint64_t max, enum reason *ret_reason);
 
 #endif

@@ -10,6 +10,7 @@
 #include "gitproxy/mirror/produce.h"
 #include "gitproxy/mirror/refresh.h"
 #include "gitproxy/mirror/spool.h"
+#include "gitproxy/mirror/upkeep.h"
 
 enum { JOB_RIGHT_MS = 60000 };	/* upstream let the credential in, so long ago at most */
 
@@ -21,6 +22,7 @@ struct depot {
 	struct spool *spool;
 	struct producers *producers;
 	struct refresh refresh;
+	struct upkeep *upkeep;
 };
 
 struct job {

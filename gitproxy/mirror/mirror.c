@@ -17,7 +17,6 @@
 
 enum { JOBS_MAX = 512, JOB_STACK = 1 << 20, TICK_MS = 1000, VERDICT_MS = 10000,
        PRODUCERS = 4, GRACE_MS = 10000, SPOOL_ENTRIES = 1 << 16 };
-#define SPOOL_BYTES ((uint64_t)20 << 30)
 
 struct mirror {
 	struct depot depot;
@@ -133,10 +132,10 @@ int mirror_loop(struct mirror *m)
 	}
 }
 
-/* The spool's folder, in the mirrors'. */
-static int open_spool(int folder, struct spool **ret)
+/* The spool's folder, in the mirrors'. What the mirrors take is known later, and then taken off. */
+static int open_spool(int folder, uint64_t max, struct spool **ret)
 {
-	const struct spool_limits limits = { .bytes = SPOOL_BYTES, .answer_bytes = SPOOL_BYTES / 2, .entries = SPOOL_ENTRIES, .grace_ms = GRACE_MS };
+	const struct spool_limits limits = { .bytes = max, .answer_bytes = max, .entries = SPOOL_ENTRIES, .grace_ms = GRACE_MS };
 	int fd;
 
 	if (mkdirat(folder, "spool", 0700) < 0 && errno != EEXIST)
@@ -159,12 +158,20 @@ int mirror_new(const struct host_config *c, const char *path, int folder, int ke
 	if (!r)
 		r = flights_new(&m->depot.flights);
 	if (!r)
-		r = producers_new(PRODUCERS, &m->depot.producers);
+		r = producers_new(PRODUCERS, m->depot.repos, &m->depot.producers);
 	if (!r)
-		r = open_spool(folder, &m->depot.spool);
+		r = open_spool(folder, c->mirrors.max_bytes, &m->depot.spool);
+	if (!r)
+		r = upkeep_new(&(struct space){ m->depot.repos, m->depot.spool, keeper, c->mirrors.max_bytes },
+			       &m->depot.upkeep);
 	if (r < 0)
 		return r;
-	m->depot.refresh = (struct refresh){ c, m->depot.repos, m->depot.flights, keeper };
+	m->depot.refresh = (struct refresh){ .config = c, .repos = m->depot.repos, .flights = m->depot.flights,
+					     .keeper = keeper, .repo_max = space_of_one(c->mirrors.max_bytes),
+					     .over = upkeep_after, .owner = m->depot.upkeep };
+	r = upkeep_start(m->depot.upkeep);
+	if (r < 0)
+		return r;			/* the process ends: nothing is freed under a thread */
 	*ret = STEAL(m);
 	return 0;
 }

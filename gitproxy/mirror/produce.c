@@ -19,7 +19,10 @@
 
 enum { PIECE = 64 << 10, LOOK_MS = 500, STACK = 1 << 20 };
 
-struct producers { sem_t free; };
+struct producers {
+	sem_t free;
+	struct repos *repos;		/* borrowed */
+};
 
 struct produce {
 	struct producers *p;
@@ -28,13 +31,14 @@ struct produce {
 	int request;			/* a memory file */
 };
 
-int producers_new(unsigned n, struct producers **ret)
+int producers_new(unsigned n, struct repos *repos, struct producers **ret)
 {
 	struct producers *p = calloc(1, sizeof(*p));
 
 	if (!p)
 		return -ENOMEM;
 	sem_init(&p->free, 0, n);
+	p->repos = repos;
 	*ret = p;
 	return 0;
 }
@@ -135,6 +139,7 @@ static void *produce_main(void *arg)
 	git_end(&c);
 	sem_post(&d->p->free);
 	close(d->request);
+	repo_put(d->p->repos, d->x);	/* its readers may be gone */
 	return NULL;
 }
 
@@ -160,7 +165,10 @@ int produce_start(struct producers *p, struct repo *x, const struct fetch_reques
 
 	if (!r) {
 		*d = (struct produce){ p, x, w, request };
+		repo_hold(p->repos, x);
 		r = start_thread(d);
+		if (r < 0)
+			repo_put(p->repos, x);
 	}
 	if (r < 0) {
 		spool_fail(w);

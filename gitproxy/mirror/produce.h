@@ -9,8 +9,8 @@
 #include "gitproxy/mirror/spool.h"
 
 struct producers;
-/* At most `n` at a time. 0 or -ENOMEM. */
-int producers_new(unsigned n, struct producers **ret);
+/* At most `n` at a time, of these repositories (borrowed). 0 or -ENOMEM. */
+int producers_new(unsigned n, struct repos *repos, struct producers **ret);
 void producers_free(struct producers *p);	/* when none runs */
 
 /*

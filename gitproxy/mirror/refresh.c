@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <time.h>
 #include <sys/stat.h>
 #include <openssl/evp.h>
 
@@ -58,6 +59,8 @@ struct round {
 	size_t n_need;
 	struct oid *extra;		/* what waiters want */
 	size_t n_extra;
+	uint8_t upstream[REPO_GENERATION];	/* digest of refs */
+	struct refresh_report report;
 	enum reason reason;
 };
 
@@ -154,7 +157,11 @@ static enum refresh_result fetch(struct round *d, struct oid *wants, size_t n)
 	if (!body || !fetch_request_write(&q, &w))
 		return failed(d, "fetch", -ENOMEM);
 	a = refresh_ask(d->r, d->x, wr_rd(&w));
-	r = intake_run(d->x, &a, &reason);
+	r = intake_run(d->x, &a, d->r->repo_max, &reason);
+	d->report.too_large = r == -EFBIG;
+	if (d->report.too_large)
+		return REFRESH_TOO_LARGE;
+	d->report.changed = true;
 	if (r < 0)
 		return failed(d, "fetch", r);
 	return reason == REASON_NONE ? REFRESH_DONE : refused(d, reason, asked);
@@ -187,6 +194,8 @@ static int publish(struct round *d)
 	d->x->tips = tips;
 	d->x->n_tips = n;
 	memcpy(d->x->generation, generation, sizeof(generation));
+	memcpy(d->x->upstream, d->upstream, sizeof(d->upstream));
+	d->x->upstream_known = true;
 	d->x->state = REPO_WARM;
 	if (d->x->refused)		/* meanwhile, when there was nothing to mark */
 		files_refused_set(d->x->dir, true);
@@ -209,6 +218,29 @@ static enum refresh_result fetch_extra(struct round *d)
 	return r < 0 ? failed(d, "what no reference holds", r) : REFRESH_DONE;
 }
 
+/* Objects first, references last. */
+static enum refresh_result follow(struct round *d)
+{
+	enum refresh_result result;
+	int r = find_need(d);
+
+	if (r < 0)
+		return failed(d, "what is missing", r);
+	result = d->n_need ? fetch(d, d->need, d->n_need) : REFRESH_DONE;
+	if (result != REFRESH_DONE)
+		return result;
+	d->report.changed = true;
+	r = publish(d);
+	return r < 0 ? failed(d, "its references", r) : REFRESH_DONE;
+}
+
+/* The same list as the last one that was followed: no program need be run. */
+static bool unchanged(const struct round *d)
+{
+	return d->x->state == REPO_WARM && d->x->upstream_known &&
+	       !memcmp(d->x->upstream, d->upstream, sizeof(d->upstream));
+}
+
 static enum refresh_result run_round(struct round *d)
 {
 	enum refresh_result result;
@@ -220,30 +252,37 @@ static enum refresh_result run_round(struct round *d)
 	result = read_refs(d);
 	if (result != REFRESH_DONE)
 		return result;
-	r = find_need(d);
+	r = ls_refs_generation(&d->refs, d->upstream);
 	if (r < 0)
-		return failed(d, "what is missing", r);
-	result = d->n_need ? fetch(d, d->need, d->n_need) : REFRESH_DONE;
+		return failed(d, "its list of references", r);
+	result = unchanged(d) ? REFRESH_DONE : follow(d);
 	if (result != REFRESH_DONE)
 		return result;
-	r = publish(d);
-	if (r < 0)
-		return failed(d, "its references", r);
+	files_touch(d->x->dir, "refreshed");
 	return d->n_extra ? fetch_extra(d) : REFRESH_DONE;
 }
 
 static enum refresh_result lead(const struct refresh *r, struct repo *x, enum reason *ret_reason)
 {
+	uint64_t begun = deadline_now(), received = x->received, objects = x->objects;
 	struct round d = { .r = r, .x = x };
 	enum refresh_result result = run_round(&d);
 
 	*ret_reason = d.reason;
-	round_done(&d);
+	d.report.bytes = x->received - received;
+	d.report.objects = x->objects - objects;
+	d.report.ms = deadline_now() - begun;
 	pthread_mutex_lock(&x->lock);
-	x->refreshing = false;
-	x->rounds++;
-	pthread_cond_broadcast(&x->changed);
+	x->too_large = d.report.too_large;
+	x->unmeasured |= d.report.changed;
+	x->fresh_bytes += d.report.bytes;
+	if (result == REFRESH_DONE)
+		x->refreshed = time(NULL);
 	pthread_mutex_unlock(&x->lock);
+	round_done(&d);
+	repo_release(x);
+	if (r->over)
+		r->over(r->owner, x, &d.report);
 	return result;
 }
 

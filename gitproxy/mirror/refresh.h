@@ -8,16 +8,29 @@
 #include "gitproxy/mirror/repo.h"
 #include "policy/host_config.h"
 
+struct repo;
+struct refresh_report {			/* of one round */
+	bool changed;			/* objects or references */
+	bool too_large;
+	uint64_t objects, bytes, ms;
+};
+/* Called when a round is over, while x is held and not claimed. */
+typedef void refresh_over_fn(void *owner, struct repo *x, const struct refresh_report *r);
+
 struct refresh {			/* all borrowed */
 	const struct host_config *config;
 	struct repos *repos;
 	struct flights *flights;
 	int keeper;
+	uint64_t repo_max;		/* bytes of one repository */
+	refresh_over_fn *over;
+	void *owner;
 };
 
 enum refresh_result {
 	REFRESH_FAILED = 0,		/* a part of git or of this host failed; the log says more */
 	REFRESH_REFUSED,		/* upstream did: *ret_reason */
+	REFRESH_TOO_LARGE,		/* more than one repository may take; it is not mirrored */
 	REFRESH_DONE
 };
 /*

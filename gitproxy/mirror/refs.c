@@ -160,7 +160,7 @@ static void put_update(struct wr *w, struct rd name, const struct oid *o, enum o
 /* By the day, so that whole days can be let go; each id once. With what goes, or before: never after it. */
 static void put_pins(struct plan *p, enum object_format f)
 {
-	uintmax_t day = (uintmax_t)(time(NULL) / 86400);
+	uintmax_t day = (uintmax_t)(time(NULL) / REFS_DAY);
 
 	p->n_pins = oid_sort_unique(p->pins, p->n_pins);
 	for (size_t i = 0; i < p->n_pins; i++) {
@@ -301,6 +301,53 @@ int refs_pin(struct repo *x, const struct oid *oids, size_t n)
 	}
 	free(p.gone.p);
 	free(p.pins);
+	return r;
+}
+
+/* refs/keep/DAY/ID */
+static bool expired(struct rd name, int64_t today)
+{
+	struct rd day;
+	int64_t v = 0;
+
+	if (!rd_prefix(&name, "refs/keep/") || !rd_until(&name, '/', &day) || !rd_left(&day) || rd_left(&day) > 9)
+		return false;
+	for (size_t i = 0; i < day.n; i++) {
+		if (day.p[i] < '0' || day.p[i] > '9')
+			return false;
+		v = 10 * v + (day.p[i] - '0');
+	}
+	return v < today - 1;
+}
+
+static int list_pins(struct repo *x, struct wr *out)
+{
+	static const char *const args[] = { "for-each-ref", "--format=%(refname)", "refs/keep/", NULL };
+
+	if (!text_new(out, LIST_MAX))
+		return -ENOMEM;
+	return git_run(&(struct git_spec){ .dir = x->git, .args = args, .in = -1 }, out);
+}
+
+int refs_expire(struct repo *x, int64_t today)
+{
+	struct wr pins = { 0 }, gone = { 0 };
+	struct rd text, name;
+	int r = list_pins(x, &pins);
+
+	text = wr_rd(&pins);
+	if (!r && !text_new(&gone, 2 * text.n))
+		r = -ENOMEM;
+	while (!r && rd_left(&text)) {
+		if (!rd_until(&text, '\n', &name))
+			r = -EBADMSG;
+		else if (expired(name, today))
+			wr_str(&gone, "delete "), wr_rd_all(&gone, name), wr_u8(&gone, '\n');
+	}
+	if (!r)
+		r = apply(x, &gone);
+	free(pins.p);
+	free(gone.p);
 	return r;
 }
 

@@ -20,6 +20,12 @@ int refs_load(struct repo *x);
 int refs_update(struct repo *x, const struct ls_refs *now, uint8_t ret_generation[REPO_GENERATION]);
 /* Keep these objects, which no reference may name. 0 or -errno. */
 int refs_pin(struct repo *x, const struct oid *oids, size_t n);
+enum { REFS_DAY = 86400 };
+/*
+ * Let go what was pinned before the day before `day` (days since 1970): each pin is then a day old at least,
+ * and it is promised to clients for ten minutes. Only who has claimed x. 0 or -errno.
+ */
+int refs_expire(struct repo *x, int64_t day);
 /* Of these ids those that are no object of the repository, in *io (shrunk). 0 or -errno. */
 int refs_missing(struct repo *x, struct oid *io, size_t *io_n);
 

@@ -13,16 +13,22 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "gitproxy/deadline.h"
 #include "gitproxy/mirror/files.h"
 #include "gitproxy/mirror/refs.h"
 
+#define GONE "gone."			/* folders that are being removed */
+enum { MARK_S = 60 };			/* the time of the last use is written so seldom */
+
 struct repos {
 	const char *folder;
 	pthread_mutex_t lock;
 	struct repo *first;
+	size_t n;
+	uint64_t removed;		/* folders, for their names */
 };
 
 static void repo_free(struct repo *x)
@@ -62,7 +68,6 @@ static struct repo *repo_new(const struct repos *r, const struct mirror_domain *
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&x->changed, &attr);
 	pthread_condattr_destroy(&attr);
-	x->used_at = deadline_now();
 	return x;
 }
 
@@ -81,24 +86,60 @@ static void look(struct repo *x)
 		log_line(LOG_WARN, "event=mirror_not_removed dir=%s", x->dir);
 }
 
+static struct repo *known(const struct repos *r, const uint8_t domain[MIRROR_DOMAIN])
+{
+	struct repo *x = r->first;
+
+	while (x && memcmp(x->domain.id, domain, MIRROR_DOMAIN))
+		x = x->next;
+	return x;
+}
+
 struct repo *repo_get(struct repos *r, const struct mirror_domain *d, const char *host, const char *path)
 {
 	struct repo *x;
 
 	pthread_mutex_lock(&r->lock);
-	for (x = r->first; x && memcmp(x->domain.id, d->id, sizeof(d->id)); x = x->next)
-		;
+	x = known(r, d->id);
 	if (!x && (x = repo_new(r, d, host, path))) {
 		look(x);
+		x->used = x->marked = files_time(x->dir, "used");
+		x->refreshed = files_time(x->dir, "refreshed");
+		x->unmeasured = true;
 		x->next = r->first;
 		r->first = x;
+		r->n++;
 	}
-	if (x) {
+	if (x)
 		x->users++;
-		x->used_at = deadline_now();
-	}
 	pthread_mutex_unlock(&r->lock);
 	return x;
+}
+
+struct repo *repo_find(struct repos *r, const uint8_t domain[MIRROR_DOMAIN])
+{
+	struct repo *x;
+
+	pthread_mutex_lock(&r->lock);
+	x = known(r, domain);
+	if (x)
+		x->users++;
+	pthread_mutex_unlock(&r->lock);
+	return x;
+}
+
+void repo_used(struct repos *r, struct repo *x)
+{
+	int64_t now = time(NULL);
+	bool mark;
+
+	pthread_mutex_lock(&r->lock);
+	x->used = now;
+	mark = now < x->marked || now - x->marked >= MARK_S;
+	x->marked = mark ? now : x->marked;
+	pthread_mutex_unlock(&r->lock);
+	if (mark)
+		files_touch(x->dir, "used");
 }
 
 void repo_hold(struct repos *r, struct repo *x)
@@ -116,6 +157,7 @@ static void forget(struct repos *r, struct repo *x)
 	while (*at != x)
 		at = &(*at)->next;
 	*at = x->next;
+	r->n--;
 	files_remove(x->dir);
 	repo_free(x);
 }
@@ -123,7 +165,7 @@ static void forget(struct repos *r, struct repo *x)
 void repo_put(struct repos *r, struct repo *x)
 {
 	pthread_mutex_lock(&r->lock);
-	if (!--x->users && x->state == REPO_COLD)
+	if (!--x->users && x->state == REPO_COLD && !x->too_large)
 		forget(r, x);
 	pthread_mutex_unlock(&r->lock);
 }
@@ -223,9 +265,110 @@ bool repo_fits(struct repo *x, enum object_format format)
 	pthread_mutex_lock(&x->lock);
 	if (x->state == REPO_COLD && !x->refreshing)
 		x->format = format;
-	fits = x->format == format;
+	fits = x->format == format && !x->too_large;
 	pthread_mutex_unlock(&x->lock);
 	return fits;
+}
+
+/* ---- all of them ---- */
+
+/* Their domains, heap. */
+static uint8_t (*domains(struct repos *r, size_t *ret_n))[MIRROR_DOMAIN]
+{
+	uint8_t (*ids)[MIRROR_DOMAIN];
+	size_t n = 0;
+
+	pthread_mutex_lock(&r->lock);
+	ids = calloc(r->n + 1, sizeof(*ids));
+	for (const struct repo *x = r->first; ids && x; x = x->next)
+		memcpy(ids[n++], x->domain.id, MIRROR_DOMAIN);
+	pthread_mutex_unlock(&r->lock);
+	*ret_n = n;
+	return ids;
+}
+
+void repos_each(struct repos *r, repo_fn *fn, void *owner)
+{
+	size_t n;
+	AUTO(mem) uint8_t (*ids)[MIRROR_DOMAIN] = domains(r, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		struct repo *x = repo_find(r, ids[i]);
+
+		if (!x)
+			continue;
+		fn(owner, x);
+		repo_put(r, x);
+	}
+}
+
+static bool free_to_go(struct repo *x)
+{
+	bool yes;
+
+	if (x->users)
+		return false;
+	pthread_mutex_lock(&x->lock);
+	yes = x->state == REPO_WARM && !x->refreshing && !x->tended;
+	pthread_mutex_unlock(&x->lock);
+	return yes;
+}
+
+struct repo *repos_take_unused(struct repos *r)
+{
+	struct repo *oldest = NULL;
+
+	pthread_mutex_lock(&r->lock);
+	for (struct repo *x = r->first; x; x = x->next)
+		if ((!oldest || x->used < oldest->used) && free_to_go(x))
+			oldest = x;
+	if (oldest && repo_claim_now(oldest))
+		oldest->users++;
+	else
+		oldest = NULL;
+	pthread_mutex_unlock(&r->lock);
+	return oldest;
+}
+
+static bool domain_parse(const char *name, uint8_t ret[MIRROR_DOMAIN])
+{
+	struct oid o;
+
+	if (strlen(name) != REPO_HEX || !oid_parse(rd_str(name), OBJECT_SHA256, &o))
+		return false;
+	memcpy(ret, o.byte, MIRROR_DOMAIN);
+	return true;
+}
+
+static void adopt(struct repos *r, const char *name)
+{
+	struct mirror_domain d = { 0 };
+	struct files_about about;
+	char dir[REPO_PATH];
+	struct repo *x;
+
+	if (snprintf(dir, sizeof(dir), "%s/%s", r->folder, name) >= (int)sizeof(dir))
+		return;
+	if (!strncmp(name, GONE, sizeof(GONE) - 1)) {
+		files_remove(dir);
+		return;
+	}
+	if (!domain_parse(name, d.id) || files_about_read(dir, &about) < 0)
+		return;			/* not ours, or a first fetch that may be under way */
+	memcpy(d.credential, about.credential, sizeof(d.credential));
+	x = repo_get(r, &d, about.host, about.path);
+	if (x)
+		repo_put(r, x);
+}
+
+void repos_adopt(struct repos *r)
+{
+	DIR *d = opendir(r->folder);
+
+	for (struct dirent *e; d && (e = readdir(d));)
+		adopt(r, e->d_name);
+	if (d)
+		closedir(d);
 }
 
 int repos_new(const char *folder, struct repos **ret)
@@ -238,6 +381,16 @@ int repos_new(const char *folder, struct repos **ret)
 	pthread_mutex_init(&r->lock, NULL);
 	*ret = r;
 	return 0;
+}
+
+bool repos_gone_name(struct repos *r, char *to, size_t cap)
+{
+	uint64_t number;
+
+	pthread_mutex_lock(&r->lock);
+	number = r->removed++;
+	pthread_mutex_unlock(&r->lock);
+	return snprintf(to, cap, "%s/" GONE "%d.%ju", r->folder, (int)getpid(), (uintmax_t)number) < (int)cap;
 }
 
 void repos_free(struct repos *r)

@@ -24,18 +24,29 @@ struct repo {
 	pthread_cond_t changed;
 	enum repo_state state;
 	enum object_format format;
-	bool refreshing;
+	bool refreshing;		/* or removed: repo_claim() */
+	bool tended;			/* maintained or verified: repo_tend() */
+	bool too_large;			/* so it is not mirrored */
 	uint64_t rounds;		/* refreshes that have ended, well or not */
 	struct oid *tips;		/* that the references point at; sorted */
 	size_t n_tips;
 	struct oid *wanted;		/* by waiters, for the next refresh; may repeat */
 	size_t n_wanted;
 	uint8_t generation[REPO_GENERATION];	/* of the references */
+	uint8_t upstream[REPO_GENERATION];	/* a digest of upstream's list that they were made from */
+	bool upstream_known;
 	uint64_t allowed_at;		/* when the question left to which upstream last said yes; 0: no more */
 	uint64_t refused_at;		/* the same, to which it said no */
 	bool refused;			/* that was its last word; also a file, so that it outlives us */
-	uint64_t used_at;
-	unsigned users;			/* under the table's lock */
+	uint64_t bytes;			/* on disk, when last measured */
+	uint64_t fresh_bytes;		/* fetched since it was last maintained */
+	unsigned packs;			/* after it was last maintained */
+	bool unmeasured;		/* changed since */
+	int64_t refreshed;		/* last heard of upstream's references, wall clock, s; 0: never */
+	uint64_t received, objects;	/* fetched, in all; the refreshing thread's */
+	unsigned users;			/* under the table's lock, as the next two */
+	int64_t used;			/* wall clock, s */
+	int64_t marked;			/* the same as the time of a file, so that it outlives us */
 };
 
 struct repos;
@@ -44,9 +55,38 @@ int repos_new(const char *folder, struct repos **ret);
 void repos_free(struct repos *r);
 /* The one of this domain, made if need be (cold, nothing on disk yet); repo_put() it. NULL: no memory. */
 struct repo *repo_get(struct repos *r, const struct mirror_domain *d, const char *host, const char *path);
+/* The same, if it is known. */
+struct repo *repo_find(struct repos *r, const uint8_t domain[MIRROR_DOMAIN]);
+/*
+ * Each that is known, held meanwhile, with no lock: in no order, and what comes or goes in between may be
+ * missed.
+ */
+typedef void repo_fn(void *owner, struct repo *x);
+void repos_each(struct repos *r, repo_fn *fn, void *owner);
+/* Of those that are served and nobody holds, the one used longest ago; held and claimed. NULL: there is none. */
+struct repo *repos_take_unused(struct repos *r);
+/* A new name for a folder that is to be removed. */
+bool repos_gone_name(struct repos *r, char *to, size_t cap);
+/* Know all that are on disk, and remove what is no mirror. Reads each: slow. */
+void repos_adopt(struct repos *r);
 /* Once more; and no more. Of what nobody holds and nothing is there of, nothing is remembered. */
 void repo_hold(struct repos *r, struct repo *x);
 void repo_put(struct repos *r, struct repo *x);
+/* A sandbox asked for it just now. */
+void repo_used(struct repos *r, struct repo *x);
+
+/*
+ * The one right to change what is served of it: a refresh, a removal. Waits for it; or does not. Whoever
+ * waits for a refresh is woken at the end.
+ */
+void repo_claim(struct repo *x);
+bool repo_claim_now(struct repo *x);
+void repo_release(struct repo *x);
+/* The one right to rewrite its files beside refreshes and readers. False: it is taken, or nothing is there. */
+bool repo_tend(struct repo *x);
+void repo_tended(struct repo *x);
+/* Claimed, and nobody tends it: nothing is served from now on, and its files go. Who reads now may break. */
+void repo_clear(struct repos *r, struct repo *x);
 
 /*
  * Upstream let the domain in, or refused it, when it was asked at this time. Answers may overtake each other:
@@ -62,7 +102,7 @@ bool repo_is_refused(struct repo *x);
 bool repo_is_warm(struct repo *x, enum object_format *ret_format, uint8_t ret_generation[REPO_GENERATION]);
 /* All of them are objects of the repository (which has then all that they need). False: not, or not to be known. */
 bool repo_has(struct repo *x, const struct oid *oids, size_t n);
-/* A cold one becomes one of this format. False: it is of another. */
+/* A cold one becomes one of this format. False: it is of another, or is known to be too large. */
 bool repo_fits(struct repo *x, enum object_format format);
 
 #endif

@@ -235,6 +235,7 @@ void job_run(struct job *j)
 	j->repo = repo_get(j->depot->repos, &j->q->domain, o->host, o->repo);
 	if (!j->repo)
 		return;
+	repo_used(j->depot->repos, j->repo);
 	if (o->kind == GP_INFO_REFS)
 		serve_advert(j);
 	else

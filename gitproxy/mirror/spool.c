@@ -287,6 +287,15 @@ size_t spool_purge(struct spool *s, const uint8_t domain[SPOOL_ID])
 	return n;
 }
 
+void spool_limit(struct spool *s, uint64_t bytes)
+{
+	pthread_mutex_lock(&s->lock);
+	s->limits.bytes = bytes;
+	s->limits.answer_bytes = bytes;
+	table_shrink(s);
+	pthread_mutex_unlock(&s->lock);
+}
+
 struct spool_counters spool_count(struct spool *s)
 {
 	struct spool_counters count;

@@ -50,6 +50,8 @@ int spool_get(struct spool *s, const struct spool_key *key, enum object_format f
 	      struct spool_reader **ret_reader, struct spool_writer **ret_writer);
 /* Every answer of a security domain is forgotten, readers and producers are told. How many. */
 size_t spool_purge(struct spool *s, const uint8_t domain[SPOOL_ID]);
+/* All answers together may take so much from now on. */
+void spool_limit(struct spool *s, uint64_t bytes);
 struct spool_counters spool_count(struct spool *s);
 
 int spool_reader_fd(const struct spool_reader *r);		/* borrowed */

@@ -95,6 +95,12 @@ bool table_reserve(struct spool *s, struct spool_entry *e, uint64_t n)
 	return true;
 }
 
+void table_shrink(struct spool *s)
+{
+	while (s->count.bytes > s->limits.bytes && evict_one(s))
+		;
+}
+
 static int cond_init(pthread_cond_t *c)
 {
 	pthread_condattr_t attr;

@@ -72,6 +72,8 @@ void table_release(struct spool *s, struct spool_entry *e);
 void table_touch(struct spool *s, struct spool_entry *e);
 /* Room for n more bytes of e: evicts what was not used for longest. False: there is none. */
 bool table_reserve(struct spool *s, struct spool_entry *e, uint64_t n);
+/* Evict what is over the limit; what is being read stays. */
+void table_shrink(struct spool *s);
 /* Tell the entry's readers and writer that it changed. */
 void table_notify(struct spool_entry *e);
 
