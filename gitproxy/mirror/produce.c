@@ -5,6 +5,9 @@
  * says goes to the spool, which checks it before anybody sees it. A thread for each, of which as many
  * run as are worth running; the others wait. When nobody reads any more the spool says so, and git is
  * killed with all that it started.
+ * A first clone of depth 1 has one version of each file: looking for deltas among them takes four
+ * fifths of git's time and more, and makes no smaller a pack; it is not done. Deltas that are there
+ * already are used as ever.
  */
 #include "gitproxy/mirror/produce.h"
 
@@ -29,6 +32,7 @@ struct produce {
 	struct repo *x;
 	struct spool_writer *w;
 	int request;			/* a memory file */
+	bool single;			/* of one version of everything */
 };
 
 int producers_new(unsigned n, struct repos *repos, struct producers **ret)
@@ -67,9 +71,16 @@ static int request_file(const struct fetch_request *q)
 	return fd;
 }
 
-static int start(struct repo *x, int request, struct git_child *c)
+/* Nothing of it is older than what the client has, or than anything else in it. */
+static bool is_single(const struct fetch_request *q)
 {
-	const char *const args[] = { "upload-pack", "--stateless-rpc", "--strict", x->git, NULL };
+	return q->depth == 1 && !q->ids[FETCH_HAVES].n && !q->ids[FETCH_SHALLOWS].n;
+}
+
+static int start(struct repo *x, int request, bool single, struct git_child *c)
+{
+	const char *const args[] = { "-c", single ? "pack.window=0" : "pack.window=10", "upload-pack",
+				     "--stateless-rpc", "--strict", x->git, NULL };
 
 	return git_start(&(struct git_spec){ .dir = x->git, .args = args, .in = request, .v2 = true }, c);
 }
@@ -109,7 +120,7 @@ static int pump(struct produce *d, struct git_child *c, uint8_t *piece)
 static int run(struct produce *d, struct git_child *c)
 {
 	AUTO(mem) uint8_t *piece = malloc(PIECE);
-	int r = piece ? start(d->x, d->request, c) : -ENOMEM;
+	int r = piece ? start(d->x, d->request, d->single, c) : -ENOMEM;
 
 	if (!r)
 		r = pump(d, c, piece);
@@ -164,7 +175,7 @@ int produce_start(struct producers *p, struct repo *x, const struct fetch_reques
 	int r = request < 0 ? request : 0;
 
 	if (!r) {
-		*d = (struct produce){ p, x, w, request };
+		*d = (struct produce){ p, x, w, request, is_single(q) };
 		repo_hold(p->repos, x);
 		r = start_thread(d);
 		if (r < 0)
@@ -185,7 +196,7 @@ int produce_now(struct repo *x, const struct fetch_request *q, int file, uint64_
 	AUTO(fd) int request = request_file(q);
 	uint64_t end = deadline_in(git_patience());
 	struct git_child c = { .pidfd = -1, .out = -1, .err = -1 };
-	int r = request < 0 ? request : piece ? start(x, request, &c) : -ENOMEM;
+	int r = request < 0 ? request : piece ? start(x, request, false, &c) : -ENOMEM;
 	ssize_t n = 1;
 
 	*ret_n = 0;
