@@ -29,6 +29,8 @@
 
 enum {
 	FILE_PIECE = 256 << 10,
+	TLS_PIECE = 64 << 10,
+	TLS_GATHER = 128 << 10,
 	CACHE_MAX = 128,
 	LEAF_FRESH_MS = 3600 * 1000,
 	SNI_HOST_NAME = 0,
@@ -452,17 +454,42 @@ static int send_plain(struct stream *s, int file, uint64_t at, uint64_t n, unsig
 	return 0;
 }
 
-int stream_send_file(struct stream *s, int file, uint64_t at, uint64_t n, unsigned idle_ms)
-{
-	AUTO(mem) uint8_t *piece = s->ssl ? malloc(FILE_PIECE) : NULL;
-	int r = 0;
+/* ---- a file over TLS ---- */
 
-	if (!s->ssl)
-		return send_plain(s, file, at, n, idle_ms);
-	if (!piece)
+/* Records gather in front of the socket: one call and few segments for eight of them. */
+static int gather_begin(struct stream *s)
+{
+	BIO *to = SSL_get_wbio(s->ssl), *gather = BIO_new(BIO_f_buffer());
+
+	if (!gather || BIO_set_write_buffer_size(gather, TLS_GATHER) != 1) {
+		BIO_free(gather);
 		return -ENOMEM;
+	}
+	BIO_up_ref(to);				/* the chain holds it, and SSL_set0_wbio() lets go of one */
+	SSL_set0_wbio(s->ssl, BIO_push(gather, to));
+	return 0;
+}
+
+/* What is left goes out. After an error it does not: the connection is over then. */
+static int gather_end(struct stream *s, int r, unsigned idle_ms)
+{
+	BIO *gather = SSL_get_wbio(s->ssl);
+
+	while (!r && BIO_flush(gather) != 1)
+		r = BIO_should_retry(gather) ? deadline_wait(s->fd, POLLOUT, deadline_in(idle_ms)) : -ECONNRESET;
+	SSL_set0_wbio(s->ssl, BIO_pop(gather));
+	return r;
+}
+
+/* Pieces of which the processor's cache still holds what was read when it is encrypted. */
+static int send_encrypted(struct stream *s, int file, uint64_t at, uint64_t n, unsigned idle_ms)
+{
+	size_t size = n < TLS_PIECE ? n : TLS_PIECE;
+	AUTO(mem) uint8_t *piece = malloc(size);
+	int r = piece ? 0 : -ENOMEM;
+
 	while (n && !r) {
-		ssize_t got = pread(file, piece, n < FILE_PIECE ? n : FILE_PIECE, (off_t)at);
+		ssize_t got = pread(file, piece, n < size ? n : size, (off_t)at);
 
 		if (got <= 0)
 			return got < 0 ? -errno : -EIO;
@@ -470,6 +497,20 @@ int stream_send_file(struct stream *s, int file, uint64_t at, uint64_t n, unsign
 		at += (uint64_t)got;
 		n -= (uint64_t)got;
 	}
+	return r;
+}
+
+int stream_send_file(struct stream *s, int file, uint64_t at, uint64_t n, unsigned idle_ms)
+{
+	int r;
+
+	if (!s->ssl)
+		return send_plain(s, file, at, n, idle_ms);
+	if (n <= TLS_PIECE)
+		return send_encrypted(s, file, at, n, idle_ms);
+	r = gather_begin(s);
+	if (!r)
+		r = gather_end(s, send_encrypted(s, file, at, n, idle_ms), idle_ms);
 	return r;
 }
 
