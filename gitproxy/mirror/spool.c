@@ -163,7 +163,7 @@ int spool_get(struct spool *s, const struct spool_key *key, enum object_format f
 	if (e)
 		r = share(s, e, format, ret_reader);
 	if (r == -ESTALE)
-		r = produce(s, key, format, ret_reader, ret_writer);
+		r = table_is_hopeless(s, key) ? -ENOSPC : produce(s, key, format, ret_reader, ret_writer);
 	pthread_mutex_unlock(&s->lock);
 	return r;
 }

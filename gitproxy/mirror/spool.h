@@ -44,7 +44,8 @@ void spool_free(struct spool *s);
 
 /*
  * The answer for a key. *ret_writer is NULL unless this caller is to see to it that it is produced;
- * then it must end with spool_finish() or spool_fail(). 0, -ENOSPC, -ENOMEM, or what opening gave.
+ * then it must end with spool_finish() or spool_fail(). 0, -ENOMEM, or what opening gave; -ENOSPC: there is no
+ * room for it, as was seen lately.
  */
 int spool_get(struct spool *s, const struct spool_key *key, enum object_format format,
 	      struct spool_reader **ret_reader, struct spool_writer **ret_writer);

@@ -13,6 +13,8 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
+#include "gitproxy/deadline.h"
+
 static struct spool_entry **bucket_of(struct spool *s, const struct spool_key *key)
 {
 	return &s->bucket[(key->request[0] | (unsigned)key->request[1] << 8) % SPOOL_BUCKETS];
@@ -72,7 +74,7 @@ void table_drop(struct spool *s, struct spool_entry *e)
 	table_release(s, e);
 }
 
-static bool evict_one(struct spool *s)
+bool table_evict(struct spool *s)
 {
 	for (struct spool_entry *e = s->oldest; e; e = e->newer)
 		if (!e->readers && !e->writing) {
@@ -88,7 +90,7 @@ bool table_reserve(struct spool *s, struct spool_entry *e, uint64_t n)
 	if (n > s->limits.bytes || e->bytes + n > s->limits.answer_bytes)
 		return false;
 	while (s->count.bytes > s->limits.bytes - n)
-		if (!evict_one(s))
+		if (!table_evict(s))
 			return false;
 	s->count.bytes += n;
 	e->bytes += n;
@@ -97,7 +99,7 @@ bool table_reserve(struct spool *s, struct spool_entry *e, uint64_t n)
 
 void table_shrink(struct spool *s)
 {
-	while (s->count.bytes > s->limits.bytes && evict_one(s))
+	while (s->count.bytes > s->limits.bytes && table_evict(s))
 		;
 }
 
@@ -119,7 +121,7 @@ int table_add(struct spool *s, const struct spool_key *key, struct spool_entry *
 	struct spool_entry **at = bucket_of(s, key), *e;
 
 	while (s->count.entries >= s->limits.entries)
-		if (!evict_one(s))
+		if (!table_evict(s))
 			return -ENOSPC;
 	e = calloc(1, sizeof(*e));
 	if (!e || cond_init(&e->changed) < 0) {
@@ -134,6 +136,21 @@ int table_add(struct spool *s, const struct spool_key *key, struct spool_entry *
 	s->count.entries++;
 	*ret = e;
 	return 0;
+}
+
+void table_note_large(struct spool *s, const struct spool_key *key)
+{
+	s->large[s->n_large++ % SPOOL_LARGE] = *key;
+}
+
+bool table_is_hopeless(const struct spool *s, const struct spool_key *key)
+{
+	size_t n = s->n_large < SPOOL_LARGE ? s->n_large : SPOOL_LARGE;
+
+	for (size_t i = 0; i < n; i++)
+		if (!memcmp(&s->large[i], key, sizeof(*key)))
+			return true;
+	return deadline_now() < s->full_until;
 }
 
 void table_notify(struct spool_entry *e)

@@ -11,7 +11,9 @@
 #include "gitproxy/mirror/spool.h"
 #include "gitproxy/mirror/spool_files.h"
 
-enum { SPOOL_BUCKETS = 4096 };
+enum { SPOOL_BUCKETS = 4096,
+       SPOOL_LARGE = 64,		/* so many keys whose answers are too large are remembered */
+       SPOOL_FULL_MS = 60000 };		/* how long nothing is tried when the disk was full */
 
 enum spool_state { SPOOL_FAILED = 0, SPOOL_PRODUCING, SPOOL_COMPLETE };
 
@@ -40,6 +42,9 @@ struct spool {
 	struct spool_entry *bucket[SPOOL_BUCKETS];
 	struct spool_entry *oldest, *newest;
 	uint64_t next_number;
+	struct spool_key large[SPOOL_LARGE];	/* a ring */
+	size_t n_large;
+	uint64_t full_until;			/* no file can be written, as far as we know */
 	struct spool_counters count;
 };
 
@@ -74,6 +79,11 @@ void table_touch(struct spool *s, struct spool_entry *e);
 bool table_reserve(struct spool *s, struct spool_entry *e, uint64_t n);
 /* Evict what is over the limit; what is being read stays. */
 void table_shrink(struct spool *s);
+/* The file that was not used for longest goes, if it is read by nobody. False: there is none. */
+bool table_evict(struct spool *s);
+/* An answer that began and could not be kept would be cut short each time: for these none is begun. */
+void table_note_large(struct spool *s, const struct spool_key *key);
+bool table_is_hopeless(const struct spool *s, const struct spool_key *key);
 /* Tell the entry's readers and writer that it changed. */
 void table_notify(struct spool_entry *e);
 

@@ -5,7 +5,8 @@
  * readers wait for, up to what is settled: an error at the beginning is seen by nobody. A complete
  * answer is told to its readers at once; then it is forced to the disk and renamed, so that what
  * has its final name after a loss of power is whole. A round of negotiation holds no pack and is
- * not kept. Failure of any kind drops the entry: whoever asks next starts anew.
+ * not kept. Failure of any kind drops the entry: whoever asks next starts anew. When the disk is full
+ * before the quota is, files that nobody reads make room.
  */
 #include "gitproxy/mirror/spool.h"
 
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 
+#include "gitproxy/deadline.h"
 #include "gitproxy/mirror/spool_table.h"
 
 void writer_free(struct spool_writer *w)
@@ -49,12 +51,24 @@ int writer_new(struct spool *s, struct spool_entry *e, enum object_format format
 	return 0;
 }
 
-static int write_all(int fd, struct rd bytes)
+static bool make_room(struct spool *s)
+{
+	bool made;
+
+	pthread_mutex_lock(&s->lock);
+	made = table_evict(s);
+	if (!made)
+		s->full_until = deadline_in(SPOOL_FULL_MS);
+	pthread_mutex_unlock(&s->lock);
+	return made;
+}
+
+static int write_all(struct spool_writer *w, struct rd bytes)
 {
 	while (rd_left(&bytes)) {
-		ssize_t n = write(fd, bytes.p, bytes.n);
+		ssize_t n = write(w->fd, bytes.p, bytes.n);
 
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && (errno == EINTR || (errno == ENOSPC && make_room(w->spool))))
 			continue;
 		if (n < 0)
 			return -errno;
@@ -74,6 +88,8 @@ static int reserve(struct spool_writer *w, uint64_t n)
 		r = -ECANCELED;
 	else if (!table_reserve(w->spool, w->entry, n))
 		r = -ENOSPC;
+	if (r == -ENOSPC && w->entry->bytes + n > w->spool->limits.answer_bytes)
+		table_note_large(w->spool, &w->entry->key);
 	pthread_mutex_unlock(&w->spool->lock);
 	return r;
 }
@@ -99,7 +115,7 @@ int spool_write(struct spool_writer *w, struct rd bytes)
 		return w->error = -EBADMSG;
 	w->error = reserve(w, bytes.n);
 	if (!w->error)
-		w->error = write_all(w->fd, bytes);
+		w->error = write_all(w, bytes);
 	if (!w->error)
 		publish_growth(w, bytes.n);
 	return w->error;

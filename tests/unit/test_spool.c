@@ -194,6 +194,8 @@ TEST(one_must_not_displace_all)
 {
 	AUTO(fixture) struct fixture *f = fixture_new(3);
 	AUTO(spool_reader) struct spool_reader *r = NULL;
+	struct spool_key key = key_of(1, 1);
+	struct spool_reader *none;
 	struct spool_writer *w;
 
 	spool_free(f->spool);
@@ -201,6 +203,11 @@ TEST(one_must_not_displace_all)
 	fixture_open(f);
 	get(f, key_of(1, 1), &r, &w);
 	CHECK_EQ("too large", spool_write(w, fixture_answer(f)), -ENOSPC);
+	spool_fail(w);
+	CHECK_EQ("it is not begun again", spool_get(f->spool, &key, OBJECT_SHA1, &none, &w), -ENOSPC);
+	CHECK("neither is given", !none && !w);
+	spool_close(r);
+	get(f, key_of(1, 2), &r, &w);			/* another */
 	spool_fail(w);
 }
 
