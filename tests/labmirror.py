@@ -22,10 +22,10 @@ _clones = itertools.count(1)
 
 
 @contextlib.contextmanager
-def mirror_lab(world, *, profiles=None, entries=None, times=None):
+def mirror_lab(world, *, profiles=None, entries=None, times=None, prepare=None):
     """A lab whose sandbox has mirrors, and `lab.server` as gitlab.com.
 
-    entries(secrets): the configuration's credentials; times: its git.timeouts.
+    entries(secrets): the configuration's credentials; times: its git.timeouts; prepare(lab): before it is up.
     """
     with Lab(world, profiles={"agent": MIRRORED, **(profiles or {})}) as lab:
         lab.secrets = Secrets(lab)
@@ -35,6 +35,9 @@ def mirror_lab(world, *, profiles=None, entries=None, times=None):
         for value in (times or {}).values():
             text = text.replace(f'"{value}"', value)
         write(lab.config_file, text)
+        lab.mirrors = f"{lab.dir}/state/mirrors"	# as we see it
+        if prepare:
+            prepare(lab)
         lab.up()
         lab.add_sandbox()
         lab.server = GitServer(lab)
@@ -150,12 +153,12 @@ class Crowd:
 
 def mirrors(lab):
     """Folders of the mirrors there are."""
-    root = f"{lab.dir}/state/mirrors"
+    root = lab.mirrors
     return sorted(f"{root}/{d}" for d in os.listdir(root) if len(d) == 64) if os.path.isdir(root) else []
 
 
 def spooled(lab):
-    root = f"{lab.dir}/state/mirrors/spool"
+    root = f"{lab.mirrors}/spool"
     return sorted(os.listdir(root)) if os.path.isdir(root) else []
 
 

@@ -1,0 +1,364 @@
+"""Mirrors under stress: storms of clones while references move, killed daemons and children, full disks (D13).
+
+No answer is ever corrupt: each clone is checked by git fsck and stands on a commit that upstream had. Nothing hangs:
+a client that does runs into the patience of the lab.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+
+import pytest
+
+from lab import row
+from labhttp import Closed
+from labmirror import (Crowd, ask_repo, clone, fetch_body, head, mirror_lab, mirror_of, mirrors, objects_of, pack_of,
+                       sources, spooled, warm)
+from labnet import PATIENCE, wait_for
+from test_mirror_rights import restart_mirror
+
+# What the mirror runs instead of git. Flags are files beside the mirrors, where it may look.
+GIT = """#!/bin/sh
+real=/usr/lib/git-core/git
+for word in "$@"; do
+	test -e "MIRRORS/kill-$word" || continue
+	case $word in
+	upload-pack) $real "$@" | head -c 3000;;			# in the middle of an answer
+	index-pack) head -c 100 >/dev/null;;				# in the middle of a pack
+	update-ref) : >"${1#--git-dir=}/refs/heads/main.lock";;		# with a lock in its hands
+	esac
+	echo >>"MIRRORS/killed-$word"
+	kill -9 $$
+done
+for word in "$@"; do
+	test -e "MIRRORS/hang-$word" || continue
+	$real "$@" | head -c 3000
+	echo >>"MIRRORS/hangs-$word"
+	exec sleep 1000
+done
+exec $real "$@"
+"""
+
+
+def instead_of_git(lab):
+    path = f"{lab.dir}/git"
+    with open(path, "w") as f:
+        f.write(GIT.replace("MIRRORS", f"{lab.dir}/state/mirrors"))
+    os.chmod(path, 0o755)
+    lab.gateway.run(["mount", "--bind", path, "/usr/bin/git"], check=True)
+
+
+@pytest.fixture(scope="module")
+def lab(world):
+    with mirror_lab(world, prepare=instead_of_git) as lab:
+        yield lab
+
+
+@pytest.fixture
+def flag(lab):
+    """flag(name): raised until the test ends, or lowered by flag(name, False)."""
+    raised = set()
+
+    def set_flag(name, up=True):
+        path = f"{lab.mirrors}/{name}"
+        if up:
+            open(path, "w").close()
+            raised.add(path)
+        else:
+            os.unlink(path)
+            raised.discard(path)
+    yield set_flag
+    for path in raised:
+        os.unlink(path)
+
+
+@pytest.fixture
+def server(lab):
+    lab.server.reset()
+    return lab.server
+
+
+@pytest.fixture
+def origin(server, request):
+    repo = server.repository("acme/" + request.node.name.replace("[", "-").replace("]", "").replace("_", "-"), 40)
+    yield repo
+    repo.remove()
+
+
+@pytest.fixture
+def warmed(lab, origin):
+    warm(lab, origin)
+    return origin
+
+
+def mirror_pid(lab):
+    """The daemon itself, not a child that is about to be git."""
+    pids = lab.pids("cordon-mirror")
+    return next(p for p in pids if parent(p) not in pids)
+
+
+def parent(pid):
+    with contextlib.suppress(OSError):
+        return int(open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[1])
+
+
+def descendants(lab):
+    """Every process of git below the mirror: {pid: command line}."""
+    below, found = {mirror_pid(lab)}, {}
+    more = True
+    while more:
+        more = False
+        for pid in lab.gateway.pids():
+            if pid not in below and parent(pid) in below:
+                below.add(pid)
+                more = True
+                with contextlib.suppress(OSError):
+                    found[pid] = open(f"/proc/{pid}/cmdline").read().replace("\0", " ")
+    return found
+
+
+def whole(lab, to):
+    done = lab.sandbox.git("-C", to, "fsck", "--full", "--strict")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# ---- storms ----
+
+@row("D13")
+def test_storm(lab, server, warmed):
+    """Clones of all kinds while branches are forced, made and deleted: every one of them is right."""
+    pushed, over = {warmed.tip()}, threading.Event()
+
+    def push():
+        base = warmed.git("rev-parse", "main~20")
+        for n in range(10000):
+            if over.is_set():
+                return
+            if n % 3 == 2:
+                warmed.git("update-ref", "refs/heads/main", f"{base}~{n % 7}")
+                pushed.add(warmed.tip())
+            pushed.add(warmed.commit())
+            if n % 2:
+                warmed.commit(f"side/{n % 5}", onto="main")
+            else:
+                warmed.git("update-ref", "-d", f"refs/heads/side/{(n + 1) % 5}")
+
+    def work(i):
+        heads = []
+        for n in range(4):
+            to = clone(lab, warmed, *([], ["--depth=1"], ["--filter=blob:none", "--no-checkout"], ["--no-tags"])[(i + n) % 4])
+            heads.append((to, head(lab, to)))
+        return heads
+
+    pusher = threading.Thread(target=push)
+    pusher.start()
+    try:
+        heads = sum(Crowd(5, work).results(), [])
+    finally:
+        over.set()
+        pusher.join()
+    assert len(heads) == 20 and {h for _, h in heads} <= pushed
+    for to, _ in heads[::4]:
+        whole(lab, to)
+    done = subprocess.run(["git", "-c", "safe.directory=*", f"--git-dir={mirror_of(lab, warmed)}/repo.git", "fsck",
+                           "--full"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {s for s, _ in sources(lab)} >= {"mirror"}
+
+
+# ---- children ----
+
+VICTIMS = ["index-pack", "upload-pack", "update-ref", "cat-file", "for-each-ref", "symbolic-ref"]
+
+
+@row("D13")
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_killed_child(lab, server, warmed, flag, victim):
+    """One of git's programs is killed in the middle whenever it runs. A client has its answer by another way, or a
+    broken one; then all is as before, with nothing left over."""
+    flag(f"kill-{victim}")
+    for n in range(2):
+        warmed.git("symbolic-ref", "HEAD", "refs/heads/" + ("main" if n else "other"))
+        warmed.commit("other", onto="main")
+        fresh = warmed.commit()
+        try:
+            assert fresh in objects_of(pack_of(ask_repo(lab, warmed, fetch_body(fresh)).body)[0])
+        except Closed:
+            assert victim == "upload-pack"
+    wait_for("it to have been killed", lambda: os.path.exists(f"{lab.mirrors}/killed-{victim}"))
+    flag(f"kill-{victim}", False)
+    fresh = warmed.commit()
+    lab.audit.mark()
+    for _ in range(2):
+        assert fresh in objects_of(pack_of(ask_repo(lab, warmed, fetch_body(fresh)).body)[0])
+    lab.audit.until(lambda es: len(es) == 2, event="git", decision="allow")
+    assert sources(lab)[1][0] == "spool"
+    wait_for("no child to be left", lambda: not descendants(lab))
+    assert not os.path.exists(f"{mirror_of(lab, warmed)}/incoming")
+    assert not [f for f in files_of(mirror_of(lab, warmed)) if f.endswith(".lock")]
+
+
+@row("D13")
+def test_left_behind_locks(lab, server, warmed):
+    """Lock files of programs that were killed do not stop the references for ever."""
+    git = f"{mirror_of(lab, warmed)}/repo.git"
+    for name in ("HEAD.lock", "packed-refs.lock", "refs/heads/main.lock", "refs/heads/new.lock", "config.lock"):
+        with open(f"{git}/{name}", "w"):
+            pass
+    warmed.commit("new", onto="main")
+    fresh = warmed.commit()
+    assert fresh in objects_of(pack_of(ask_repo(lab, warmed, fetch_body(fresh)).body)[0])
+    wait_for("the mirror's branch", lambda: open(f"{git}/refs/heads/main").read().strip() == fresh)
+    assert open(f"{git}/refs/heads/new").read().strip() == warmed.tip("new")
+
+
+# ---- the daemon ----
+
+@row("B17", "D13")
+def test_restart_finds_everything(lab, server, warmed):
+    """After a kill -9 mirrors and answers are there, half-made ones are not, and nothing runs on."""
+    body = fetch_body(warmed.tip(), options=["include-tag"])
+    assert warmed.tip() in objects_of(pack_of(ask_repo(lab, warmed, body).body)[0])
+    folder = mirror_of(lab, warmed)
+    kept = [f for f in spooled(lab) if f.startswith(folder.rsplit("/", 1)[1])]
+    assert kept
+    os.mkdir(f"{folder}/incoming")
+    open(f"{lab.mirrors}/spool/new-0000000000000007", "w").close()
+    other = server.repository("acme/half", 3)
+    held = threading.Event()
+    server.change = lambda asked, answer: (held.wait(PATIENCE) and None) if asked.kind == "fetch" and \
+        asked.repo == other.name and "cordon" in asked.agent else None
+    clone(lab, other)
+    wait_for("its fetch", lambda: [a for a in server.asked if a.repo == other.name and "cordon" in a.agent
+                                   and a.kind == "fetch"])
+    half = set(mirrors(lab)) - {folder}
+    assert half
+    children = descendants(lab)
+    restart_mirror(lab, warmed)
+    held.set()
+    wait_for("its children to be gone", lambda: not [p for p in children if os.path.exists(f"/proc/{p}")])
+    server.reset()
+    lab.audit.mark()
+    assert warmed.tip() in objects_of(pack_of(ask_repo(lab, warmed, body).body)[0])
+    lab.audit.until(lambda es: "spool" in {e.get("source") for e in es}, event="git", decision="allow")
+    assert server.count("fetch") == 0
+    assert not [f for f in spooled(lab) if f == "new-0000000000000007"]
+    warm(lab, other)
+    other.remove()
+
+
+@row("B17", "D13")
+@pytest.mark.parametrize("how", ["kill", "down"])
+def test_killed_while_it_serves(lab, server, warmed, flag, how):
+    """In the middle of an answer, its git at work: the client knows that it is broken; nothing runs on."""
+    warmed.commit()
+    flag("hang-upload-pack")
+    clients = Crowd(3, lambda i: broken(lab, warmed))
+    wait_for("git at work", lambda: os.path.exists(f"{lab.mirrors}/hangs-upload-pack"))
+    children = descendants(lab)
+    assert children
+    if how == "kill":
+        restart_mirror(lab, warmed)
+    else:
+        lab.signalled = True
+        lab.cordon("down", check=True)
+    assert clients.results() == [True] * 3
+    wait_for("its children to be gone", lambda: not [p for p in children if os.path.exists(f"/proc/{p}")])
+    flag("hang-upload-pack", False)
+    os.unlink(f"{lab.mirrors}/hangs-upload-pack")
+    if how == "down":
+        lab.up()
+        wait_for("the unit", lambda: lab.sandbox.git("ls-remote", warmed.url).returncode == 0)
+    warm(lab, warmed)
+
+
+def broken(lab, repo):
+    """Whether it was no whole answer."""
+    try:
+        pack_of(ask_repo(lab, repo, fetch_body(repo.tip())).body)
+    except (Closed, OSError, AssertionError):
+        return True
+    return False
+
+
+@row("D13")
+def test_abandoned(lab, server, warmed, flag):
+    """All who wanted an answer have left: git is ended, not left to itself."""
+    flag("hang-upload-pack")
+    with contextlib.suppress(OSError):
+        os.unlink(f"{lab.mirrors}/hangs-upload-pack")
+    client = lab.sandbox.start(["git", "clone", "-q", warmed.url, f"{lab.sandbox.dir}/home/abandoned", "--depth=7"])
+    wait_for("git at work", lambda: os.path.exists(f"{lab.mirrors}/hangs-upload-pack"))
+    os.killpg(client.pid, signal.SIGKILL)
+    client.wait()
+    wait_for("git to be ended", lambda: not descendants(lab))
+
+
+@row("B17")
+def test_stopped(lab, server, warmed):
+    """While it is stopped nobody gets a wrong answer; a client that gives up leaves nothing; then it goes on."""
+    pid = mirror_pid(lab)
+    lab.signalled = True
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        waiting = Crowd(4, lambda i: ask_repo(lab, warmed, fetch_body(warmed.tip(), options=[f"deepen {i + 1}"])))
+        gone = lab.sandbox.start(["git", "clone", "-q", warmed.url, f"{lab.sandbox.dir}/home/gone"])
+        wait_for("a client of it", lambda: gone.poll() is None)
+        os.killpg(gone.pid, signal.SIGKILL)
+        gone.wait()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    for got in waiting.results():
+        assert b"packfile" in got.body
+    warm(lab, warmed)
+
+
+# ---- the disk ----
+
+def small_disk(lab):
+    """8 MB for mirrors; test and daemon see it by different names."""
+    os.makedirs(lab.mirrors, 0o711)
+    lab.gateway.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=0711", "tmpfs", lab.mirrors], check=True)
+    lab.mirrors = f"/proc/{lab.gateway._holder.pid}/root{lab.mirrors}"
+
+
+def fill(lab, leave):
+    """Leave so many bytes free."""
+    with open(f"{lab.mirrors}/ballast", "wb") as f:
+        with contextlib.suppress(OSError):
+            while True:
+                f.write(bytes(1 << 16))
+                f.flush()
+        f.truncate(f.tell() - leave - (1 << 16))
+
+
+@row("D13")
+@pytest.mark.parametrize("leave", [0, 400 << 10], ids=["full", "almost"])
+def test_full_disk(world, leave):
+    """What cannot be written here comes from upstream; at most one answer is cut short, and none is wrong."""
+    with mirror_lab(world, prepare=small_disk) as lab:
+        repo = lab.server.repository("acme/large", 5)
+        repo.git("fast-import", "--quiet", input="commit refs/heads/large\ncommitter A <a@x> 1800000000 +0000\ndata 1\nx"
+                 f"\nM 100644 inline f\ndata {1 << 20}\n" + os.urandom(1 << 19).hex() + "\n")
+        warm(lab, repo)
+        fill(lab, leave)
+        cut = 0
+        other = lab.server.repository("acme/other", 5)
+        for n in range(4):
+            for want in (repo.commit("large"), repo.git("rev-parse", f"large~{n + 1}")):
+                try:
+                    assert want in objects_of(pack_of(ask_repo(lab, repo, fetch_body(want)).body)[0])
+                except Closed:
+                    cut += 1
+            assert head(lab, clone(lab, other)) == other.tip()
+        assert cut <= 1
+        os.unlink(f"{lab.mirrors}/ballast")
+        restart_mirror(lab, repo)
+        warm(lab, repo)
+        warm(lab, other)
+
+
+def files_of(dir):
+    return [f"{at}/{name}" for at, _, names in os.walk(dir) for name in names]
