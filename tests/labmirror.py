@@ -22,17 +22,19 @@ _clones = itertools.count(1)
 
 
 @contextlib.contextmanager
-def mirror_lab(world, *, profiles=None, entries=None, times=None, prepare=None):
+def mirror_lab(world, *, profiles=None, entries=None, times=None, window="1s", prepare=None):
     """A lab whose sandbox has mirrors, and `lab.server` as gitlab.com.
 
-    entries(secrets): the configuration's credentials; times: its git.timeouts; prepare(lab): before it is up.
+    entries(secrets): the configuration's credentials; times: its git.timeouts; window: how
+    old answers may be that are shared; prepare(lab): before it is up.
     """
     with Lab(world, profiles={"agent": MIRRORED, **(profiles or {})}) as lab:
         lab.secrets = Secrets(lab)
         lab.configure({"hosts": GitServer.CONFIG, "credentials": entries(lab.secrets) if entries else [],
-                       "git": {"upstream_ca_file": lab.world.ca_file, "timeouts": times or {}}})
+                       "git": {"upstream_ca_file": lab.world.ca_file, "timeouts": times or {},
+                               "mirrors": {"window": window}}})
         text = open(lab.config_file).read()		# times stand without quotes
-        for value in (times or {}).values():
+        for value in (window, *(times or {}).values()):
             text = text.replace(f'"{value}"', value)
         write(lab.config_file, text)
         lab.mirrors = f"{lab.dir}/state/mirrors"	# as we see it
