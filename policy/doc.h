@@ -2,8 +2,8 @@
  * doc.h - a YAML file as a tree whose every key and value knows its line and column
  *
  * Only what a configuration needs: one document of mappings, lists and scalars. Anchors, aliases,
- * tags, byte order marks, tabs, duplicate keys and a second document are errors. Private to
- * policy/.
+ * tags, byte order marks, tabs, duplicate keys and a second document are errors. For policy/ and the
+ * scanner's files.
  */
 #ifndef POLICY_DOC_H
 #define POLICY_DOC_H

@@ -1,5 +1,6 @@
 /*
- * file.h - a configuration file as one bounded text. Private to policy/.
+ * file.h - a configuration file as one bounded text. For policy/ and the scanner's
+ * files.
  */
 #ifndef POLICY_FILE_H
 #define POLICY_FILE_H
