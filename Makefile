@@ -5,7 +5,7 @@
 # kind has its own tree below build/. `make help` lists what there is.
 
 B       ?= build/out
-PARTS   := base policy nft netd netd/inspect dns gitproxy gitproxy/keeper gitproxy/mirror cli tests/unit tests/fuzz tests/bench
+PARTS   := base policy nft netd netd/inspect dns gitproxy gitproxy/keeper gitproxy/mirror gitproxy/scan cli tests/unit tests/fuzz tests/bench
 VERSION := 0.1.0
 PREFIX  ?= /usr/local
 PYTHON  ?= /usr/bin/python3
@@ -63,7 +63,8 @@ $(B)/obj/%.o: %.c Makefile $(B)/flags
 
 BUILD_PKGS := gcc libc6-dev make libnftnl-dev libmnl-dev libnftables-dev libnetfilter-queue-dev \
 	      libnetfilter-log-dev libnetfilter-conntrack-dev libc-ares-dev libssl-dev libyaml-dev libidn2-dev \
-	      libcurl4-openssl-dev libbpf-dev libseccomp-dev libjansson-dev zlib1g-dev
+	      libcurl4-openssl-dev libbpf-dev libseccomp-dev libjansson-dev zlib1g-dev \
+	      libvectorscan-dev libpcre2-dev
 RUN_PKGS   := bubblewrap ca-certificates git iproute2 kmod netbase nftables procps
 TEST_PKGS  := python3 python3-pytest python3-pytest-xdist apache2-bin dnsmasq-base bind9-dnsutils curl openssl iputils-ping systemd \
 	      iptables conntrack openssh-client git-lfs python3-pygit2 python3-dulwich python3-websockets jgit-cli default-jre-headless \
@@ -156,6 +157,7 @@ install: ## DESTDIR= PREFIX=/usr/local (as root: install what is missing first)
 	install -m 755 $(B)/cordon $(DESTDIR)$(PREFIX)/bin/cordon
 	$(if $(DAEMONS),install -m 755 $(DAEMONS:%=$(B)/%) $(LIBEXEC)/)
 	install -m 644 nft/cordon.nft $(SHARE)/cordon/cordon.nft
+	install -m 644 gitproxy/scan/rules.yaml $(SHARE)/cordon/scan-rules.yaml
 	$(foreach f,$(wildcard deploy/man/*.[1-8]),install -D -m 644 $(f) $(SHARE)/man/man$(subst .,,$(suffix $(f)))/$(notdir $(f)) &&) :
 	$(foreach f,$(EXAMPLES),install -D -m 644 deploy/examples/$(f) $(SHARE)/doc/cordon/examples/$(f) &&) :
 	$(foreach f,$(wildcard deploy/sysusers.d/*.conf),install -D -m 644 $(f) $(DESTDIR)$(PREFIX)/lib/sysusers.d/$(notdir $(f)) &&) :

@@ -69,3 +69,7 @@ $(eval $(call unit-test,confine,gitproxy/confine.c gitproxy/keeper/confine.c bas
 $(eval $(call unit-test,echo,gitproxy/keeper/echo.c base/bytes.c,-lcrypto))
 $(eval $(call unit-test,credential_line,gitproxy/keeper/credential_line.c gitproxy/keeper/echo.c gitproxy/http_fields.c base/bytes.c,-lcrypto))
 $(eval $(call unit-test,github_app,gitproxy/keeper/github_app.c base/bytes.c,-lcurl -ljansson -lcrypto))
+
+$(eval $(call unit-test,scan,$(SCAN_SRC) $(SCAN_DOC) base/bytes.c,$(SCAN_LIB)))
+$(eval $(call unit-test,scan_borders,$(SCAN_SRC) $(SCAN_DOC) base/bytes.c,$(SCAN_LIB)))
+$(eval $(call unit-test,scan_rules,$(SCAN_SRC) $(SCAN_DOC) base/bytes.c,$(SCAN_LIB)))
