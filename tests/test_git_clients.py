@@ -75,14 +75,19 @@ def many(world):
     served(path)
 
 
-@pytest.fixture(scope="module")
-def lab(world, tmp_path_factory):
+def superproject_and_parts(world, tmp):
+    """acme/sub, acme/super and acme/many, made anew."""
     sub = f"{world.repos}/acme/sub.git"
     shutil.rmtree(sub, ignore_errors=True)
     fast_import(sub, "sub", 3)
     served(sub)
-    superproject(world, tmp_path_factory.mktemp("super"))
+    superproject(world, tmp)
     many(world)
+
+
+@pytest.fixture(scope="module")
+def lab(world, tmp_path_factory):
+    superproject_and_parts(world, tmp_path_factory.mktemp("super"))
     with Lab(world, profiles={"agent": PROFILE}) as lab:
         lab.up()
         lab.add_sandbox()
