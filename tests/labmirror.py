@@ -170,3 +170,15 @@ def mirror_of(lab, repo):
              and open(f"{m}/about").read().split("\n")[1] == repo.name]
     assert len(found) == 1, found
     return found[0]
+
+
+def mirror_git(lab, repo, *argv):
+    """What git says in the mirror of a repository; "" when it fails."""
+    return subprocess.run(["git", "-c", "safe.directory=*", f"--git-dir={mirror_of(lab, repo)}/repo.git", *argv],
+                          capture_output=True, text=True, env=ENV).stdout
+
+
+def mirror_objects(lab, repo):
+    """Ids of all that the mirror holds; maintenance may pack them otherwise meanwhile."""
+    out = mirror_git(lab, repo, "cat-file", "--batch-all-objects", "--batch-check=%(objectname)")
+    return set(out.split())

@@ -1,6 +1,5 @@
 """Mirrors: never older than upstream, and asked for once by all who ask the same; row D13 of the threats."""
 
-import subprocess
 import threading
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from lab import row
 from labgit import Repository
 from labhttp import ls_refs
-from labmirror import (Crowd, ask_repo, clone, fetch_body, head, mirror_lab, mirror_of, objects_of, pack_of, sources,
+from labmirror import (Crowd, ask_repo, clone, fetch_body, head, mirror_git, mirror_lab, mirror_of, objects_of, pack_of, sources,
                        threads, warm)
 from labnet import wait_for
 
@@ -215,8 +214,7 @@ def test_wanted_on_no_reference(lab, server, warmed):
 
 
 def mirror_refs(lab, repo):
-    return subprocess.run(["git", "-c", "safe.directory=*", f"--git-dir={mirror_of(lab, repo)}/repo.git", "for-each-ref"],
-                          check=True, capture_output=True, text=True).stdout
+    return mirror_git(lab, repo, "for-each-ref")
 
 
 def test_want_that_does_not_exist(lab, server, warmed):

@@ -45,7 +45,8 @@ def lab(world, tmp_path_factory):
         assert not lab.problems()
 
 
-ELSEWHERE = ("forms_of_a_body", "order_of_headers", "same_headers", "shallow-exclude", "libgit2", "dulwich", "jgit")		# the last three speak version 0
+ELSEWHERE = ("forms_of_a_body", "order_of_headers", "same_headers", "shallow-exclude",
+             "libgit2", "dulwich", "jgit")		# which speak version 0
 
 
 @pytest.fixture(autouse=True)
