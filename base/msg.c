@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/msg_mirror.h"
+
 /* Length and 1 more, so that a type without a row has none (-1). */
 #define SIZED(type, body) [type] = sizeof(body) + 1
 #define EMPTY(type) [type] = 1
@@ -53,6 +55,8 @@ static const uint16_t sizes[MSG_TYPE_COUNT] = {
 	SIZED(MSG_CA, struct msg_ca),
 	SIZED(MSG_CA_DONE, struct msg_done),
 	EMPTY(MSG_CA_TEXT),
+	SIZED(MSG_MIRROR_DO, struct msg_mirror_do),
+	SIZED(MSG_MIRROR_ROW, struct msg_mirror_row),
 };
 
 int msg_size(enum msg_type t)

@@ -12,6 +12,7 @@
 #include "cli/cli.h"
 #include "cli/client.h"
 #include "cli/event.h"
+#include "cli/mirror_client.h"
 #include "cli/supervise.h"
 #include "cli/table.h"
 
@@ -103,7 +104,20 @@ static void print_values(const json_t *o, int depth)
 	}
 }
 
-static void print(const struct cli *c, json_t *rows, json_t *netd)
+/* What cordon-mirror has and did since it started; null when it does not answer. */
+static json_t *mirrors(const struct host_config *cfg)
+{
+	struct msg_mirror_row m = { 0 };
+
+	if (mirror_counts(cfg, &m) < 0)
+		return json_null();
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "count", (json_int_t)m.mirrors, "bytes",
+			 (json_int_t)m.bytes, "max_bytes", (json_int_t)m.max_bytes, "answers", (json_int_t)m.kept,
+			 "answer_bytes", (json_int_t)m.kept_bytes, "hits", (json_int_t)m.hits, "misses",
+			 (json_int_t)m.misses, "coalesced", (json_int_t)m.coalesced);
+}
+
+static void print(const struct cli *c, json_t *rows, json_t *netd, json_t *mirror)
 {
 	json_t *all;
 
@@ -111,10 +125,14 @@ static void print(const struct cli *c, json_t *rows, json_t *netd)
 		print_daemons(c, rows);
 		if (json_is_object(netd))
 			print_values(netd, 0);
+		if (json_is_object(mirror)) {
+			puts("mirrors");
+			print_values(mirror, 1);
+		}
 		return;
 	}
-	all = json_pack("{s:O, s:o}", "daemons", rows, "netd",
-			netd ? json_incref(netd) : json_null());
+	all = json_pack("{s:O, s:o, s:O}", "daemons", rows, "netd",
+			netd ? json_incref(netd) : json_null(), "mirrors", mirror);
 	json_dumpf(all, stdout, JSON_INDENT(2));
 	putchar('\n');
 	json_decref(all);
@@ -124,7 +142,7 @@ static int status(const struct cli *c, const void *values, const struct args *a)
 {
 	AUTO(host_config) struct host_config *cfg = NULL;
 	struct client_reply got = { 0 };
-	json_t *rows, *netd = NULL;
+	json_t *rows, *mirror, *netd = NULL;
 	bool all;
 	int r = cli_config_light(c, &cfg);
 
@@ -137,7 +155,9 @@ static int status(const struct cli *c, const void *values, const struct args *a)
 	r = client_ask(cfg, MSG_STATUS, NULL, &got);
 	if (!r && got.json)
 		netd = json_loadb(got.json, got.n, 0, NULL);
-	print(c, rows, netd);
+	mirror = mirrors(cfg);
+	print(c, rows, netd, mirror);
+	json_decref(mirror);
 	json_decref(rows);
 	json_decref(netd);
 	client_reply_done(&got);

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import json
 import os
 import subprocess
 import tempfile
@@ -74,6 +75,18 @@ def warm(lab, repo, sandbox=None):
         return {s for s, _ in sources(lab)} & {"mirror", "spool"}
     wait_for("an answer of the mirror", served)
     lab.audit.mark()
+
+
+def events(lab, what, repo):
+    """Audit events of the mirror of a repository, since the lab began."""
+    with open(f"{lab.log_dir}/keeper.jsonl") as f:
+        lines = [json.loads(line) for line in f if line.endswith("\n")]
+    return [e for e in lines if e["event"] == "mirror" and e["what"] == what and e["repo"] == repo.name]
+
+
+def maintained(lab, repo):
+    """Wait until maintenance after the first fetch is over."""
+    wait_for("maintenance", lambda: events(lab, "maintained", repo))
 
 
 def fetch_body(*wants, haves=(), options=(), format="sha1"):

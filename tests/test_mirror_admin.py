@@ -3,13 +3,20 @@
 import json
 import os
 import random
+import re
+import socket
+import stat
+import struct
+import subprocess
+import threading
+import time
 
 import pytest
 
-from lab import write
-from labgit import Repository
+from lab import ROOT, write
+from labgit import GIT, Repository
 from labmirror import mirrors as folders
-from labmirror import MIRRORED, clone, head, warm
+from labmirror import MIRRORED, Crowd, clone, events, head, maintained, mirror_of, warm
 from labnet import wait_for
 
 
@@ -26,9 +33,10 @@ def mirrors(labs, world):
         lab = labs(profiles=profiles or {"agent": MIRRORED}, up=False,
                    config={"git": {"upstream_ca_file": world.ca_file, "mirrors": mirrors}})
         text = open(lab.config_file).read()
-        for value in mirrors.values():
+        for value in filter(lambda v: isinstance(v, str), mirrors.values()):
             text = text.replace(f'"{value}"', str(value))	# times and sizes stand without quotes
         write(lab.config_file, text)
+        lab.mirrors = f"{lab.dir}/state/mirrors"
         lab.up()
         lab.add_sandbox()
         return lab, more()
@@ -62,13 +70,6 @@ def disk(lab):
             except FileNotFoundError:		# it is at work
                 pass
     return total
-
-
-def events(lab, what, repo):
-    """Audit events of the mirror, since it began."""
-    with open(f"{lab.log_dir}/keeper.jsonl") as f:
-        lines = [json.loads(line) for line in f if line.endswith("\n")]
-    return [e for e in lines if e["event"] == "mirror" and e["what"] == what and e["repo"] == repo.name]
 
 
 def mirrored(lab):
@@ -117,3 +118,258 @@ def test_a_repository_that_is_too_large_is_upstreams(mirrors):
     assert len(events(lab, "too_large", origin)) == 1
     assert {e["source"] for e in lab.audit.events(event="git", repo=origin.name) if "source" in e} == {"upstream"}
     assert disk(lab) < 2 << 20
+
+
+# ---- cordon mirror ----
+
+def message_type(name):
+    """Its number in base/msg.h."""
+    text = open(f"{ROOT}/base/msg.h").read()
+    names = re.sub(r"/\*.*?\*/", "", re.search(r"enum msg_type \{(.*?)\};", text, re.S)[1], flags=re.S)
+    return [n.split("=")[0].strip() for n in names.split(",")].index(name)
+
+
+def ask(lab, *words, status=0):
+    """Rows of `cordon mirror --json`."""
+    done = lab.cordon("mirror", "--json", *words)
+    assert done.returncode == status, done.stderr + lab.logs()
+    return json.loads(done.stdout)
+
+
+def full(repo):
+    return repo.url.removeprefix("https://")
+
+
+def repository(lab, repo):
+    """The bare repository of its mirror."""
+    return f"{mirror_of(lab, repo)}/repo.git"
+
+
+def mirror_git(lab, repo, *argv):
+    """git in it, as who owns it."""
+    path = repository(lab, repo)
+    owner = os.stat(path)
+    done = subprocess.run(["git", "--git-dir", path, *argv], user=owner.st_uid, group=owner.st_gid, extra_groups=[],
+                          env=GIT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def packs(lab, repo):
+    return {n for n in os.listdir(f"{repository(lab, repo)}/objects/pack") if n.endswith(".pack")}
+
+
+def test_prewarm_makes_the_first_clone_the_mirrors(mirrors):
+    """And ls shows it, with what it cost; nothing that no profile grants is fetched."""
+    lab, origin = mirrors()
+    row, = ask(lab, "prewarm", full(origin))
+    assert row["result"] == "up to date" and row["state"] in ("ready", "maintaining")
+    row, = ask(lab, "ls")
+    assert (row["host"], row["repo"], row["credential"]) == ("github.com", origin.name, "")
+    assert row["refs"] >= 2 and row["refreshed"]
+    event, = events(lab, "refreshed", origin)
+    assert event["objects"] == int(origin.git("rev-list", "--all", "--objects", "--count")) and event["bytes"] > 0
+    assert head(lab, clone(lab, origin)) == origin.tip()
+    lab.audit.until(lambda es: len(es) >= 3, event="git", decision="allow")
+    assert lab.audit.events(event="git", method="POST")[-1]["source"] == "mirror"
+    wait_for("its use to be known", lambda: ask(lab, "ls")[0]["used"])
+    text = lab.cordon("mirror", "ls").stdout
+    assert f"github.com/{origin.name}" in text and "REPOSITORY" in text
+    refused, = ask(lab, "prewarm", "github.com/other/thing", status=1)
+    assert refused["result"] == "failed" and "grants" in refused["text"]
+    assert not lab.web.requests(host="github.com", path="/other/thing.git/info/refs")
+    counts = json.loads(lab.cordon("status", "--json").stdout)["mirrors"]
+    assert counts["count"] == 1 and counts["misses"] >= 1 and counts["bytes"] > 0
+
+
+@pytest.mark.parametrize("words, status, said", [
+    ([], 2, "too few words"), (["zzz"], 2, "ls, prewarm, gc, rm or verify"), (["rm"], 2, "or --all"),
+    (["prewarm"], 2, "git.mirrors.prewarm is empty"), (["gc", "acme/widgets"], 2, "HOST/OWNER/NAME"),
+    (["rm", "github.com/acme/none"], 1, "cordon mirror ls"), (["ls", "github.com/acme/none"], 1, "cordon mirror ls"),
+])
+def test_what_cannot_be_done_says_what_to_do(lab, words, status, said):
+    done = lab.cordon("mirror", *words)
+    assert done.returncode == status and said in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_only_root_may_ask(lab):
+    sock = os.stat(f"{lab.dir}/run/mirror.sock")
+    assert stat.S_IMODE(sock.st_mode) == 0o600 and sock.st_uid == 0
+    os.chmod(f"{lab.dir}/run/mirror.sock", 0o666)		# even so: the kernel says who it is
+    try:
+        done = lab.gateway.run(["setpriv", "--reuid=63000", "--regid=63000", "--clear-groups", "python3", "-c",
+                                "import socket,sys; s=socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET);"
+                                f"s.connect('{lab.dir}/run/mirror.sock'); sys.exit(len(s.recv(100)))"])
+        assert done.returncode == 0, done.stderr		# closed without a word
+    finally:
+        os.chmod(f"{lab.dir}/run/mirror.sock", 0o600)
+
+
+def test_rm_takes_the_repository_and_its_answers(mirrors):
+    lab, origin = mirrors()
+    other = mirrors.more()
+    for repo in (origin, other):
+        warm(lab, repo)
+    row, = ask(lab, "rm", full(origin))
+    assert row["result"] == "removed" and mirrored(lab) == {other.name}
+    assert len(events(lab, "removed", origin)) == 1
+    domains = {os.path.basename(m) for m in folders(lab)}
+    assert {n.split(".")[0] for n in os.listdir(f"{lab.dir}/state/mirrors/spool")} <= domains
+    warm(lab, origin)						# and it comes back when it is wanted
+    assert {r["repo"] for r in ask(lab, "rm", "--all")} == {origin.name, other.name}
+    assert ask(lab, "ls") == []
+
+
+def test_clones_go_on_while_mirrors_are_removed(mirrors):
+    """Whatever is removed under them, clients get what upstream has, or an error: never something else."""
+    lab, origin = mirrors()
+    bulk(origin, 1 << 20)
+    warm(lab, origin)
+    ended = threading.Event()
+    crowd = Crowd(4, lambda i: [clones(lab, origin, f"c{i}-{n}", ended) for n in range(6)])
+    try:
+        for _ in range(8):
+            lab.cordon("mirror", "rm", full(origin))
+            lab.cordon("mirror", "prewarm", full(origin), check=True)
+    finally:
+        ended.set()
+    assert any(any(r) for r in crowd.results())
+
+
+def clones(lab, repo, to, ended=None):
+    """Did it? Then it is all there."""
+    done = lab.sandbox.git("clone", "-q", repo.url, to)
+    if done.returncode == 0:
+        assert head(lab, to) == repo.tip()
+        assert lab.sandbox.git("-C", to, "fsck", "--full").returncode == 0
+    return done.returncode == 0
+
+
+def test_verify_removes_what_is_damaged(mirrors):
+    lab, origin = mirrors()
+    bulk(origin, 1 << 20)
+    warm(lab, origin)
+    maintained(lab, origin)
+    assert ask(lab, "verify")[0]["result"] == "whole"
+    assert ask(lab, "verify", "--full")[0]["result"] == "whole"
+    pack = max((f"{repository(lab, origin)}/objects/pack/{n}" for n in packs(lab, origin)), key=os.path.getsize)
+    os.chmod(pack, 0o600)
+    with open(pack, "r+b") as f:
+        f.seek(os.path.getsize(pack) // 2)
+        f.write(b"damage")
+    row, = ask(lab, "verify", "--full", status=1)
+    assert row["result"] == "failed" and "damaged" in row["text"]
+    assert mirrored(lab) == set() and len(events(lab, "damaged", origin)) == 1
+    warm(lab, origin)
+    assert head(lab, clone(lab, origin)) == origin.tip()
+    assert ask(lab, "verify", "--full")[0]["result"] == "whole"
+
+
+def test_leaving_a_command_harms_nothing(mirrors):
+    """Interrupted while upstream keeps it waiting; what it began is finished."""
+    lab, origin = mirrors()
+    bulk(origin, 8 << 20)
+    path = f"{lab.dir}/run/mirror.sock"
+    # struct msg_mirror_do, as cordon sends it, and gone at once
+    body = struct.pack("=II256s256s", 2, 0, b"github.com", origin.name.encode())
+    kind = message_type("MSG_MIRROR_DO")
+    s = lab.gateway.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    s.connect(path)
+    s.send(struct.pack("=HHI", kind, len(body), 1) + body)
+    s.close()
+    wait_for("the mirror", lambda: ask(lab, "ls") and events(lab, "refreshed", origin))
+    assert mirrored(lab) == {origin.name}
+
+
+# ---- maintenance ----
+
+def test_maintenance_joins_packs_and_writes_an_index(mirrors):
+    """In the background, after the first fetch; again when packs have come together."""
+    lab, origin = mirrors(window="1ms")
+    warm(lab, origin)
+    maintained(lab, origin)
+    names = os.listdir(f"{repository(lab, origin)}/objects/pack")
+    assert "multi-pack-index" in names and [n for n in names if n.endswith(".bitmap")]
+    assert os.path.exists(f"{repository(lab, origin)}/objects/info/commit-graphs/commit-graph-chain")
+    for _ in range(8):
+        origin.commit()
+        ask(lab, "prewarm", full(origin))
+    ask(lab, "gc", full(origin))
+    assert len(packs(lab, origin)) <= 3
+    mirror_git(lab, origin, "fsck", "--full")
+    assert head(lab, clone(lab, origin)) == origin.tip()
+
+
+def test_expired_pins_go_and_the_others_stay(mirrors):
+    lab, origin = mirrors()
+    warm(lab, origin)
+    day, tip = int(time.time()) // 86400, origin.tip()
+    for ago in (-1, 0, 1, 2, 3, 400):
+        mirror_git(lab, origin, "update-ref", f"refs/keep/{day - ago}/{tip}", tip)
+    ask(lab, "gc", full(origin))
+    left = mirror_git(lab, origin, "for-each-ref", "--format=%(refname)", "refs/keep/").split()
+    assert {int(name.split("/")[2]) - day for name in left} == {1, 0, -1}
+
+
+def test_leavings_of_killed_programs_go(mirrors):
+    lab, origin = mirrors()
+    warm(lab, origin)
+    maintained(lab, origin)
+    path = repository(lab, origin)
+    left = [f"{path}/packed-refs.lock", f"{path}/refs/heads/main.lock", f"{path}/objects/pack/tmp_pack_abc",
+            f"{path}/objects/pack/multi-pack-index.lock", f"{path}/objects/pack/.tmp-1-pack-abc.pack"]
+    for name in left:
+        write(name, "")
+    ask(lab, "gc", full(origin))
+    assert not [name for name in left if os.path.exists(name)]
+
+
+def test_clones_beside_maintenance_are_exact(mirrors):
+    """Maintenance in a loop, upstream changing, and clients that clone all the while."""
+    lab, origin = mirrors(window="1ms")
+    bulk(origin, 1 << 20)
+    warm(lab, origin)
+    ended = threading.Event()
+
+    def maintain(_):
+        n = 0
+        while not ended.is_set():
+            ask(lab, "gc", full(origin))
+            n += 1
+        return n
+
+    keeper = Crowd(1, maintain)
+    try:
+        for i in range(12):
+            tip = origin.commit()
+            for depth in ([], ["--depth", "1"]):
+                to = clone(lab, origin, *depth)
+                assert head(lab, to) == tip
+                assert lab.sandbox.git("-C", to, "fsck", "--full").returncode == 0
+    finally:
+        ended.set()
+    assert keeper.results()[0] > 0
+    sources = {e["source"] for e in lab.audit.events(event="git", method="POST") if "source" in e}
+    assert "mirror" in sources
+    mirror_git(lab, origin, "fsck", "--full")
+
+
+# ---- the prewarm list ----
+
+def test_the_list_is_fetched_at_the_start_and_kept_fresh(mirrors, world):
+    """Though no profile grants it; and nothing but one question a time while nothing changes."""
+    listed = mirrors.more()
+    lab, other = mirrors(profiles={"agent": {**MIRRORED, "git": {**MIRRORED["git"], "allowed_repos": ["private/*"]}}},
+                         prewarm=[full(listed)], prewarm_every="1s")
+    first, = wait_for("the first fetch", lambda: events(lab, "refreshed", listed))
+    assert mirrored(lab) == {listed.name}
+
+    def posts():
+        return len([r for r in lab.web.requests(host="github.com", method="POST") if listed.name in r.path])
+    before = posts()
+    wait_for("three more looks", lambda: posts() >= before + 3)
+    assert len(events(lab, "refreshed", listed)) == 1
+    tip = listed.commit()
+    wait_for("the commit", lambda: tip in mirror_git(lab, listed, "rev-parse", "refs/heads/main"))
+    refused, = ask(lab, "prewarm", full(other), status=1)
+    assert "git.mirrors.prewarm" in refused["text"]

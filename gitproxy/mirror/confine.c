@@ -17,6 +17,8 @@
 
 static const struct proc_syscall table[] = {
 	{ SCMP_SYS(socketpair), "an answer's own socket" },
+	{ SCMP_SYS(accept4), "cordon mirror" },
+	{ SCMP_SYS(setsockopt), "cordon mirror: one that does not read" },
 	{ SCMP_SYS(recvfrom), "frames of the keeper" },
 	{ SCMP_SYS(recvmsg), "requests with descriptors" },
 	{ SCMP_SYS(sendto), "frames" },

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/proc.h"
 #include "gitproxy/mirror/confine.h"
+#include "gitproxy/mirror/control.h"
 #include "gitproxy/mirror/mirror.h"
 #include "gitproxy/mirror_ipc.h"
 
@@ -42,19 +43,25 @@ static int open_folder(const struct host_config *c, char path[PATH_BYTES], int *
 
 static int run(const struct host_config *c)
 {
-	AUTO(mirror) struct mirror *m = NULL;
 	char path[PATH_BYTES];
-	AUTO(fd) int folder = -1;
-	int r = open_folder(c, path, &folder);
+	struct mirror_spec s = { .config = c, .path = path, .folder = -1, .keeper = MIRROR_KEEPER_FD };
+	int r = open_folder(c, path, &s.folder), control = r < 0 ? r : control_open(c);
+	struct mirror *m;
 
+	if (!r && control < 0) {
+		log_line(LOG_ERR, "event=listen_failed path=%s/mirror.sock error=\"%s\"", c->run_dir, strerror(-control));
+		r = control;
+	}
 	if (!r)
 		r = proc_drop(ROLE_MIRROR, 0);
-	if (!r && fchdir(folder) < 0)		/* git looks where it is */
+	if (!r && fchdir(s.folder) < 0)		/* git looks where it is */
 		r = -errno;
 	if (!r)
 		r = mirror_confine(path);
 	if (!r)
-		r = mirror_new(c, path, folder, MIRROR_KEEPER_FD, &m);
+		r = mirror_new(&s, &m);
+	if (!r)
+		r = mirror_start(m, control);
 	return r < 0 ? r : mirror_loop(m);
 }
 

@@ -13,7 +13,9 @@
 #include <sys/stat.h>
 
 #include "gitproxy/deadline.h"
+#include "gitproxy/mirror/control.h"
 #include "gitproxy/mirror/job.h"
+#include "gitproxy/mirror/prewarm.h"
 
 enum { JOBS_MAX = 512, JOB_STACK = 1 << 20, TICK_MS = 1000, VERDICT_MS = 10000,
        PRODUCERS = 4, GRACE_MS = 10000, SPOOL_ENTRIES = 1 << 16 };
@@ -119,6 +121,15 @@ static int serve_request(struct mirror *m)
 	return 0;
 }
 
+int mirror_start(struct mirror *m, int control)
+{
+	int r = upkeep_start(m->depot.upkeep);
+
+	if (!r)
+		r = prewarm_start(&m->depot.refresh);
+	return r < 0 ? r : control_start(control, &m->depot);
+}
+
 int mirror_loop(struct mirror *m)
 {
 	for (;;) {
@@ -144,34 +155,32 @@ static int open_spool(int folder, uint64_t max, struct spool **ret)
 	return fd < 0 ? -errno : spool_open(fd, &limits, ret);
 }
 
-int mirror_new(const struct host_config *c, const char *path, int folder, int keeper, struct mirror **ret)
+int mirror_new(const struct mirror_spec *s, struct mirror **ret)
 {
 	AUTO(mirror) struct mirror *m = calloc(1, sizeof(*m));
+	const struct host_config *c = s->config;
 	int r;
 
 	if (!m)
 		return -ENOMEM;
-	m->keeper = keeper;
+	m->keeper = s->keeper;
 	m->depot.config = c;
 	pthread_mutex_init(&m->lock, NULL);
-	r = repos_new(path, &m->depot.repos);
+	r = repos_new(s->path, &m->depot.repos);
 	if (!r)
 		r = flights_new(&m->depot.flights);
 	if (!r)
 		r = producers_new(PRODUCERS, m->depot.repos, &m->depot.producers);
 	if (!r)
-		r = open_spool(folder, c->mirrors.max_bytes, &m->depot.spool);
+		r = open_spool(s->folder, c->mirrors.max_bytes, &m->depot.spool);
 	if (!r)
-		r = upkeep_new(&(struct space){ m->depot.repos, m->depot.spool, keeper, c->mirrors.max_bytes },
+		r = upkeep_new(&(struct space){ m->depot.repos, m->depot.spool, s->keeper, c->mirrors.max_bytes },
 			       &m->depot.upkeep);
 	if (r < 0)
 		return r;
 	m->depot.refresh = (struct refresh){ .config = c, .repos = m->depot.repos, .flights = m->depot.flights,
-					     .keeper = keeper, .repo_max = space_of_one(c->mirrors.max_bytes),
+					     .keeper = s->keeper, .repo_max = space_of_one(c->mirrors.max_bytes),
 					     .over = upkeep_after, .owner = m->depot.upkeep };
-	r = upkeep_start(m->depot.upkeep);
-	if (r < 0)
-		return r;			/* the process ends: nothing is freed under a thread */
 	*ret = STEAL(m);
 	return 0;
 }
@@ -180,6 +189,7 @@ void mirror_free(struct mirror *m)
 {
 	if (!m)
 		return;
+	upkeep_free(m->depot.upkeep);
 	if (m->depot.spool)
 		spool_free(m->depot.spool);
 	producers_free(m->depot.producers);

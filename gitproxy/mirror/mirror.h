@@ -9,11 +9,15 @@
 #include "policy/host_config.h"
 
 struct mirror;
-/*
- * `path` and `folder`: STATE/mirrors, by name (for git) and by descriptor; `keeper`: the pair; all borrowed.
- * 0 or -errno.
- */
-int mirror_new(const struct host_config *c, const char *path, int folder, int keeper, struct mirror **ret);
+struct mirror_spec {			/* all borrowed */
+	const struct host_config *config;
+	const char *path;		/* STATE/mirrors, by name (for git) */
+	int folder;			/* and by descriptor */
+	int keeper;			/* the pair */
+};
+int mirror_new(const struct mirror_spec *s, struct mirror **ret);	/* 0 or -errno */
+/* Its threads, for ever: it is not freed after that. `control`: control_open(). 0 or -errno. */
+int mirror_start(struct mirror *m, int control);
 void mirror_free(struct mirror *m);
 DEFINE_AUTO(mirror, struct mirror *, mirror_free)
 /* Serve until the conversation with the keeper is over: -ECONNRESET, or another -errno. */

@@ -161,9 +161,9 @@ static enum refresh_result fetch(struct round *d, struct oid *wants, size_t n)
 	d->report.too_large = r == -EFBIG;
 	if (d->report.too_large)
 		return REFRESH_TOO_LARGE;
-	d->report.changed = true;
 	if (r < 0)
 		return failed(d, "fetch", r);
+	d->report.changed = true;
 	return reason == REASON_NONE ? REFRESH_DONE : refused(d, reason, asked);
 }
 
@@ -193,6 +193,7 @@ static int publish(struct round *d)
 	free(d->x->tips);
 	d->x->tips = tips;
 	d->x->n_tips = n;
+	d->x->n_refs = d->refs.n;
 	memcpy(d->x->generation, generation, sizeof(generation));
 	memcpy(d->x->upstream, d->upstream, sizeof(d->upstream));
 	d->x->upstream_known = true;
@@ -275,7 +276,7 @@ static enum refresh_result lead(const struct refresh *r, struct repo *x, enum re
 	pthread_mutex_lock(&x->lock);
 	x->too_large = d.report.too_large;
 	x->unmeasured |= d.report.changed;
-	x->fresh_bytes += d.report.bytes;
+	x->fresh_bytes += d.report.changed ? d.report.bytes : 0;
 	if (result == REFRESH_DONE)
 		x->refreshed = time(NULL);
 	pthread_mutex_unlock(&x->lock);
@@ -330,6 +331,13 @@ enum refresh_result refresh_run(const struct refresh *r, struct repo *x, const s
 			return REFRESH_DONE;
 	}
 	return REFRESH_FAILED;
+}
+
+enum refresh_result refresh_now(const struct refresh *r, struct repo *x, enum reason *ret_reason)
+{
+	*ret_reason = REASON_NONE;
+	repo_claim_beside(x);
+	return lead(r, x, ret_reason);
 }
 
 struct behind { struct refresh r; struct repo *x; };

@@ -39,6 +39,8 @@ enum refresh_result {
  */
 enum refresh_result refresh_run(const struct refresh *r, struct repo *x, const struct oid *wants, size_t n,
 				enum reason *ret_reason);
+/* A round that begins after this call, whatever is there; also of one that was too large before. Blocks. */
+enum refresh_result refresh_now(const struct refresh *r, struct repo *x, enum reason *ret_reason);
 /* Another thread does it, unless one does already. */
 void refresh_behind(const struct refresh *r, struct repo *x);
 /* What equal questions about a repository have in common: its domain and the question. */

@@ -114,6 +114,7 @@ static int take_tips(struct repo *x, const struct own *own, size_t n)
 	for (size_t i = 0; i < n; i++)
 		x->tips[i] = own[i].oid;
 	x->n_tips = oid_sort_unique(x->tips, n);
+	x->n_refs = n;
 	return 0;
 }
 

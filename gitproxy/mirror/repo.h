@@ -29,7 +29,7 @@ struct repo {
 	bool too_large;			/* so it is not mirrored */
 	uint64_t rounds;		/* refreshes that have ended, well or not */
 	struct oid *tips;		/* that the references point at; sorted */
-	size_t n_tips;
+	size_t n_tips, n_refs;
 	struct oid *wanted;		/* by waiters, for the next refresh; may repeat */
 	size_t n_wanted;
 	uint8_t generation[REPO_GENERATION];	/* of the references */
@@ -81,6 +81,8 @@ void repo_used(struct repos *r, struct repo *x);
  */
 void repo_claim(struct repo *x);
 bool repo_claim_now(struct repo *x);
+/* The first, while it may be tended. */
+void repo_claim_beside(struct repo *x);
 void repo_release(struct repo *x);
 /* The one right to rewrite its files beside refreshes and readers. False: it is taken, or nothing is there. */
 bool repo_tend(struct repo *x);
@@ -102,6 +104,7 @@ bool repo_is_refused(struct repo *x);
 bool repo_is_warm(struct repo *x, enum object_format *ret_format, uint8_t ret_generation[REPO_GENERATION]);
 /* All of them are objects of the repository (which has then all that they need). False: not, or not to be known. */
 bool repo_has(struct repo *x, const struct oid *oids, size_t n);
+bool repo_is_too_large(struct repo *x);
 /* A cold one becomes one of this format. False: it is of another, or is known to be too large. */
 bool repo_fits(struct repo *x, enum object_format format);
 

@@ -27,6 +27,15 @@ void repo_claim(struct repo *x)
 	pthread_mutex_unlock(&x->lock);
 }
 
+void repo_claim_beside(struct repo *x)
+{
+	pthread_mutex_lock(&x->lock);
+	while (x->refreshing)
+		pthread_cond_wait(&x->changed, &x->lock);
+	x->refreshing = true;
+	pthread_mutex_unlock(&x->lock);
+}
+
 bool repo_claim_now(struct repo *x)
 {
 	bool mine;
@@ -74,7 +83,7 @@ void repo_clear(struct repos *r, struct repo *x)
 	pthread_mutex_lock(&x->lock);
 	x->state = REPO_COLD;
 	free(STEAL(x->tips));
-	x->n_tips = 0;
+	x->n_tips = x->n_refs = 0;
 	x->bytes = x->fresh_bytes = 0;
 	x->packs = 0;
 	x->refreshed = 0;
@@ -84,4 +93,14 @@ void repo_clear(struct repos *r, struct repo *x)
 	moved = repos_gone_name(r, gone, sizeof(gone)) && rename(x->dir, gone) == 0;
 	if (files_remove(moved ? gone : x->dir) < 0)
 		log_line(LOG_WARN, "event=mirror_not_removed dir=%s", moved ? gone : x->dir);
+}
+
+bool repo_is_too_large(struct repo *x)
+{
+	bool yes;
+
+	pthread_mutex_lock(&x->lock);
+	yes = x->too_large;
+	pthread_mutex_unlock(&x->lock);
+	return yes;
 }

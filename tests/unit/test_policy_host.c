@@ -145,7 +145,7 @@ TEST(everything_given)
 		"ca: {names: [GitHub.com, git.corp.example]}\nobserve: forbidden\naudit: {journald: false}\n"
 		"git:\n  upstream_ca_file: /etc/ca.pem\n  upstream_proxy: none\n  explicit_route: {port: 0}\n"
 		"  timeouts: {connect: 1s, first_byte: 500ms, idle: 1m, total: 1h}\n  nested_groups: [Git.Corp.Example]\n"
-		"  mirrors: {window: 60s}\n"
+		"  mirrors: {max_bytes: 2MiB, window: 60s, prewarm: [GitHub.com/Acme/Widgets.git, git.corp.example/a/b/c]}\n"
 		"sandboxes:\n"
 		"  - {name: vm0, interface: vm0, mac: '06:00:AC:10:00:02', ipv4: 10.1.0.2, ipv6: 'fd00:1::2', profile: agent}\n"
 		"  - {name: vm1, interface: vm1, mac: '06:00:ac:10:00:03', ipv4: 10.1.0.3, profile: agent, dhcp: false}\n";
@@ -168,6 +168,12 @@ TEST(everything_given)
 	CHECK_STR("CA file", c->upstream_ca_file, "/etc/ca.pem");
 	CHECK_EQ("first byte", c->first_byte_ms, 500);
 	CHECK_EQ("window", c->mirrors.window_ms, 60000);
+	CHECK_EQ("size of mirrors", c->mirrors.max_bytes, 2 << 20);
+	CHECK_EQ("prewarm", c->mirrors.n_prewarm, 2);
+	CHECK_STR("its host, canonical", c->mirrors.prewarm[0].host, "github.com");
+	CHECK_STR("its path as it was written", c->mirrors.prewarm[0].path, "Acme/Widgets");
+	CHECK("prewarmed in any case", host_mirrors_prewarms(c, "github.com", "acme/widgets"));
+	CHECK("not elsewhere", !host_mirrors_prewarms(c, "gitlab.com", "acme/widgets"));
 	CHECK_STR("group host, canonical", c->nested_groups[0], "git.corp.example");
 	CHECK_EQ("sandboxes", c->n_sandboxes, 2);
 	CHECK_EQ("mac", c->sandboxes[0].mac[2], 0xac);
@@ -208,6 +214,9 @@ TEST(errors)
 		{ "address as host", W("version: 1\nhosts: {10.0.0.1: 10.0.0.2}\n"), ":2:9: error: \"10.0.0.1\" is not a host name" },
 		{ "relative directory", W("version: 1\ndirectories: {run: run}\n"), ":2:20: error: directories.run: \"run\" is not an absolute path" },
 		{ "CA file", W("version: 1\ngit: {upstream_ca_file: ca.pem}\n"), ":2:25: error: git.upstream_ca_file is an absolute path, or system" },
+		{ "prewarm without a host", W("version: 1\ngit: {mirrors: {prewarm: [acme/widgets]}}\n"), ":2:27: error: git.mirrors.prewarm: \"acme/widgets\" is not one repository" },
+		{ "prewarm of many", W("version: 1\ngit: {mirrors: {prewarm: ['github.com/acme/*']}}\n"), ":2:27: error: git.mirrors.prewarm: " },
+		{ "prewarm of a group where there are none", W("version: 1\ngit: {mirrors: {prewarm: [github.com/a/b/c]}}\n"), ":2:27: error: git.mirrors.prewarm: " },
 		{ "window too wide", W("version: 1\ngit: {mirrors: {window: 61s}}\n"), ":2:25: error: git.mirrors.window: 61s is outside 1ms to 1m" },
 		{ "proxy: no scheme", W("version: 1\ngit: {upstream_proxy: '10.0.0.1:3128'}\n"), ":2:23: error: git.upstream_proxy is http://HOST:PORT" },
 		{ "proxy: https", W("version: 1\ngit: {upstream_proxy: 'https://10.0.0.1:3128'}\n"), ":2:23: error: git.upstream_proxy is http://HOST:PORT" },
