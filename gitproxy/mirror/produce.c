@@ -20,7 +20,7 @@
 #include "gitproxy/deadline.h"
 #include "gitproxy/mirror/git.h"
 
-enum { PIECE = 64 << 10, LOOK_MS = 500, STACK = 1 << 20 };
+enum { PIECE = 256 << 10, GATHER_MS = 20, LOOK_MS = 500, STACK = 1 << 20 };
 
 struct producers {
 	sem_t free;
@@ -93,12 +93,28 @@ static void tell(const struct repo *x, const struct git_child *c, const char *wh
 	log_line(LOG_WARN, "event=answer_failed repo=%s/%s why=\"%s\" said=\"%s\"", x->host, x->path, why, said);
 }
 
+/*
+ * What git says, > 0, 0 at the end, or -errno. Each piece wakes every reader, so what follows the first
+ * soon is gathered to a whole one; the very first of an answer is not kept waiting.
+ */
+static ssize_t next_piece(struct git_child *c, uint8_t *piece, bool first, uint64_t deadline)
+{
+	ssize_t n = git_read(c, piece, PIECE, deadline), more = n;
+	uint64_t soon = deadline_in(GATHER_MS);
+
+	while (!first && more > 0 && n < PIECE) {
+		more = git_read(c, piece + n, (size_t)(PIECE - n), soon);
+		n += more > 0 ? more : 0;
+	}
+	return more < 0 && more != -ETIMEDOUT ? more : n;
+}
+
 /* Its output to the spool, until it ends or nobody wants it. 0 or -errno. */
 static int pump(struct produce *d, struct git_child *c, uint8_t *piece)
 {
 	uint64_t end = deadline_in(git_patience()), look = 0, until;
 
-	for (;;) {
+	for (bool first = true;; first = false) {
 		uint64_t now = deadline_now();
 		ssize_t n;
 		int r;
@@ -106,7 +122,7 @@ static int pump(struct produce *d, struct git_child *c, uint8_t *piece)
 		if (now >= look && spool_abandoned(d->w, now, &until))
 			return -ECANCELED;
 		look = now >= look ? now + LOOK_MS : look;
-		n = git_read(c, piece, PIECE, look < end ? look : end);
+		n = next_piece(c, piece, first, look < end ? look : end);
 		if (n == -ETIMEDOUT && deadline_now() < end)
 			continue;
 		if (n <= 0)
