@@ -149,14 +149,13 @@ def mirror_folder(lab, repository):
 
 
 def warm(lab, repository):
-    """Clone until there is a mirror; then have it packed and its bitmap written."""
+    """Clone until there is a mirror; then wait for its first maintenance, which packs it and writes the bitmap."""
     def there():
         ours(lab, repository, 1, "--depth", "1")
         return mirror_folder(lab, repository)
     folder = wait_for("a mirror", there, step=0.2)
-    owner = os.stat(folder)
-    git("-C", folder, "-c", "pack.writeReverseIndex=true", "repack", "-q", "-a", "-d", "-b")
-    subprocess.run(["chown", "-hR", f"{owner.st_uid}:{owner.st_gid}", folder], check=True)
+    graphs = f"{folder}/objects/info/commit-graphs/commit-graph-chain"
+    wait_for("its maintenance", lambda: os.path.exists(graphs), step=0.1, timeout=300)	# what it writes last
 
 
 def spooled(lab):
