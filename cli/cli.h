@@ -39,7 +39,7 @@ struct command {
 
 extern const struct command command_up, command_down, command_firewall, command_run, command_add,
 	command_rm, command_ls, command_status, command_check, command_reload, command_log,
-	command_ca, command_env, command_doctor, command_explain, command_mirror;
+	command_ca, command_env, command_doctor, command_explain, command_mirror, command_scan, command_exception;
 
 /* "cordon: text" on stderr, one line; returns the status for main(). Text: what, where: what to do.
  */

@@ -16,7 +16,7 @@ static const struct command *const commands[] = {
 	&command_run,	 &command_up,	 &command_down, &command_firewall,
 	&command_reload, &command_add,	 &command_rm,	&command_ls,
 	&command_status, &command_check, &command_log,	&command_ca, &command_env,
-	&command_doctor, &command_explain, &command_mirror,
+	&command_doctor, &command_explain, &command_mirror, &command_scan, &command_exception,
 };
 
 static const struct option_row global_rows[] = {
