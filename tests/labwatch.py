@@ -166,8 +166,8 @@ class Audit:
     def _ours(self, event):
         """The event as a test should see it, or None."""
         name = event.get("sandbox", "")
-        if not name or self._names is None:
-            return event
+        if self._names is None or not (name or event.get("profile")):
+            return event			# a profile and no sandbox: of one that is gone
         return {**event, "sandbox": self._names[name]} if name in self._names else None
 
     def _files(self):

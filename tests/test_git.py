@@ -396,6 +396,7 @@ def test_method_override_is_only_a_field(lab, guest, seen):
     """It is dropped like every field that is not on the list."""
     assert ask(guest, info_refs("acme/widgets", "X-HTTP-Method-Override: DELETE",
                                 "X-Original-URL: /acme/payroll")).status == 200
+    wait_for("the request in the server's log", seen)
     assert [r.path for r in seen()] == [f"/acme/widgets.git{TAIL}"]
     allowed(lab)
 

@@ -402,19 +402,6 @@ TEST(forbidden_addresses_are_not_pinned)
 	end(&f);
 }
 
-TEST(netd_that_cannot_be_sent_to)
-{
-	struct waiter w = waiter();
-	struct fixture f;
-
-	start(&f);
-	send_result = -EPIPE;
-	CHECK("waits", resolver_wait(f.resolver, &f.sandbox, "a.example", &f.proxied, &w.wait));
-	CHECK_EQ("told at once", w.called, 1);
-	CHECK_EQ("SERVFAIL", w.answer[0].reply.rcode, DNS_SERVFAIL);
-	end(&f);
-}
-
 TEST(pins_on_their_way_are_bounded)
 {
 	static struct waiter w[100];
@@ -444,12 +431,42 @@ static void stop(struct loop *l, struct timer *t)
 	loop_stop(l);
 }
 
+static void run_for(struct fixture *f, unsigned ms)
+{
+	struct timer end_of_turn = { .fn = stop };
+
+	loop_arm(f->loop, &end_of_turn, ms);
+	loop_run(f->loop);
+}
+
+TEST(pin_that_cannot_be_sent_waits)
+{
+	struct waiter w = waiter(), late = waiter();
+	struct fixture f;
+
+	start(&f);
+	send_result = -EPIPE;
+	CHECK("waits", resolver_wait(f.resolver, &f.sandbox, "a.example", &f.proxied, &w.wait));
+	CHECK_EQ("not told", w.called, 0);
+	send_result = 0;
+	run_for(&f, 300);
+	CHECK_EQ("sent with the next tick", n_sent, 1);
+	pinned(&f, sent_sequence[0], REASON_NONE, 300, true, true);
+	CHECK_EQ("answered", w.called, 1);
+	send_result = -EPIPE;
+	CHECK("waits", resolver_wait(f.resolver, &f.sandbox, "b.example", &f.proxied, &late.wait));
+	skipped += 5;
+	run_for(&f, 300);
+	CHECK_EQ("told at the deadline", late.called, 1);
+	CHECK_EQ("SERVFAIL", late.answer[0].reply.rcode, DNS_SERVFAIL);
+	end(&f);
+}
+
 /* A netd that does not read still has them in its socket, which must not fill up. */
 TEST(pins_past_their_deadline_are_still_on_their_way)
 {
 	static struct waiter w[33];
 	struct waiter late = waiter();
-	struct timer end_of_turn = { .fn = stop };
 	struct fixture f;
 	char name[16];
 
@@ -460,8 +477,7 @@ TEST(pins_past_their_deadline_are_still_on_their_way)
 		resolver_wait(f.resolver, &f.sandbox, name, &f.proxied, &w[i].wait);
 	}
 	skipped += 5;
-	loop_arm(f.loop, &end_of_turn, 300);
-	loop_run(f.loop);
+	run_for(&f, 300);
 	CHECK_EQ("all are over", w[0].called + w[31].called + w[32].called, 3);
 	CHECK_EQ("sent", n_sent, 32);
 	resolver_wait(f.resolver, &f.sandbox, "late.example", &f.proxied, &late.wait);
