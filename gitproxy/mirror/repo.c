@@ -71,19 +71,26 @@ static struct repo *repo_new(const struct repos *r, const struct mirror_domain *
 	return x;
 }
 
-/* What is on disk from an earlier run. What is not whole goes. */
-static void look(struct repo *x)
+/* What is on disk from an earlier run. What is not whole goes. False: this host lacks what it takes to tell. */
+static bool look(struct repo *x)
 {
 	struct files_about about;
+	int r = files_about_read(x->dir, &about);
 
-	if (files_about_read(x->dir, &about) == 0 && !strcmp(about.host, x->host) && !strcmp(about.path, x->path) &&
-	    refs_load(x) == 0) {
+	if (!r && (strcmp(about.host, x->host) || strcmp(about.path, x->path)))
+		r = -EBADMSG;
+	if (!r)
+		r = refs_load(x);
+	if (!r) {
 		x->state = REPO_WARM;
 		x->refused = files_refused(x->dir);
-		return;
+		return true;
 	}
+	if (r != -ENOENT && r != -EBADMSG && r != -EIO)
+		return false;
 	if (files_remove(x->dir) < 0)
 		log_line(LOG_WARN, "event=mirror_not_removed dir=%s", x->dir);
+	return true;
 }
 
 static struct repo *known(const struct repos *r, const uint8_t domain[MIRROR_DOMAIN])
@@ -95,21 +102,34 @@ static struct repo *known(const struct repos *r, const uint8_t domain[MIRROR_DOM
 	return x;
 }
 
+/* Under the table's lock. */
+static struct repo *get_to_know(struct repos *r, const struct mirror_domain *d, const char *host, const char *path)
+{
+	struct repo *x = repo_new(r, d, host, path);
+
+	if (!x)
+		return NULL;
+	if (!look(x)) {
+		repo_free(x);
+		return NULL;
+	}
+	x->used = x->marked = files_time(x->dir, "used");
+	x->refreshed = files_time(x->dir, "refreshed");
+	x->unmeasured = true;
+	x->next = r->first;
+	r->first = x;
+	r->n++;
+	return x;
+}
+
 struct repo *repo_get(struct repos *r, const struct mirror_domain *d, const char *host, const char *path)
 {
 	struct repo *x;
 
 	pthread_mutex_lock(&r->lock);
 	x = known(r, d->id);
-	if (!x && (x = repo_new(r, d, host, path))) {
-		look(x);
-		x->used = x->marked = files_time(x->dir, "used");
-		x->refreshed = files_time(x->dir, "refreshed");
-		x->unmeasured = true;
-		x->next = r->first;
-		r->first = x;
-		r->n++;
-	}
+	if (!x)
+		x = get_to_know(r, d, host, path);
 	if (x)
 		x->users++;
 	pthread_mutex_unlock(&r->lock);

@@ -53,7 +53,10 @@ struct repos;
 /* Those in the folder are found again. All borrowed. 0 or -errno. */
 int repos_new(const char *folder, struct repos **ret);
 void repos_free(struct repos *r);
-/* The one of this domain, made if need be (cold, nothing on disk yet); repo_put() it. NULL: no memory. */
+/*
+ * The one of this domain, made if need be (cold, nothing on disk yet); repo_put() it. NULL: there is not
+ * the memory, or whatever else it takes, to know what is on disk.
+ */
 struct repo *repo_get(struct repos *r, const struct mirror_domain *d, const char *host, const char *path);
 /* The same, if it is known. */
 struct repo *repo_find(struct repos *r, const uint8_t domain[MIRROR_DOMAIN]);

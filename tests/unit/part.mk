@@ -47,6 +47,7 @@ $(eval $(call unit-test,git_moved,gitproxy/git_moved.c gitproxy/git_path.c $(GIT
 $(eval $(call unit-test,fetch_request,$(MIRROR_FETCH) base/bytes.c,-lcrypto))
 $(eval $(call unit-test,ls_refs,$(MIRROR_FETCH) base/bytes.c,-lcrypto))
 $(eval $(call unit-test,advert,gitproxy/mirror/advert.c gitproxy/pkt.c gitproxy/oid.c base/bytes.c,))
+$(eval $(call unit-test,mirror_repo,gitproxy/mirror/repo.c gitproxy/mirror/repo_claim.c gitproxy/mirror/files.c gitproxy/oid.c gitproxy/git_path.c base/msg.c base/ipc.c base/log.c $(POLICY_TESTED),-lpthread $(POLICY_LIB)))
 $(eval $(call unit-test,flight,gitproxy/mirror/flight.c base/bytes.c,-lpthread))
 $(eval $(call unit-test,answer_check,$(MIRROR_ANSWER) base/bytes.c,-lcrypto))
 $(eval $(call unit-test,spool,$(MIRROR_SPOOL) $(MIRROR_ANSWER) gitproxy/deadline.c base/bytes.c,-lcrypto -lpthread))

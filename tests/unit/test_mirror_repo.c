@@ -1,0 +1,233 @@
+/*
+ * test_mirror_repo.c - what is remembered of a mirror: whether its credential is let in, and what is on disk
+ *
+ * What git would say of a folder is this file's: `load`, and every id is missing.
+ */
+#include "gitproxy/mirror/repo.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+#include "gitproxy/deadline.h"
+#include "gitproxy/mirror/files.h"
+#include "gitproxy/mirror/refs.h"
+#include "tests/unit/check.h"
+
+static int load;
+static uint64_t now = 1000000;
+
+int refs_load(struct repo *x)
+{
+	(void)x;
+	return load;
+}
+
+int refs_missing(struct repo *x, struct oid *io, size_t *io_n)
+{
+	(void)x, (void)io, (void)io_n;
+	return 0;
+}
+
+uint64_t deadline_now(void)
+{
+	return now;
+}
+
+struct place { char dir[64]; struct repos *repos; };
+
+static const struct mirror_domain domain = { .id = { 1, 2, 3 } };
+
+/* The table borrows the folder's name. */
+static void place_new(struct place *p)
+{
+	strcpy(p->dir, "/tmp/mirror-test-XXXXXX");
+	if (!mkdtemp(p->dir))
+		abort();
+	CHECK_EQ("a table", repos_new(p->dir, &p->repos), 0);
+}
+
+static void place_done(struct place *p)
+{
+	repos_free(p->repos);
+	CHECK_EQ("removed", files_remove(p->dir), 0);
+}
+
+/* As after a restart. */
+static void place_again(struct place *p)
+{
+	repos_free(p->repos);
+	CHECK_EQ("a table", repos_new(p->dir, &p->repos), 0);
+}
+
+static struct repo *get(struct place *p)
+{
+	return repo_get(p->repos, &domain, "git.example", "a/b");
+}
+
+/* One that is there from an earlier run. */
+static struct repo *on_disk(struct place *p)
+{
+	struct files_about about = { .host = "git.example", .path = "a/b" };
+	char dir[REPO_PATH];
+	struct repo *x = get(p);
+
+	strcpy(dir, x->dir);
+	repo_put(p->repos, x);
+	mkdir(dir, 0700);
+	CHECK_EQ("about", files_about_write(dir, &about), 0);
+	return get(p);
+}
+
+/* ---- the right ---- */
+
+enum { MINUTE = 60000 };
+
+static const struct { const char *what; int64_t yes, no, yes2; bool allowed, refused; } words[] = {
+	{ "nothing", -1, -1, -1, false, false },
+	{ "yes", 10, -1, -1, true, false },
+	{ "no", -1, 10, -1, false, true },
+	{ "yes, then no", 10, 20, -1, false, true },
+	{ "no, then yes", -1, 10, 20, true, false },
+	{ "a yes that was overtaken by a no", -1, 20, 10, false, true },
+	{ "a no that was overtaken by a yes", 20, 10, -1, true, false },
+	{ "both at once", 10, 10, 10, false, true },
+	{ "a yes that was overtaken by a younger yes", 20, -1, 10, true, false },
+};
+
+TEST(right)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		struct place p;
+		struct repo *x;
+
+		place_new(&p);
+		x = get(&p);
+		now = 1000000;
+		if (words[i].yes >= 0)
+			repo_allowed(x, now + (uint64_t)words[i].yes);
+		if (words[i].no >= 0)
+			repo_refused(x, now + (uint64_t)words[i].no);
+		if (words[i].yes2 >= 0)
+			repo_allowed(x, now + (uint64_t)words[i].yes2);
+		now += 100;
+		CHECK_EQ(words[i].what, repo_is_allowed(x, MINUTE), words[i].allowed);
+		CHECK_EQ(words[i].what, repo_is_refused(x), words[i].refused);
+		repo_put(p.repos, x);
+		place_done(&p);
+	}
+}
+
+/* It counts from the question. */
+TEST(right_ends)
+{
+	struct place p;
+	struct repo *x;
+	uint64_t asked = now;
+
+	place_new(&p);
+	x = get(&p);
+	now += 5000;
+	repo_allowed(x, asked);
+	now = asked + MINUTE;
+	CHECK("for a minute", repo_is_allowed(x, MINUTE));
+	now++;
+	CHECK("no longer", !repo_is_allowed(x, MINUTE));
+	repo_put(p.repos, x);
+	place_done(&p);
+}
+
+TEST(refusal_outlives_us)
+{
+	struct place p;
+	struct repo *x;
+
+	place_new(&p);
+	x = on_disk(&p);
+	CHECK_EQ("found again", x->state, REPO_WARM);
+	repo_refused(x, now);
+	repo_put(p.repos, x);
+	place_again(&p);
+	x = get(&p);
+	CHECK("refused", repo_is_refused(x));
+	CHECK("not let in", !repo_is_allowed(x, MINUTE));
+	repo_allowed(x, now);
+	repo_put(p.repos, x);
+	place_again(&p);
+	x = get(&p);
+	CHECK("taken back", !repo_is_refused(x));
+	CHECK("but not let in: it asks first", !repo_is_allowed(x, MINUTE));
+	repo_put(p.repos, x);
+	place_done(&p);
+}
+
+/* ---- what is on disk ---- */
+
+TEST(names_without_end)
+{
+	struct place p;
+	size_t n = 0;
+
+	place_new(&p);
+	for (uint32_t i = 0; i < 1000; i++) {
+		struct mirror_domain d = { .id = { (uint8_t)i, (uint8_t)(i >> 8), 9 } };
+		struct repo *x = repo_get(p.repos, &d, "git.example", "a/b");
+
+		repo_put(p.repos, x);
+		n += repo_find(p.repos, d.id) != NULL;
+	}
+	CHECK_EQ("none is remembered", n, 0);
+	place_done(&p);
+}
+
+static const struct { const char *what; int load; bool known, kept; } loads[] = {
+	{ "whole", 0, true, true },
+	{ "git cannot read it", -EIO, true, false },
+	{ "malformed", -EBADMSG, true, false },
+	{ "no memory: who knows", -ENOMEM, false, true },
+	{ "no process: who knows", -EAGAIN, false, true },
+};
+
+TEST(looking)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(loads); i++) {
+		struct place p;
+		struct repo *x;
+		char dir[REPO_PATH];
+		struct stat st;
+
+		place_new(&p);
+		x = on_disk(&p);
+		strcpy(dir, x->dir);
+		repo_put(p.repos, x);
+		place_again(&p);
+		load = loads[i].load;
+		x = get(&p);
+		load = 0;
+		CHECK_EQ(loads[i].what, x != NULL, loads[i].known);
+		CHECK_EQ(loads[i].what, x && x->state == REPO_WARM, loads[i].known && loads[i].kept);
+		CHECK_EQ(loads[i].what, stat(dir, &st) == 0, loads[i].kept);
+		if (x)
+			repo_put(p.repos, x);
+		place_done(&p);
+	}
+}
+
+TEST(half_made)
+{
+	struct place p;
+	struct repo *x;
+	char path[REPO_PATH + 16];
+	struct stat st;
+
+	place_new(&p);
+	x = on_disk(&p);
+	snprintf(path, sizeof(path), "%s/about", x->dir);
+	repo_put(p.repos, x);
+	place_again(&p);
+	unlink(path);
+	x = get(&p);
+	CHECK_EQ("cold", x->state, REPO_COLD);
+	CHECK("its folder is gone", stat(x->dir, &st) < 0);
+	repo_put(p.repos, x);
+	place_done(&p);
+}
