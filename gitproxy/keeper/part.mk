@@ -1,3 +1,5 @@
+# What the keeper parses of ssh: no files, no processes.
+SSH_V0 := gitproxy/keeper/ssh_v0.c gitproxy/pkt.c gitproxy/oid.c gitproxy/refname.c base/bytes.c
 # cordon-keeper: the CA's key and the upstream connections.
 PROGS += cordon-keeper
 cordon-keeper_SRC := gitproxy/keeper/main.c gitproxy/keeper/serve.c gitproxy/keeper/serve_http.c gitproxy/keeper/serve_mirror.c gitproxy/mirror_ipc.c \
