@@ -70,14 +70,10 @@ def sockets_of(pid):
     return kinds
 
 
-@pytest.mark.parametrize("name", PROCESSES)
-def test_rights(lab, name):
-    """Own user, own capabilities and no way to more: as the kernel tells it, not as the code intends it."""
-    role, caps, seccomp, _ = PROCESSES[name]
-    pid = the_pid(lab, name)
+def check_rights(pid, role, caps, seccomp, inherited=0):
+    """Own user, own capabilities and no way to more."""
     status = status_of(pid)
     uid, gid = str(role_uid(role)), str(group())
-    inherited = caps if name == "cordon-spawn" else 0		# it hands its one capability down
     assert status["Uid"].split() == [uid] * 4 and uid != "0"
     assert status["Gid"].split() == [gid] * 4 and status["Groups"].split() == [gid]
     assert {k: int(status[k], 16) for k in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {
@@ -85,8 +81,20 @@ def test_rights(lab, name):
     assert (status["NoNewPrivs"], int(status["Seccomp"])) == ("1", seccomp)
     limits = open(f"/proc/{pid}/limits").read()
     assert re.search(r"Max core file size\s+0\s+0\s", limits)
-    # What is not dumpable belongs to root: no debugger, no /proc/PID/mem for others of its user.
+
+
+def check_closed(pid):
+    """What is not dumpable belongs to root: no debugger, no /proc/PID/mem for others of its user."""
     assert os.stat(f"/proc/{pid}/status").st_uid == 0
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_rights(lab, name):
+    """As the kernel tells it, not as the code intends it."""
+    role, caps, seccomp, _ = PROCESSES[name]
+    pid = the_pid(lab, name)
+    check_rights(pid, role, caps, seccomp, caps if name == "cordon-spawn" else 0)	# it hands its one capability down
+    check_closed(pid)
 
 
 def test_the_supervisor_keeps_what_it_needs(lab):
@@ -113,10 +121,8 @@ def test_every_thread_is_confined(lab):
             assert (status["Seccomp"], status["NoNewPrivs"]) == ("2", "1")
 
 
-@pytest.mark.parametrize("name", PROCESSES)
-def test_descriptors(lab, name):
-    """Nothing is open that its work does not need: no directory, no device, no file of another part."""
-    pid = the_pid(lab, name)
+def check_descriptors(name, pid, allowed, files):
+    """Sockets of these kinds, files that match."""
     kinds = sockets_of(pid)
     for fd in os.listdir(f"/proc/{pid}/fd"):
         try:
@@ -128,10 +134,16 @@ def test_descriptors(lab, name):
             continue
         if stat.S_ISSOCK(mode):
             kind = kinds.get(target[len("socket:["):-1], UNIX)		# an unbound pair is in no list
-            assert kind in PROCESSES[name][3], f"{name} has a socket of kind {kind}"
+            assert kind in allowed, f"{name} has a socket of kind {kind}"
         else:
             folder = target.endswith(("/mirrors", "/mirrors/spool")) and stat.S_ISDIR(mode)
-            assert (stat.S_ISREG(mode) or folder) and re.search(FILES[name], target), f"{name} holds {target}"
+            assert (stat.S_ISREG(mode) or folder) and re.search(files, target), f"{name} holds {target}"
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_descriptors(lab, name):
+    """Nothing is open that its work does not need: no directory, no device, no file of another part."""
+    check_descriptors(name, the_pid(lab, name), PROCESSES[name][3], FILES[name])
 
 
 def test_confined_daemons_take_a_large_policy(labs):
