@@ -65,9 +65,9 @@ BUILD_PKGS := gcc libc6-dev make libnftnl-dev libmnl-dev libnftables-dev libnetf
 	      libnetfilter-log-dev libnetfilter-conntrack-dev libc-ares-dev libssl-dev libyaml-dev libidn2-dev \
 	      libcurl4-openssl-dev libbpf-dev libseccomp-dev libjansson-dev zlib1g-dev \
 	      libvectorscan-dev libpcre2-dev
-RUN_PKGS   := bubblewrap ca-certificates git iproute2 kmod netbase nftables procps
+RUN_PKGS   := bubblewrap ca-certificates git iproute2 kmod netbase nftables openssh-client procps
 TEST_PKGS  := python3 python3-pytest python3-pytest-xdist apache2-bin dnsmasq-base bind9-dnsutils curl openssl iputils-ping systemd \
-	      iptables conntrack openssh-client git-lfs python3-pygit2 python3-dulwich python3-websockets jgit-cli default-jre-headless \
+	      iptables conntrack openssh-server git-lfs python3-pygit2 python3-dulwich python3-websockets jgit-cli default-jre-headless \
 	      python3-pip cargo $(if $(shell command -v npm 2>/dev/null),,npm)	# a foreign nodejs brings npm, and conflicts
 FUZZ_PKGS  := clang libclang-rt-dev
 BENCH_PKGS := haproxy nginx-light wrk mitmproxy

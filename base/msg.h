@@ -68,6 +68,7 @@ enum msg_type {
 	MSG_SCOPE, MSG_SCOPED,		/* gitproxy - netd */
 	MSG_RENEW,			/* cli - netd */
 	MSG_CA, MSG_CA_DONE, MSG_CA_TEXT,	/* netd - keeper; netd - gitproxy */
+	MSG_SSH, MSG_SSH_ENDED,		/* keeper - its spawner; gitproxy/keeper/ssh_spawner.h */
 	MSG_TYPE_COUNT
 };
 

@@ -15,7 +15,7 @@ static bool domain_ok(const struct mirror_domain *d)
 
 bool mirror_serve_ok(const struct mirror_serve *s)
 {
-	return domain_ok(&s->domain) && s->stale_ok <= 1 && reads(&s->open);
+	return domain_ok(&s->domain) && s->stale_ok <= 1 && s->only <= 1 && reads(&s->open);
 }
 
 bool mirror_verdict_ok(const struct mirror_verdict *v)

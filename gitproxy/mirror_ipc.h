@@ -35,7 +35,8 @@ struct mirror_serve {
 	struct mirror_domain domain;
 	uint16_t sandbox;		/* for limits and coalescing alone */
 	uint8_t stale_ok;		/* the policy's `stale: allow` */
-	uint8_t pad_[5];
+	uint8_t only;			/* upstream has no answer for clients: the verdict is never UPSTREAM, or a failure */
+	uint8_t pad_[4];
 	struct keeper_open open;	/* upload-pack, protocol version 2 */
 };
 

@@ -25,6 +25,7 @@ static const struct { enum reason reason; unsigned status; } statuses[] = {
 	{ REASON_UPSTREAM_UNTRUSTED, 502 },
 	{ REASON_DEADLINE_EXCEEDED, 504 },
 	{ REASON_UNAVAILABLE, 503 },
+	{ REASON_MIRROR_FILLING, 503 },
 	{ REASON_INTERNAL_ERROR, 502 },
 	{ REASON_AUDIT_UNAVAILABLE, 502 },
 };

@@ -14,8 +14,10 @@
 #include <string.h>
 #include <strings.h>
 
+#include "policy/compiled.h"
 #include "policy/doc.h"
 #include "policy/host_config.h"
+#include "policy/host_ssh.h"
 #include "policy/repo.h"
 #include "policy/schema.h"
 
@@ -34,7 +36,7 @@ struct load {
 static void credential_done(struct host_credential *h)
 {
 	char *const texts[] = { h->name, h->match,  h->host,   h->path,	    h->username,
-				h->file, h->header, h->scheme, h->api_host, h->api_path };
+				h->file, h->header, h->scheme, h->api_host, h->api_path, h->host_keys };
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		free(texts[i]);
@@ -293,6 +295,64 @@ static void load_header(struct load *l)
 	load_scheme(l);
 }
 
+static const char *load_host_key(struct load *l, const struct node *nd)
+{
+	AUTO(mem) char *key = NULL;
+	char *all = NULL;
+	const char *why;
+
+	key = host_ssh_key(nd->text, &why);
+	if (!key && !*why)
+		l->no_memory = true;
+	else if (!key)
+		return why;
+	else if (asprintf(&all, "%s%s\n", l->to->host_keys ? l->to->host_keys : "", key) < 0)
+		l->no_memory = true;
+	else
+		free(l->to->host_keys);
+	if (all)
+		l->to->host_keys = all;
+	return NULL;
+}
+
+static void load_host_keys(struct load *l)
+{
+	const struct node *at = member(l, "known_host_key");
+	size_t n = !at ? 0 : at->kind == NODE_LIST ? at->n : 1;
+
+	if (!n || n > HOST_SSH_KEYS_MAX) {
+		fault(l, at ? at : l->row, "transport ssh needs known_host_key, 1 to %d (ssh-keyscan shows them; "
+		      "compare with what the host publishes)", HOST_SSH_KEYS_MAX);
+		return;
+	}
+	for (size_t i = 0; i < n && !l->no_memory; i++) {
+		const struct node *nd = at->kind == NODE_LIST ? at->items[i] : at;
+		const char *why = load_host_key(l, nd);
+
+		if (why)
+			fault(l, nd, AT "known_host_key: \"%.60s\" %s", nd->text, why);
+	}
+}
+
+static void load_ssh(struct load *l)
+{
+	const struct node *user = member(l, "username"), *file = member(l, "identity_file");
+	struct host_credential *h = l->to;
+
+	h->kind = CREDENTIAL_SSH;
+	h->file = copy(l, text_of(l, "identity_file"));
+	h->username = copy(l, user ? user->text : "git");
+	h->port = (uint16_t)schema_number(SCHEMA_HOST, l->row, AT, "port");
+	load_host_keys(l);
+	if (user && !host_ssh_user_ok(user->text))
+		fault(l, user, AT "username: \"%.64s\" is no login for ssh", user->text);
+	if (!host_ssh_path_ok(file->text))
+		fault(l, file, AT "identity_file: ssh would read another path than \"%.80s\": letters, digits and "
+		      "._+@:=,/- only", file->text);
+	if (l->c->proxy.port)
+		fault(l, l->row, "transport ssh does not go through git.upstream_proxy");
+}
+
 static const struct {
 	const char *key;
 	void (*load)(struct load *l);
@@ -301,20 +361,39 @@ static const struct {
 	[CREDENTIAL_TOKEN] = { "token_file", load_token, true },
 	[CREDENTIAL_APP] = { "github_app", load_app, true },
 	[CREDENTIAL_HEADER] = { "header", load_header, false },
+	[CREDENTIAL_SSH] = { "identity_file", load_ssh, true },
 };
+
+/* The transport and what goes with it alone. */
+static bool transport_fits(const struct load *l)
+{
+	static const char *const only[] = { "identity_file", "known_host_key", "port" };
+	bool ssh = !strcmp(text_of(l, "transport"), "ssh");
+
+	if (ssh && !member(l, "identity_file"))
+		fault(l, l->row, "transport ssh needs identity_file");
+	for (size_t i = 0; !ssh && i < ARRAY_SIZE(only); i++)
+		if (member(l, only[i])) {
+			fault(l, member(l, only[i]), AT "%s goes with transport: ssh", only[i]);
+			return false;
+		}
+	return !ssh || member(l, "identity_file");
+}
 
 static void load_kind(struct load *l)
 {
 	const struct node *match = member(l, "match");
 	size_t found = 0, kind = 0;
 
+	if (!transport_fits(l))
+		return;
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (member(l, kinds[i].key)) {
 			found++;
 			kind = i;
 		}
 	if (found != 1) {
-		fault(l, l->row, "a credential has one of token_file, github_app and header");
+		fault(l, l->row, "a credential has one of token_file, github_app, header and identity_file");
 		return;
 	}
 	if (kinds[kind].matches != (match != NULL))
@@ -455,7 +534,8 @@ static bool same_text(const char *a, const char *b)
 
 static bool same_one(const struct host_credential *a, const struct host_credential *b)
 {
-	return a->kind == b->kind && a->app == b->app && a->installation == b->installation &&
+	return a->kind == b->kind && a->app == b->app && a->installation == b->installation && a->port == b->port &&
+	       same_text(a->host_keys, b->host_keys) &&
 	       same_text(a->name, b->name) && same_text(a->match, b->match) &&
 	       same_text(a->username, b->username) && same_text(a->file, b->file) &&
 	       same_text(a->header, b->header) && same_text(a->scheme, b->scheme) &&
@@ -474,6 +554,36 @@ bool host_credentials_same(const struct host_config *a, const struct host_config
 
 /* ---- what can be wrong around them ---- */
 
+/* Can both a pattern of the policy and this credential mean one repository? Rather yes than no. */
+static bool may_meet(const struct host_credential *h, const struct repo_rule *r)
+{
+	size_t mine = strlen(h->path), theirs = r->glob ? strcspn(r->path, "*") : strlen(r->path);
+
+	if (r->host && strcmp(r->host, h->host))
+		return false;
+	if (!r->glob)
+		return serves(h, h->host, r->path);
+	return !strncmp(h->path, r->path, mine < theirs ? mine : theirs);
+}
+
+/* Over ssh there is no answer that a client of https could be given; the mirror makes one. */
+static void check_source(const struct host_config *c, const struct host_credential *h, const struct policy *p,
+			 struct diag *d)
+{
+	bool met = p->all_repos;
+
+	if (h->kind != CREDENTIAL_SSH || policy_git_source(p) == GIT_SOURCE_HOST_MIRROR ||
+	    !policy_is_git_host(p, h->host))
+		return;
+	for (size_t i = 0; i < p->allowed_repos.n && !met; i++)
+		met = may_meet(h, &p->allowed_repos.rules[i]);
+	if (met)
+		diag_error(d, c->file, h->line, 0,
+			   "credential %s: %s is reached by ssh, which needs a mirror: write git.source: host_mirror in "
+			   "profile %s, or take the repositories out of its git.allowed_repos", h->name, h->match,
+			   policy_name(p));
+}
+
 void host_credentials_warn(const struct host_config *c, struct policy *const *policies, size_t n,
 			   struct diag *d)
 {
@@ -484,6 +594,8 @@ void host_credentials_warn(const struct host_config *c, struct policy *const *po
 		for (size_t j = 0; j < n && !used; j++)
 			used = h->match ? policy_is_git_host(policies[j], h->host)
 					: policy_names_credential(policies[j], h->name);
+		for (size_t j = 0; j < n && h->match; j++)
+			check_source(c, h, policies[j], d);
 		if (!used && h->match)
 			diag_warn(d, c->file, h->line, 0,
 				  "credential %s: %s is in no profile's git.allowed_hosts", h->name,

@@ -20,7 +20,8 @@ enum { HOST_CREDENTIALS_MAX = 256, HOST_CREDENTIAL_USER_MAX = 100 };
 enum host_credential_kind {
 	CREDENTIAL_TOKEN, /* basic authentication: username and the file's content */
 	CREDENTIAL_APP,	  /* the same with installation tokens that the file's key asks for */
-	CREDENTIAL_HEADER /* a header of terminated hosts, with the file's content */
+	CREDENTIAL_HEADER, /* a header of terminated hosts, with the file's content */
+	CREDENTIAL_SSH	   /* a key that ssh reads itself; no header */
 };
 enum host_credential_reach {
 	REACH_REPOSITORY, /* host/owner/name: that one */
@@ -36,11 +37,13 @@ struct host_credential {
 	char *path;	  /* lower case, without stars; "": the host's */
 	enum host_credential_reach reach;
 	char *username;
-	char *file;	  /* token, key in PEM, or the header's value */
+	char *file;	  /* token, key in PEM, or the header's value; ssh: the identity */
 	char *header;	  /* its name */
 	char *scheme;	  /* before the value; "": none; Basic: the value is username's password */
 	uint64_t app, installation;
 	char *api_host, *api_path; /* https, port 443; the path without its last slash */
+	char *host_keys;  /* ssh: the server's, "TYPE BASE64\n" each */
+	uint16_t port;	  /* ssh */
 	size_t line;
 };
 
@@ -56,7 +59,8 @@ const struct host_credential *host_credential_named(const struct host_config *c,
 
 /* Whether two configurations list the same; the files' contents do not matter. */
 bool host_credentials_same(const struct host_config *a, const struct host_config *b);
-/* Warn of those that none of these profiles has a use for. */
+/* What profiles and credentials make of each other: warn of those that none has a use for; a repository that is
+ * reached by ssh needs a mirror. */
 void host_credentials_warn(const struct host_config *c, struct policy *const *policies, size_t n,
 			   struct diag *d);
 /* Look at the files: who else can read them is an error, what cannot be looked at a warning. */

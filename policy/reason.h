@@ -58,6 +58,8 @@
 	X(UPSTREAM_UNREACHABLE, "upstream_unreachable", "The server could not be reached; try again later.") \
 	X(UPSTREAM_DENIED, "upstream_denied", "The server refused access.") \
 	X(UPSTREAM_UNTRUSTED, "upstream_untrusted", "The server's certificate, host key or answer is not trusted.") \
+	X(MIRROR_FILLING, "mirror_filling", "The first copy of this repository is being fetched; try again in a minute.") \
+	X(PROTOCOL_TOO_OLD, "protocol_too_old", "This repository is served by version 2 of git's protocol alone: git 2.26 or later, or git -c protocol.version=2.") \
 	X(SSH_NOT_SUPPORTED, "ssh_not_supported", "Git over SSH is not supported; use the https:// URL of the repository.") \
 	X(NOT_GIT, "not_git", "Only git requests are allowed on this host.") \
 	X(CREDENTIAL_NOT_ALLOWED, "credential_not_allowed", "Credentials from inside the sandbox are not accepted on this host.") \

@@ -267,6 +267,8 @@ static void check_value(const struct check *c, const struct schema_row *row, str
 			   row->path);
 	} else if (!row_is_list(row)) {
 		check_one(c, row, nd);
+	} else if (nd->kind == NODE_SCALAR && row->single) {
+		check_one(c, row, nd);
 	} else if (nd->kind != NODE_LIST) {
 		complain_type(c, row, nd);
 	} else {
@@ -392,7 +394,8 @@ static void print_row(FILE *to, const struct schema_row *row)
 	char min[32], max[32];
 
 	fprintf(to, "| `%s` | %s", row->path,
-		row_is_list(row) ? "list, each "
+		row->single	 ? "one or a list, each "
+		: row_is_list(row) ? "list, each "
 		: row->words	 ? "one of "
 				 : "");
 	print_words(to, row->words ? row->words : schema_type_name(row->type));

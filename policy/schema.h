@@ -52,6 +52,7 @@ struct schema_row {
 	const char *only;     /* values that are enforced, "a|b"; NULL: all */
 	bool required;
 	bool unsupported; /* the key as a whole is not enforced yet */
+	bool single;	  /* a list of one may be written as its item alone */
 	const char *meaning;
 };
 

@@ -18,6 +18,7 @@
 #define HOURS(n)    ((uint64_t)(n)*3600 * 1000)
 #define R	    .required = true
 #define U	    .unsupported = true
+#define S	    .single = true
 #define O(values)   .only = values
 #define W(values)   .words = values
 #define RANGE(a, b) .min = a, .max = b
@@ -193,9 +194,10 @@ const struct schema_row schema_rows[] = {
 	{ H, C ".name", SCHEMA_LABEL, MEANS("unique; what the audit calls it (else: its match)") },
 	{ H, C ".match", SCHEMA_TEXT,
 	  MEANS("repositories: host/owner/name, host/owner/* or host/*; ** any depth on hosts of nested_groups") },
-	{ H, C ".transport", SCHEMA_WORD, "https", W("https|ssh"), O("https"), MEANS("to upstream") },
+	{ H, C ".transport", SCHEMA_WORD, "https", W("https|ssh"),
+	  MEANS("to upstream; ssh needs git.source: host_mirror in the profiles, identity_file and known_host_key") },
 	{ H, C ".username", SCHEMA_TEXT, "x-access-token",
-	  MEANS("sent with the token; a header's scheme Basic needs one") },
+	  MEANS("sent with the token; a header's scheme Basic needs one; with ssh: the login, default git") },
 	{ H, C ".token_file", SCHEMA_PATH,
 	  MEANS("its content is sent as the password; cordon-keeper's own and closed to others; read anew "
 		"when it changes") },
@@ -212,8 +214,10 @@ const struct schema_row schema_rows[] = {
 	{ H, C ".header.scheme", SCHEMA_TEXT,
 	  MEANS("a word that stands before the value, such as Bearer; Basic: username and value in base64") },
 	{ H, C ".header.value_file", SCHEMA_PATH, R, MEANS("as token_file") },
-	{ H, C ".identity_file", SCHEMA_PATH, U, MEANS("key for transport ssh") },
-	{ H, C ".known_host_key", SCHEMA_TEXT, U, MEANS("the server's key for transport ssh") },
+	{ H, C ".identity_file", SCHEMA_PATH, MEANS("private key for transport ssh, without a passphrase; as token_file") },
+	{ H, C ".known_host_key[]", SCHEMA_TEXT, S,
+	  MEANS("the server's keys for transport ssh, such as ssh-ed25519 AAAA...; no other is believed") },
+	{ H, C ".port", SCHEMA_INT, "22", RANGE(1, 65535), MEANS("of the server, for transport ssh") },
 	{ H, "sandboxes[]", SCHEMA_MAP, "", MEANS("sandboxes that are always registered") },
 	{ H, "sandboxes[].name", SCHEMA_LABEL, R, MEANS("unique") },
 	{ H, "sandboxes[].interface", SCHEMA_INTERFACE, R, MEANS("one of sandbox_interfaces") },

@@ -154,7 +154,7 @@ class Lab:
 
     _count = 0
 
-    def __init__(self, world=None, config=None, profiles=None):
+    def __init__(self, world=None, config=None, profiles=None, accounts=False):
         Lab._count += 1
         n = f".{Lab._count}" if Lab._count > 1 else ""
         self.prefix = f"{PREFIX}{os.getpid()}{n}"
@@ -175,7 +175,7 @@ class Lab:
             self.configure(config)
             for name, body in {"agent": AGENT, "default": AGENT, **(profiles or {})}.items():
                 self.profile(name, body)
-            self._build_network()
+            self._build_network(accounts)
             self.audit = Audit(self.log_dir)
 
     @contextlib.contextmanager
@@ -208,10 +208,18 @@ class Lab:
         self._stack.callback(space.close)
         return space
 
-    def _build_network(self):
+    def _accounts(self):
+        """passwd with the keeper's account, which ssh wants to see; deploy/sysusers.d makes it where it is installed."""
+        text = open("/etc/passwd").read()
+        if "\ncordon-keeper:" not in text:
+            text += "cordon-keeper:*:63965:63960::/nonexistent:/usr/sbin/nologin\n"
+        write(f"{self.dir}/gateway-passwd", text)
+        return {"/etc/passwd": f"{self.dir}/gateway-passwd"}
+
+    def _build_network(self, accounts):
         resolv = f"{self.dir}/gateway-resolv.conf"
         write(resolv, f"nameserver {labworld.DNS[0]}\n")
-        self.gateway = self._space(Space, f"{self.prefix}-gateway", {"/etc/resolv.conf": resolv})
+        self.gateway = self._space(Space, f"{self.prefix}-gateway", {"/etc/resolv.conf": resolv, **(self._accounts() if accounts else {})})
         self.internet = self._space(Internet, f"{self.prefix}-internet", self.world, self.dir)
         self.dns, self.web = self.internet.dns, self.internet.web
         for space in (self.gateway, self.internet):

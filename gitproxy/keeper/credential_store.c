@@ -217,6 +217,29 @@ static void content_set(struct slot *s, char *content /* takes */, size_t n)
 		value_set(s, content, n, what);
 }
 
+/* Of an identity only who may read it matters here: ssh reads it, and we have no use for its bytes. */
+static void look_identity(struct slot *s)
+{
+	char why[WHY] = "";
+	AUTO(fd) int fd = -1;
+	struct credential *v;
+
+	if (secret_file_open(s->of->file, &s->store->owner, &fd, why) < 0) {
+		value_drop(s);
+		tell_failure(s, why);
+		return;
+	}
+	v = s->value ? NULL : calloc(1, sizeof(*v));
+	if (!v)
+		return;
+	*v = (struct credential){ .of = s->of, .refs = 1 };
+	pthread_mutex_lock(&s->store->lock);
+	v->identity = ++s->store->identities;
+	pthread_mutex_unlock(&s->store->lock);
+	s->value = v;
+	tell_success(s, "loaded");
+}
+
 /* Locked. Is the file still what it was? */
 static void look(struct slot *s)
 {
@@ -226,7 +249,9 @@ static void look(struct slot *s)
 
 	if (s->looked && now - s->looked_at < LOOK_MS)
 		return;
-	if (file_get(s, &content, &n, why) < 0) {
+	if (s->of->kind == CREDENTIAL_SSH)
+		look_identity(s);
+	else if (file_get(s, &content, &n, why) < 0) {
 		content_drop(s);
 		value_drop(s);
 		tell_failure(s, why);

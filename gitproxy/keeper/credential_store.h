@@ -11,8 +11,8 @@
 /* One secret as it is sent. Immutable; kept until the last request that uses it is over. */
 struct credential {
 	const struct host_credential *of;
-	char *header;			/* "Authorization: Basic ...", a whole line, locked */
-	struct echo *echo;		/* how it would look if it came back */
+	char *header;			/* "Authorization: Basic ...", a whole line, locked; NULL: ssh's */
+	struct echo *echo;		/* how it would look if it came back; NULL: ssh's */
 	uint64_t identity;		/* another secret, another number; never 0 */
 	unsigned refs;
 };

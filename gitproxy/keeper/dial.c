@@ -85,6 +85,22 @@ static bool find(struct dial *d, const char *host, struct resolved *ret)
 	return !resolve_name(d->ways->resolve, p->port ? p->name : host, ret) && ret->n;
 }
 
+enum reason dial_addresses(struct dial *d, const char *host, struct dial_addresses *ret)
+{
+	const struct host_config *c = d->ways->config;
+	struct address_context ctx = { c->forbidden, c->n_forbidden };
+	struct resolved found;
+
+	ret->n = 0;
+	if (c->proxy.port || !find(d, host, &found))
+		return REASON_UPSTREAM_UNREACHABLE;
+	d->private_ok |= found.fixed;
+	for (size_t i = 0; i < found.n && ret->n < DIAL_ADDRESSES; i++)
+		if (address_usable(&found.addr[i], &ctx, d->private_ok))
+			ret->addr[ret->n++] = found.addr[i];
+	return ret->n ? REASON_NONE : REASON_REBINDING_BLOCKED;
+}
+
 /* "host:port:addr,addr" of the addresses that may be dialled. */
 enum reason dial_find(struct dial *d, const char *host, char ret_text[DIAL_TEXT])
 {

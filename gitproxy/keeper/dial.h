@@ -10,7 +10,7 @@
 #include "policy/host_config.h"
 
 enum { KEEPER_UPSTREAM_PORT = 443, KEEPER_PLAIN_PORT = 80 };	/* all that is dialled */
-enum { DIAL_TEXT = 1536 };
+enum { DIAL_TEXT = 1536, DIAL_ADDRESSES = 16 };
 
 struct dial_ways; /* what all connections share: trusted certificates and the host's resolver */
 
@@ -27,6 +27,9 @@ struct dial {
 };
 /* What to give to CURLOPT_RESOLVE for this host: the addresses that may be dialled. Blocks. */
 enum reason dial_find(struct dial *d, const char *host, char ret_text[DIAL_TEXT]);
+/* The same as they are, where there is no proxy. Blocks. */
+struct dial_addresses { struct addr addr[DIAL_ADDRESSES]; size_t n; };
+enum reason dial_addresses(struct dial *d, const char *host, struct dial_addresses *ret);
 uint16_t dial_port(const struct dial *d);
 /* Only https (http if plain), only such addresses, trust as configured, no redirect, no proxy of the environment.
  * d is borrowed until the handle is reset. */

@@ -22,6 +22,7 @@
 #include "gitproxy/keeper/ca_renew.h"
 #include "gitproxy/keeper/confine.h"
 #include "gitproxy/keeper/serve.h"
+#include "gitproxy/keeper/ssh_spawner.h"
 #include "gitproxy/keeper/wipe.h"
 #include "gitproxy/mirror_ipc.h"
 #include "policy/view_audit.h"
@@ -36,6 +37,7 @@ struct keeper {
 	struct view *view;
 	struct credential_store *credentials;
 	struct serve *serve;
+	int ssh;			/* pair of the process that starts ssh; -1: no credential needs one */
 };
 
 static const char *ca_error(int r)
@@ -72,7 +74,7 @@ static int open_all(struct keeper *k)
 	int r = open_ca(k);
 
 	if (!r)
-		r = upstream_new(c, &k->upstream);
+		r = upstream_new(c, k->ssh, &k->upstream);
 	if (!r)
 		r = audit_open(c->log_dir, "keeper", proc_role_uid(ROLE_KEEPER), proc_group(),
 			       &k->audit);
@@ -134,11 +136,14 @@ static int keeper_loop(struct keeper *k)
 {
 	for (;;) {
 		struct pollfd p[] = { { .fd = KEEPER_FD, .events = POLLIN },
-				      { .fd = MIRROR_PAIR_FD, .events = POLLIN } };
+				      { .fd = MIRROR_PAIR_FD, .events = POLLIN },
+				      { .fd = k->ssh, .events = POLLIN } };
 		int r = poll(p, ARRAY_SIZE(p), TICK_MS);
 
 		if (r < 0 && errno != EINTR)
 			return -errno;
+		if (r > 0 && p[2].revents)
+			return -EPIPE;		/* it says nothing: it has died */
 		upstream_tick(k->upstream);
 		follow_ca(k);
 		audit_tick(k->audit, false);
@@ -162,7 +167,10 @@ static void audit_daemon(const struct keeper *k, const char *what)
 static int keeper_run(struct keeper *k)
 {
 	struct msg_done done = { 0 };
-	int r = open_all(k);
+	int r;
+
+	k->ssh = ssh_spawner_start(k->config);	/* first: it inherits what we have in memory */
+	r = k->ssh < 0 && k->ssh != -ENOENT ? k->ssh : open_all(k);
 
 	if (!r)
 		r = proc_drop(ROLE_KEEPER, 0);
@@ -205,7 +213,7 @@ static int renew(const char *config, const char *step)
 
 int main(int argc, char **argv)
 {
-	struct keeper k = { 0 };
+	struct keeper k = { .ssh = -1 };
 	int r;
 
 	log_init("keeper");

@@ -5,7 +5,10 @@ PROGS += cordon-keeper
 cordon-keeper_SRC := gitproxy/keeper/main.c gitproxy/keeper/serve.c gitproxy/keeper/serve_http.c gitproxy/keeper/serve_mirror.c gitproxy/mirror_ipc.c \
 		     gitproxy/keeper/upstream.c gitproxy/keeper/upstream_git.c gitproxy/keeper/upstream_http.c \
 		     gitproxy/http_fields.c gitproxy/http_account.c gitproxy/http_location.c gitproxy/http_head.c gitproxy/websocket.c \
-		     gitproxy/keeper/upstream_upgrade.c gitproxy/keeper/pool.c gitproxy/keeper/dial.c \
+		     gitproxy/keeper/upstream_upgrade.c gitproxy/keeper/upstream_ssh.c gitproxy/keeper/ssh_spawner.c \
+		     gitproxy/keeper/ssh_args.c gitproxy/keeper/ssh_stream.c gitproxy/keeper/ssh_v0.c gitproxy/keeper/ssh_why.c \
+		     gitproxy/pkt.c gitproxy/oid.c gitproxy/refname.c \
+		     gitproxy/keeper/pool.c gitproxy/keeper/dial.c \
 		     gitproxy/keeper/credential_store.c gitproxy/keeper/credential_line.c gitproxy/keeper/echo.c \
 		     gitproxy/keeper/github_app.c gitproxy/keeper/wipe.c \
 		     gitproxy/keeper/resolve.c gitproxy/keeper/ca.c gitproxy/keeper/ca_cert.c gitproxy/keeper/ca_files.c gitproxy/keeper/ca_renew.c \

@@ -180,6 +180,18 @@ bool serve_private_ok(const struct view_sandbox *sb, const char *host)
 	return d.allowed && d.private_ok;
 }
 
+/* What only the mirror can answer, and it did not. */
+static void refuse_unmirrored(struct job *j, const struct view_sandbox *sb, const struct keeper_open *o,
+			      struct upstream_outcome *out)
+{
+	bool old = policy_git_source(sb->policy) == GIT_SOURCE_HOST_MIRROR && o->git_protocol != 2;
+
+	*out = (struct upstream_outcome){ .reason = old ? REASON_PROTOCOL_TOO_OLD : REASON_INTERNAL_ERROR };
+	snprintf(out->detail, sizeof(out->detail), "%s",
+		 old ? "the client does not speak protocol version 2" : "only a mirror can answer for an upstream by ssh");
+	refuse(j, out->reason);
+}
+
 /* The policy allows it; only now may a secret be touched. */
 static void perform(struct job *j, const struct view_sandbox *sb, struct upstream_request *rq,
 		    struct upstream_outcome *out)
@@ -194,7 +206,11 @@ static void perform(struct job *j, const struct view_sandbox *sb, struct upstrea
 		return;
 	}
 	rq->credential = c;
-	if (!serve_by_mirror(sb, rq->open) || !serve_mirror(j, sb, rq, out))
+	if (serve_by_mirror(sb, rq->open) && serve_mirror(j, sb, rq, out))
+		;				/* answered */
+	else if (serve_only_mirror(c))
+		refuse_unmirrored(j, sb, rq->open, out);
+	else
 		upstream_run(j->serve->upstream, rq, out);
 	credential_store_put(store, c);
 }

@@ -35,6 +35,8 @@ bool serve_private_ok(const struct view_sandbox *sb, const char *host);
  * *ret filled; false: it leaves that to upstream.
  */
 bool serve_by_mirror(const struct view_sandbox *sb, const struct keeper_open *o);
+/* Nobody but the mirror can answer: what is reached by ssh is spoken to in its words. */
+bool serve_only_mirror(const struct credential *c);
 bool serve_mirror(struct job *j, const struct view_sandbox *sb, const struct upstream_request *rq,
 		  struct upstream_outcome *ret);
 /* What the mirror asks for, and what it tells. */

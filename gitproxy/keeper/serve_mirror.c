@@ -38,6 +38,11 @@ bool serve_by_mirror(const struct view_sandbox *sb, const struct keeper_open *o)
 	       o->service == GIT_SERVICE_UPLOAD_PACK;
 }
 
+bool serve_only_mirror(const struct credential *c)
+{
+	return c && c->of->kind == CREDENTIAL_SSH;
+}
+
 /* The mirror's word, or why there is none. */
 static enum mirror_how verdict(const struct job *j, int from, struct upstream_outcome *ret)
 {
@@ -80,7 +85,8 @@ static int hand_over(const struct mirror_serve *q, const struct upstream_request
 bool serve_mirror(struct job *j, const struct view_sandbox *sb, const struct upstream_request *rq,
 		  struct upstream_outcome *ret)
 {
-	struct mirror_serve q = { .sandbox = sb->id, .stale_ok = policy_git_stale_ok(sb->policy), .open = *rq->open };
+	struct mirror_serve q = { .sandbox = sb->id, .stale_ok = policy_git_stale_ok(sb->policy),
+				  .only = serve_only_mirror(rq->credential), .open = *rq->open };
 	AUTO(fd) int from = -1;
 	enum mirror_how how = MIRROR_FAILED;
 

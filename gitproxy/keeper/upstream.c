@@ -25,6 +25,7 @@
 #include "gitproxy/deadline.h"
 #include "gitproxy/keeper/pool.h"
 #include "gitproxy/keeper/transfer_http.h"
+#include "gitproxy/keeper/upstream_ssh.h"
 #include "gitproxy/keeper/wipe.h"
 
 _Static_assert((int)POOL_ADDRESSES == (int)DIAL_TEXT, "a handle holds what dial_find() writes");
@@ -35,6 +36,7 @@ struct upstream {
 	const struct host_config *config;	/* borrowed */
 	struct dial_ways *ways;
 	struct pool_handles *pool;
+	int ssh;				/* borrowed; -1: none */
 };
 
 int upstream_send(int answer, const void *head, size_t head_n, const void *data, size_t n,
@@ -423,8 +425,7 @@ static const struct transfer_kind *kind_of(const struct upstream_request *rq)
 	return rq->http->upgrade ? &transfer_upgrade : &transfer_http;
 }
 
-void upstream_run(struct upstream *u, const struct upstream_request *rq,
-		  struct upstream_outcome *ret)
+static void run_http(struct upstream *u, const struct upstream_request *rq, struct upstream_outcome *ret)
 {
 	struct transfer t = { .u = u, .rq = rq, .out = ret, .started = deadline_now(),
 			      .kind = kind_of(rq) };
@@ -449,6 +450,16 @@ void upstream_run(struct upstream *u, const struct upstream_request *rq,
 	free(t.http);
 }
 
+void upstream_run(struct upstream *u, const struct upstream_request *rq, struct upstream_outcome *ret)
+{
+	const struct upstream_ssh ssh = { u->config, u->ways, u->ssh };
+
+	if (rq->open && rq->credential && rq->credential->of->kind == CREDENTIAL_SSH)
+		upstream_ssh_run(&ssh, rq, ret);
+	else
+		run_http(u, rq, ret);
+}
+
 const struct dial_ways *upstream_ways(const struct upstream *u)
 {
 	return u->ways;
@@ -459,7 +470,7 @@ void upstream_tick(struct upstream *u)
 	pool_tick(u->pool);
 }
 
-int upstream_new(const struct host_config *c, struct upstream **ret)
+int upstream_new(const struct host_config *c, int ssh, struct upstream **ret)
 {
 	AUTO(upstream) struct upstream *u = calloc(1, sizeof(*u));
 	int r;
@@ -467,6 +478,7 @@ int upstream_new(const struct host_config *c, struct upstream **ret)
 	if (!u || wipe_libraries() < 0)
 		return -ENOMEM;
 	u->config = c;
+	u->ssh = ssh;
 	r = dial_ways_new(c, &u->ways);
 	if (!r)
 		r = pool_new(&u->pool);

@@ -11,7 +11,8 @@
 struct upstream;
 
 /* While rights last: reads trusted certificates and the host's resolver. 0 or -errno. */
-int upstream_new(const struct host_config *c, struct upstream **ret);
+/* `ssh`: the pair of ssh_spawner.h, or -1; borrowed. */
+int upstream_new(const struct host_config *c, int ssh, struct upstream **ret);
 void upstream_free(struct upstream *u);
 DEFINE_AUTO(upstream, struct upstream *, upstream_free)
 

@@ -49,6 +49,8 @@ void job_refused(struct job *j, const struct ask_outcome *o);
 void job_let_in(struct job *j, const struct flight_answer *a);
 /* Upstream is away, and the policy lets the mirror answer for it. */
 bool job_may_be_stale(struct job *j, const struct ask_outcome *o);
+/* Refuse for a reason of ours. */
+void job_refuse(struct job *j, enum reason reason, const char *why);
 /* Refuse what the client sent. */
 void job_malformed(struct job *j, const char *why);
 

@@ -386,3 +386,18 @@ void refresh_behind(const struct refresh *r, struct repo *x)
 	pthread_mutex_unlock(&x->lock);
 	repo_put(r->repos, x);
 }
+
+int refresh_wait(const struct refresh *r, struct repo *x, uint64_t until)
+{
+	struct timespec at = { .tv_sec = (time_t)(until / 1000), .tv_nsec = (long)(until % 1000) * 1000000 };
+	int result;
+
+	refresh_behind(r, x);
+	pthread_mutex_lock(&x->lock);
+	while (x->refreshing && x->state == REPO_COLD)
+		if (pthread_cond_timedwait(&x->changed, &x->lock, &at) == ETIMEDOUT)
+			break;
+	result = x->state == REPO_WARM ? 0 : x->refreshing ? -EAGAIN : -EIO;
+	pthread_mutex_unlock(&x->lock);
+	return result;
+}

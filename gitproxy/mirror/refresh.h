@@ -43,6 +43,8 @@ enum refresh_result refresh_run(const struct refresh *r, struct repo *x, const s
 enum refresh_result refresh_now(const struct refresh *r, struct repo *x, enum reason *ret_reason);
 /* Another thread does it, unless one does already. */
 void refresh_behind(const struct refresh *r, struct repo *x);
+/* The same, and wait until the mirror is warm. 0; -EAGAIN: the deadline is over, and it goes on; -EIO: it failed. */
+int refresh_wait(const struct refresh *r, struct repo *x, uint64_t until);
 /* What equal questions about a repository have in common: its domain and the question. */
 void refresh_key(const struct repo *x, struct rd question, uint8_t ret[FLIGHT_KEY]);
 /* A question about it; empty: its advertisement. */

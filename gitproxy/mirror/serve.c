@@ -58,11 +58,16 @@ void job_refused(struct job *j, const struct ask_outcome *o)
 	msg_plain_set(j->verdict.detail, sizeof(j->verdict.detail), "as upstream said for the mirror");
 }
 
+void job_refuse(struct job *j, enum reason reason, const char *why)
+{
+	answer_refuse(j->to, reason, 0);
+	j->verdict = (struct mirror_verdict){ .how = MIRROR_SERVED, .reason = reason };
+	msg_plain_set(j->verdict.detail, sizeof(j->verdict.detail), why);
+}
+
 void job_malformed(struct job *j, const char *why)
 {
-	answer_refuse(j->to, REASON_REQUEST_MALFORMED, 0);
-	j->verdict = (struct mirror_verdict){ .how = MIRROR_SERVED, .reason = REASON_REQUEST_MALFORMED };
-	msg_plain_set(j->verdict.detail, sizeof(j->verdict.detail), why);
+	job_refuse(j, REASON_REQUEST_MALFORMED, why);
 }
 
 /* Bytes that were never a file. */

@@ -61,6 +61,24 @@ static bool missing(struct job *j, const struct fetch_request *q)
 	return !repo_has(j->repo, wants->oid, wants->n);
 }
 
+/* A cold one. True: it is warm now. False: upstream answers, or the job is over. */
+static bool fill(struct job *j)
+{
+	const struct depot *d = j->depot;
+	int r;
+
+	if (!j->q->only) {
+		refresh_behind(&d->refresh, j->repo);
+		return false;
+	}
+	r = refresh_wait(&d->refresh, j->repo, deadline_in(d->config->first_byte_ms));
+	if (r == -EAGAIN)
+		job_refuse(j, REASON_MIRROR_FILLING, "not there within git.timeouts.first_byte; it goes on");
+	else if (r < 0)
+		job_refuse(j, REASON_UPSTREAM_UNREACHABLE, "the first copy could not be fetched");
+	return !r;
+}
+
 /*
  * True: all that is wanted is there. False: upstream answers. So it does when references by name cut the
  * history: ours may be older than those that the client was shown.
@@ -70,20 +88,24 @@ static bool ready(struct job *j, const struct fetch_request *q, bool stale)
 	const struct fetch_ids_list *wants = &q->ids[FETCH_WANTS];
 	uint8_t generation[REPO_GENERATION];
 	enum object_format format;
-	enum reason reason;
+	enum reason reason = REASON_NONE;
 
 	if (!repo_is_warm(j->repo, &format, generation)) {
-		if (!stale && repo_fits(j->repo, q->format))
-			refresh_behind(&j->depot->refresh, j->repo);
-		return false;
+		if (stale || !repo_fits(j->repo, q->format) || !fill(j))
+			return false;
+		repo_is_warm(j->repo, &format, generation);
 	}
-	if (format != q->format || q->texts[FETCH_NOTS].n)
+	if (format != q->format || (q->texts[FETCH_NOTS].n && !j->q->only))
 		return false;
-	if (!missing(j, q))
+	if (!missing(j, q) && !q->texts[FETCH_NOTS].n)
 		return true;
-	return !stale &&
-	       refresh_run(&j->depot->refresh, j->repo, wants->oid, wants->n, &reason) == REFRESH_DONE &&
-	       !missing(j, q);
+	if (stale)
+		return false;
+	if (refresh_run(&j->depot->refresh, j->repo, wants->oid, wants->n, &reason) == REFRESH_DONE && !missing(j, q))
+		return true;
+	if (j->q->only)
+		job_refuse(j, reason == REASON_NONE ? REASON_UPSTREAM_DENIED : reason, "what is wanted cannot be had");
+	return false;
 }
 
 /* ---- the answer ---- */

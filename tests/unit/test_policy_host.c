@@ -231,7 +231,26 @@ TEST(errors)
 		{ "CA name is a wildcard", W("version: 1\nca: {names: ['*.example']}\n"), ":2:13: error: ca.names: \"*.example\" is not a host name" },
 		{ "observe", W("version: 1\nobserve: permitted\n"), ":2:10: error: observe: \"permitted\" is not supported yet" },
 #define CR(entry) W("version: 1\ncredentials:\n  - {" entry "}\n")
-		{ "ssh", CR("match: github.com/*, transport: ssh"), ":3:38: error: credentials[].transport: \"ssh\" is not supported yet (only https)" },
+#define KEY "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
+#define SSH(rest) CR("match: github.com/*, transport: ssh, " rest)
+		{ "ssh without a key", CR("match: github.com/*, transport: ssh"), ":3:5: error: transport ssh needs identity_file" },
+		{ "ssh without the host's key", SSH("identity_file: /k"), ":3:5: error: transport ssh needs known_host_key, 1 to 16" },
+		{ "no host's key", SSH("identity_file: /k, known_host_key: []"), ":3:78: error: transport ssh needs known_host_key, 1 to 16" },
+		{ "a fingerprint", SSH("identity_file: /k, known_host_key: 'SHA256:abc'"), ":3:78: error: credentials[].known_host_key: \"SHA256:abc\" is not \"ssh-ed25519 AAAA...\"" },
+		{ "a host before the key", SSH("identity_file: /k, known_host_key: 'github.com " KEY "'"), ":3:78: error: credentials[].known_host_key: \"github.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0S\" is not \"ssh-ed25519 AAAA...\"" },
+		{ "an authority", SSH("identity_file: /k, known_host_key: '@cert-authority * " KEY "'"), ":3:78: error: credentials[].known_host_key: \"@cert-authority * ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqn\" is not \"ssh-ed25519 AAAA...\"" },
+		{ "half a key", SSH("identity_file: /k, known_host_key: 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA'"), ":3:78: error: credentials[].known_host_key: \"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA\" is damaged: what follows" },
+		{ "another type's key", SSH("identity_file: /k, known_host_key: 'ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl'"), ":3:78: error: credentials[].known_host_key: \"ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5\" is damaged: what follows" },
+		{ "two keys in one", SSH("identity_file: /k, known_host_key: \"" KEY "\\n" KEY "\""), ":3:78: error: credentials[].known_host_key: \"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsa\" is not \"ssh-ed25519 AAAA...\"" },
+		{ "second key damaged", SSH("identity_file: /k, known_host_key: ['" KEY "', 'ssh-ed25519 x']"), ":3:163: error: credentials[].known_host_key: \"ssh-ed25519 x\" is damaged" },
+		{ "a login that is an option", SSH("identity_file: /k, username: -oProxyCommand, known_host_key: '" KEY "'"), ":3:72: error: credentials[].username: \"-oProxyCommand\" is no login for ssh" },
+		{ "a path that ssh expands", SSH("identity_file: '/k/%h', known_host_key: '" KEY "'"), ":3:58: error: credentials[].identity_file: ssh would read another path than \"/k/%h\"" },
+		{ "a path that ssh splits", SSH("identity_file: '/k /x', known_host_key: '" KEY "'"), ":3:58: error: credentials[].identity_file: ssh would read another path" },
+		{ "port 0", SSH("identity_file: /k, port: 0, known_host_key: '" KEY "'"), ":3:68: error: credentials[].port" },
+		{ "ssh's without ssh", CR("match: github.com/*, token_file: /x, port: 22"), ":3:49: error: credentials[].port goes with transport: ssh" },
+		{ "key without ssh", CR("match: github.com/*, identity_file: /x"), ":3:42: error: credentials[].identity_file goes with transport: ssh" },
+		{ "ssh with a token too", SSH("identity_file: /k, token_file: /x, known_host_key: '" KEY "'"), ":3:5: error: a credential has one of" },
+		{ "ssh by a proxy", W("version: 1\ngit: {upstream_proxy: 'http://10.0.0.1:3128'}\ncredentials:\n  - {match: github.com/*, transport: ssh, identity_file: /k, known_host_key: '" KEY "'}\n"), ":4:5: error: transport ssh does not go through git.upstream_proxy" },
 		{ "header without a value", CR("name: a, header: {name: A}"), ":3:23: error: credentials[].header.value_file is missing" },
 		{ "header without a name to call it by", CR("header: {value_file: /x}"), ":3:5: error: a credential with header needs a name" },
 		{ "header with a match", CR("name: a, match: github.com/*, header: {value_file: /x}"), ":3:5: error: a credential with header has no match" },
@@ -241,7 +260,7 @@ TEST(errors)
 		{ "two schemes", CR("name: a, header: {scheme: 'Bearer x', value_file: /x}"), ":3:32: error: credentials[].header.scheme: \"Bearer x\" is not one word" },
 		{ "nobody's password", CR("name: a, header: {scheme: basic, value_file: /x}"), ":3:32: error: credentials[].header.scheme: Basic needs username" },
 		{ "user of a bearer", CR("name: a, username: ab, header: {scheme: Bearer, value_file: /x}"), ":3:25: error: credentials[].username goes with token_file or a header's scheme" },
-		{ "no secret", CR("match: github.com/*"), ":3:5: error: a credential has one of token_file, github_app and header" },
+		{ "no secret", CR("match: github.com/*"), ":3:5: error: a credential has one of token_file, github_app, header and identity_file" },
 		{ "two secrets", CR("match: github.com/*, token_file: /x, github_app: {id: 1, installation: 2, key_file: /y}"),
 		  ":3:5: error: a credential has one of" },
 		{ "no match", CR("name: a, token_file: /x"), ":3:5: error: a credential with token_file needs match" },
@@ -403,6 +422,41 @@ TEST(a_credential_for_no_profiles_host)
 	CHECK("which header", strstr(told, "warning: credential c: no profile names it"));
 	CHECK("that one is", !strstr(told, "credential d"));
 	profile_set_done(&set);
+	unlink(profile_path("g.yaml"));
+}
+
+TEST(ssh_needs_a_mirror)
+{
+	static const struct { const char *what, *repos, *source; bool error; } rows[] = {
+		{ "straight", "[acme/widgets]", "upstream", true },
+		{ "a pattern", "['acme/w*']", "upstream", true },
+		{ "all of them", "[github.com/acme/other, 'acme/*']", "upstream", true },
+		{ "mirrored", "[acme/widgets]", "host_mirror", false },
+		{ "others only", "[acme2/widgets, 'ac/*']", "upstream", false },
+	};
+	AUTO(mem) char *said = NULL;
+	AUTO(host_config) struct host_config *c = load(
+		W("version: 1\ncredentials:\n  - {name: a, match: github.com/acme/*, transport: ssh, identity_file: /k, port: 2222,\n"
+		  "     known_host_key: ['" KEY " comment', '" KEY "']}\n"), &said);
+
+	CHECK("loads", c && c->n_credentials == 1);
+	CHECK_STR("user", c->credentials[0].username, "git");
+	CHECK_EQ("port", c->credentials[0].port, 2222);
+	CHECK_STR("keys", c->credentials[0].host_keys, KEY "\n" KEY "\n");
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		AUTO(diag) struct diag *d = NULL;
+		struct profile_set set = { 0 };
+		char text[256], line[512];
+
+		snprintf(text, sizeof(text), "version: 1\nsandbox:\n  git: {enabled: true, allowed_hosts: [github.com], "
+			 "allowed_repos: %s, source: %s}\n", rows[i].repos, rows[i].source);
+		put(profile_path("g.yaml"), text, strlen(text));
+		CHECK_EQ("new", diag_new(&d), 0);
+		CHECK_EQ(rows[i].what, profile_set_load(c, d, &set), rows[i].error ? -EINVAL : 0);
+		diag_summary(d, line, sizeof(line));
+		CHECK(rows[i].what, !rows[i].error == !strstr(line, "source: host_mirror"));
+		profile_set_done(&set);
+	}
 	unlink(profile_path("g.yaml"));
 }
 
