@@ -135,6 +135,7 @@ struct shape_part {
 static const struct {
 	struct shape_part part[4];
 } shapes[] = {
+	{ { { "mirror ", "what" }, { " ", "host" }, { "/", "repo" } } },
 	{ { { "", "service" }, { " ", "host" }, { "/", "repo" } } },
 	{ { { "", "host" }, { "/", "repo" } } },
 	{ { { "", "method" }, { " ", "host" }, { "", "path" } } },

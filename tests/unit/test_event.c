@@ -17,6 +17,7 @@ static const struct { const char *line, *what; } shapes[] = {
 	{ "{\"ts\":\"1\",\"name\":\"a.example\",\"port\":443,\"sni\":\"b.example\",\"daddr\":\"1.2.3.4\"}",
 	  "a.example:443 sni b.example" },
 	{ "{\"ts\":\"1\",\"service\":\"\",\"host\":\"github.com\",\"repo\":\"a/b\"}", "github.com/a/b" },
+	{ "{\"ts\":\"1\",\"what\":\"evicted\",\"host\":\"github.com\",\"repo\":\"a/b\"}", "mirror evicted github.com/a/b" },
 	{ "{\"ts\":\"1\",\"method\":\"GET\",\"host\":\"h\",\"path\":\"/x\"}", "GET h/x" },
 	{ "{\"ts\":\"1\",\"what\":\"added\",\"interface\":\"tap0\",\"ipv4\":\"10.1.0.2\"}", "added tap0" },
 	{ "{\"ts\":\"1\",\"name\":\"esc\\u001b[31m\\u0085\\n\"}", "esc?[31m???" },
