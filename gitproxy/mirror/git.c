@@ -62,6 +62,8 @@ static const char *const fixed[] = {
 	"GIT_NO_REPLACE_OBJECTS=1", "GIT_NO_LAZY_FETCH=1", "GIT_ADVICE=0",
 	"GIT_AUTHOR_NAME=cordon", "GIT_AUTHOR_EMAIL=cordon@localhost",
 	"GIT_COMMITTER_NAME=cordon", "GIT_COMMITTER_EMAIL=cordon@localhost",
+	/* pack-objects has a file's bytes at a time: else each is given back to the kernel and faulted in anew */
+	"MALLOC_TRIM_THRESHOLD_=67108864", "MALLOC_TOP_PAD_=1048576",
 };
 
 struct environment {
