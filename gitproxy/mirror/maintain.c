@@ -2,8 +2,8 @@
  * maintain.c - keep a mirror fast to read and free of leavings
  *
  * Theory of operation: each refresh adds a pack, and answers are slow to make from many packs without
- * bitmap. So, at idle priority: expired pins and loose references are folded, under the claim, since
- * refreshes change references too (moments); then, beside refreshes and readers, a geometric repack,
+ * bitmap. So: expired pins and loose references are folded, under the claim, since refreshes change
+ * references too (moments); then, beside refreshes and readers and at idle priority, a geometric repack,
  * which joins small packs and leaves large ones alone, an index over all packs with a bitmap, and the
  * graph of commits. Why that is safe beside them: git writes the new pack, then the new index, each
  * whole under a temporary name, and only then removes packs that it copied every object of; a reader
@@ -67,7 +67,7 @@ static int git(const struct repo *x, const char *const *args)
 	return git_run(&(struct git_spec){ .dir = x->git, .args = args, .in = -1, .idle = true }, NULL);
 }
 
-/* What changes references, or files that a refresh may be writing. */
+/* What changes references, or files that a refresh may be writing. Refreshes wait for it: it does not give way. */
 static int fold(struct repo *x)
 {
 	static const char *const pack_refs[] = { "pack-refs", "--all", NULL };
@@ -79,7 +79,7 @@ static int fold(struct repo *x)
 	if (!r)
 		r = refs_expire(x, time(NULL) / REFS_DAY);
 	if (!r)
-		r = git(x, pack_refs);
+		r = git_run(&(struct git_spec){ .dir = x->git, .args = pack_refs, .in = -1 }, NULL);
 	repo_release(x);
 	return r;
 }
