@@ -4,7 +4,8 @@
  * Theory of operation: both libraries get the same text, as bytes without a character set.
  * Vectorscan tells where matches end and nothing else (its start of match costs a third of the
  * rules), which PCRE2 then looks at; so a rule must have a longest match, else no window would do.
- * A saved engine is the two databases with the hash of rules and library before them.
+ * Keywords are no filter before it: nearly every file has one of
+ * some rule, and a second pass costs more (a quarter to a third of the speed) than it spares.
  */
 #include "gitproxy/scan/engine.h"
 
@@ -14,7 +15,6 @@
 
 static pcre2_code *compile_one(const char *regex, char *ret_why, size_t cap)
 {
-	AUTO(mem) char *text = NULL;
 	uint32_t options = PCRE2_NEVER_UTF | PCRE2_NEVER_BACKSLASH_C | PCRE2_USE_OFFSET_LIMIT;
 	PCRE2_SIZE at = 0;
 	PCRE2_UCHAR what[128] = "";
@@ -123,14 +123,12 @@ int scan_compile(const struct scan_rules *rules, struct diag *d, struct scan **r
 /* What Vectorscan takes: parallel arrays. */
 struct list {
 	const char **text;
-	size_t *length;
 	unsigned *flags, *ids, n;
 };
 
 static void auto_free_list(struct list *l)
 {
 	free(l->text);
-	free(l->length);
 	free(l->flags);
 	free(l->ids);
 }
@@ -138,18 +136,9 @@ static void auto_free_list(struct list *l)
 static bool list_init(struct list *l, size_t cap)
 {
 	l->text = calloc(cap + 1, sizeof(*l->text));
-	l->length = calloc(cap + 1, sizeof(*l->length));
 	l->flags = calloc(cap + 1, sizeof(*l->flags));
 	l->ids = calloc(cap + 1, sizeof(*l->ids));
-	return l->text && l->length && l->flags && l->ids;
-}
-
-static void list_add(struct list *l, const char *text, unsigned flags, size_t id)
-{
-	l->text[l->n] = text;
-	l->length[l->n] = strlen(text);
-	l->flags[l->n] = flags;
-	l->ids[l->n++] = (unsigned)id;
+	return l->text && l->flags && l->ids;
 }
 
 /* The libraries know of no place: an expression's number does, a negative one is of no rule. */
@@ -172,32 +161,12 @@ static int build_regexes(struct scan *e, struct diag *d)
 
 	if (!list_init(&l, e->rules->n))
 		return -ENOMEM;
-	for (size_t i = 0; i < e->rules->n; i++)
-		list_add(&l, e->rules->rule[i].regex, 0, i);
+	for (; l.n < e->rules->n; l.n++) {
+		l.text[l.n] = e->rules->rule[l.n].regex;
+		l.ids[l.n] = l.n;
+	}
 	return hs_compile_multi(l.text, l.flags, l.ids, l.n, HS_MODE_BLOCK, NULL, &e->regexes, &why) ==
 			       HS_SUCCESS ?
-		       0 :
-		       complain(e, &l, why, d);
-}
-
-static int build_keywords(struct scan *e, struct diag *d)
-{
-	__attribute__((cleanup(auto_free_list))) struct list l = { 0 };
-	hs_compile_error_t *why = NULL;
-	size_t cap = 0;
-
-	for (size_t i = 0; i < e->rules->n; i++)
-		cap += e->rules->rule[i].keywords.n;
-	if (!list_init(&l, cap))
-		return -ENOMEM;
-	for (size_t i = 0; i < e->rules->n; i++)
-		for (size_t k = 0; k < e->rules->rule[i].keywords.n; k++)
-			list_add(&l, e->rules->rule[i].keywords.text[k],
-				 HS_FLAG_CASELESS | HS_FLAG_SINGLEMATCH, i);
-	if (!l.n)
-		return 0;
-	return hs_compile_lit_multi(l.text, l.flags, l.ids, l.length, l.n, HS_MODE_BLOCK, NULL,
-				    &e->keywords, &why) == HS_SUCCESS ?
 		       0 :
 		       complain(e, &l, why, d);
 }
@@ -208,7 +177,6 @@ int scan_new(const struct scan_rules *rules, struct diag *d, struct scan **ret)
 	int err = scan_compile(rules, d, &e);
 
 	err = err ? err : build_regexes(e, d);
-	err = err ? err : build_keywords(e, d);
 	if (!err)
 		*ret = STEAL(e);
 	return err;
@@ -232,6 +200,5 @@ void scan_free(struct scan *e)
 	}
 	free(e->judge);
 	hs_free_database(e->regexes);
-	hs_free_database(e->keywords);
 	free(e);
 }

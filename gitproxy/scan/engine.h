@@ -22,11 +22,10 @@ struct scan {
 	const struct scan_rules *rules;
 	struct scan_judge *judge;	/* one a rule */
 	hs_database_t *regexes;		/* id: the rule */
-	hs_database_t *keywords;	/* id: the rule; NULL when no rule has any */
 	uint32_t groups;		/* of the rule that has most */
 };
 
-/* The engine without its databases: every regex as PCRE2, checked. As scan_new(). */
+/* The engine without its database: every regex as PCRE2, checked. As scan_new(). */
 int scan_compile(const struct scan_rules *rules, struct diag *d, struct scan **ret);
 
 /* For tests, before the first use: how much more than what is looked at around a match is decided

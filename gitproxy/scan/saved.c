@@ -1,7 +1,7 @@
 /*
- * saved.c - an engine's databases as bytes, and back
+ * saved.c - an engine's database as bytes, and back
  *
- * Theory of operation: a header says what the databases are of (the rules' hash, the library's
+ * Theory of operation: a header says what the database is of (the rules' hash, the library's
  * version), and a hash of all that follows shows damage, since the library trusts its bytes. What
  * does not fit is -ESTALE, and the caller compiles. PCRE2's part is compiled anew: it is quick, and
  * holds code of this process.
@@ -37,21 +37,17 @@ static bool stamp(const struct scan_rules *rules, struct rd body, uint8_t ret[32
 
 int scan_save(const struct scan *e, uint8_t **ret, size_t *ret_n)
 {
-	__attribute__((cleanup(auto_free_bytes))) struct bytes a = { 0 }, b = { 0 };
+	__attribute__((cleanup(auto_free_bytes))) struct bytes a = { 0 };
 	AUTO(mem) uint8_t *out = NULL;
 	struct wr w;
 
-	if (hs_serialize_database(e->regexes, &a.p, &a.n) != HS_SUCCESS ||
-	    (e->keywords && hs_serialize_database(e->keywords, &b.p, &b.n) != HS_SUCCESS))
+	if (hs_serialize_database(e->regexes, &a.p, &a.n) != HS_SUCCESS)
 		return -ENOMEM;
-	out = malloc(32 + 16 + a.n + b.n);
+	out = malloc(32 + a.n);
 	if (!out)
 		return -ENOMEM;
-	w = wr_of(out + 32, 16 + a.n + b.n);
-	wr_uint(&w, 8, a.n);
+	w = wr_of(out + 32, a.n);
 	wr_put(&w, a.p, a.n);
-	wr_uint(&w, 8, b.n);
-	wr_put(&w, b.p, b.n);
 	if (!stamp(e->rules, wr_rd(&w), out))
 		return -ENOMEM;
 	*ret_n = 32 + w.n;
@@ -59,33 +55,24 @@ int scan_save(const struct scan *e, uint8_t **ret, size_t *ret_n)
 	return 0;
 }
 
-static int revive(struct rd bytes, hs_database_t **ret)
-{
-	hs_error_t r;
-
-	if (!rd_left(&bytes))
-		return 0;
-	r = hs_deserialize_database((const char *)bytes.p, bytes.n, ret);
-	return r == HS_SUCCESS ? 0 : r == HS_NOMEM ? -ENOMEM : -ESTALE;
-}
-
 int scan_new_saved(const struct scan_rules *rules, struct rd saved, struct diag *d, struct scan **ret)
 {
 	AUTO(scan) struct scan *e = NULL;
 	uint8_t want[32], is[32];
-	struct rd regexes, keywords;
+	hs_error_t r = HS_SUCCESS;
 	int err;
 
 	if (!rd_copy(&saved, is, sizeof(is)))
 		return -ESTALE;
 	if (!stamp(rules, saved, want))
 		return -ENOMEM;
-	if (memcmp(is, want, sizeof(is)) || !rd_vec(&saved, 8, &regexes) ||
-	    !rd_vec(&saved, 8, &keywords) || !rd_done(&saved) || !rd_left(&regexes))
+	if (memcmp(is, want, sizeof(is)))
 		return -ESTALE;
 	err = scan_compile(rules, d, &e);
-	err = err ? err : revive(regexes, &e->regexes);
-	err = err ? err : revive(keywords, &e->keywords);
+	if (!err)
+		r = hs_deserialize_database((const char *)saved.p, saved.n, &e->regexes);
+	if (r != HS_SUCCESS)
+		err = r == HS_NOMEM ? -ENOMEM : -ESTALE;
 	if (!err)
 		*ret = STEAL(e);
 	return err;

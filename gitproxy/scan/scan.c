@@ -1,9 +1,8 @@
 /*
  * scan.c - one object, segment by segment
  *
- * Theory of operation: per segment Vectorscan looks for keywords, then, if a rule is live by its
- * own, for the ends of matches; each end is looked at by PCRE2 in a window that holds any match
- * with that end whole. Per rule `from` is where its next match may start, so that matches do not
+ * Theory of operation: per segment Vectorscan looks for the ends of all rules' matches; each end is
+ * looked at by PCRE2 in a window that holds any match with that end whole. Per rule `from` is where its next match may start, so that matches do not
  * overlap, every byte is a start once, and a run of ends costs nothing.
  *
  * What is found does not depend on how the object is cut: a segment other than the last decides
@@ -34,9 +33,7 @@ int scan_scratch_new(const struct scan *e, struct scan_scratch **ret)
 	s->e = e;
 	scan_scratch_resize(s, SCAN_SEGMENT, SCAN_PIECE);
 	s->from = calloc(e->rules->n, sizeof(*s->from));
-	s->live = calloc(e->rules->n, sizeof(*s->live));
-	if (!s->from || !s->live || hs_alloc_scratch(e->regexes, &s->hs) != HS_SUCCESS ||
-	    (e->keywords && hs_alloc_scratch(e->keywords, &s->hs) != HS_SUCCESS) ||
+	if (!s->from || hs_alloc_scratch(e->regexes, &s->hs) != HS_SUCCESS ||
 	    scan_matcher_init(e, &s->matcher) < 0)
 		return -ENOMEM;
 	*ret = STEAL(s);
@@ -60,28 +57,7 @@ void scan_scratch_free(struct scan_scratch *s)
 	scan_matcher_done(&s->matcher);
 	hs_free_scratch(s->hs);
 	free(s->from);
-	free(s->live);
 	free(s);
-}
-
-static int on_keyword(unsigned id, unsigned long long from, unsigned long long to, unsigned flags, void *ctx)
-{
-	struct scan_scratch *s = ctx;
-
-	(void)from, (void)to, (void)flags;
-	s->live[id] = s->any_live = true;
-	return 0;
-}
-
-static bool find_live(struct scan_scratch *s)
-{
-	s->any_live = false;
-	for (size_t i = 0; i < s->e->rules->n; i++) {
-		s->live[i] = !s->e->rules->rule[i].keywords.n;
-		s->any_live |= s->live[i];
-	}
-	return !s->e->keywords || hs_scan(s->e->keywords, (const char *)s->bytes.p, (unsigned)s->bytes.n, 0,
-					  s->hs, on_keyword, s) == HS_SUCCESS;
 }
 
 static void keep_hit(struct scan_scratch *s)
@@ -124,12 +100,13 @@ static int on_candidate(unsigned id, unsigned long long from, unsigned long long
 	struct scan_scratch *s = ctx;
 
 	(void)from, (void)flags;
-	return s->live[id] && !look(s, id, (size_t)to);
+	return !look(s, id, (size_t)to);
 }
 
 /* How many bytes are decided, and need not be given again; 0 when it failed. */
 static size_t segment(struct scan_scratch *s, struct rd bytes, bool final)
 {
+	hs_error_t r;
 	size_t keep;
 
 	s->bytes = bytes;
@@ -137,19 +114,14 @@ static size_t segment(struct scan_scratch *s, struct rd bytes, bool final)
 	keep = final ? bytes.n : s->limit - BEHIND;
 	if (s->begins && bytes.n >= 3 && !memcmp(bytes.p, "\xef\xbb\xbf", 3))
 		s->column -= 3;
-	if (!find_live(s))
-		s->failed = true;
-	if (!s->failed && s->any_live) {
-		hs_error_t r = hs_scan(s->e->regexes, (const char *)bytes.p, (unsigned)bytes.n, 0, s->hs,
-				       on_candidate, s);
-
-		s->failed |= r != HS_SUCCESS && r != HS_SCAN_TERMINATED;
-	}
+	r = hs_scan(s->e->regexes, (const char *)bytes.p, (unsigned)bytes.n, 0, s->hs, on_candidate, s);
+	s->failed |= r != HS_SUCCESS && r != HS_SCAN_TERMINATED;
 	scan_settle(s, final || s->cut);
 	if (!final)
 		scan_walk(s, 0, keep, &s->line, &s->column);
 	for (size_t i = 0; i < s->e->rules->n; i++)
-		s->from[i] = s->from[i] > keep ? s->from[i] - keep : 0;
+		/* Starts before limit are decided; the first byte to come lacks the one before it. */
+		s->from[i] = (s->from[i] > s->limit ? s->from[i] : s->limit) - keep;
 	s->base += keep;
 	s->begins = false;
 	return s->failed ? 0 : keep;

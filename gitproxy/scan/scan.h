@@ -54,7 +54,7 @@ int scan_new(const struct scan_rules *rules, struct diag *d, struct scan **ret);
 void scan_free(struct scan *e);
 DEFINE_AUTO(scan, struct scan *, scan_free)
 /*
- * The databases as heap bytes, and an engine from them, which spares the slow part of compiling.
+ * The database as heap bytes, and an engine from them, which spares the slow part of compiling.
  * -ESTALE: of other rules, another library or another kind of CPU; compile then. Only bytes of
  * one's own may be given: a damaged database is noticed, one that was made to harm is not.
  */

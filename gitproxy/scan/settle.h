@@ -13,8 +13,6 @@ struct scan_scratch {
 	hs_scratch_t *hs;
 	struct scan_matcher matcher;
 	size_t *from;			/* per rule: in the segment */
-	bool *live;			/* per rule */
-	bool any_live;
 	uint8_t *stream;		/* locked: what came and is not decided; NULL until it is needed */
 	size_t stream_n, stream_max, segment_max;
 

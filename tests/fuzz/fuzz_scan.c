@@ -106,6 +106,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	length = strlen(one);
 	for (int i = 0; i <= data[2] % REPEATS && length; i++, total += length)
 		memcpy(text + total, one, length);
-	check(&f, &m, rd_of(text, total), 1 + data[0] + 256u * (data[1] % 16));
+	check(&f, &m, rd_of(text, total), 256 + data[0] + 256u * (data[1] % 16));
 	return 0;
 }

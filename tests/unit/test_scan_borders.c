@@ -101,6 +101,23 @@ TEST(shifted_over_borders)
 	scan_fixture_done(&f);
 }
 
+/* What begins a word there does not begin one because a segment does. */
+TEST(no_word_begins_at_a_border)
+{
+	AUTO(mem) char *text = scan_example("xghp_<alnum:36>", 5);
+	AUTO(mem) uint8_t *in = malloc(3 * SEGMENT);
+	struct scan_fixture f;
+	struct scan_got g;
+
+	fixture_small(&f);
+	for (size_t at = 0; at < 2 * SMALL; at++) {
+		memset(in, '.', 3 * SEGMENT);
+		memcpy(in + at, text, strlen(text));
+		CHECK_EQ("whole", feed(&f, in, 3 * SEGMENT, 0, &g), SCAN_CLEAN);
+	}
+	scan_fixture_done(&f);
+}
+
 /* How files end and begin on other systems. */
 TEST(marks_and_line_ends)
 {
