@@ -6,3 +6,6 @@ bench-take_SRC := tests/bench/take.c
 bench-take_LIB := -lssl -lcrypto
 bench-stamp_LIB := -static-pie
 BENCHES += bench-flow bench-flood bench-take bench-stamp
+bench-scan_SRC := tests/bench/scan.c $(SCAN_SRC) $(SCAN_DOC) base/bytes.c
+bench-scan_LIB := $(SCAN_LIB)
+BENCHES += bench-scan

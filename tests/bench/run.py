@@ -18,6 +18,7 @@ import idle  # noqa: E402
 import lsrefs  # noqa: E402
 import mirrors  # noqa: E402
 import sandboxes  # noqa: E402
+import scan  # noqa: E402
 import spools  # noqa: E402
 import terminated  # noqa: E402
 import throughput  # noqa: E402
@@ -39,6 +40,7 @@ ROWS = {
     "ls_refs": lsrefs.row_ls_refs,
     "run_start": daemons.row_run_start,
     "sandboxes_10k": sandboxes.row_sandboxes_10k,
+    "scan_bytes": scan.row_scan_bytes,
 }
 
 
