@@ -147,13 +147,21 @@ static bool method_ok(const char *text)
 	return true;
 }
 
+/* A body has no defined meaning there, and a server that takes it for the next request is a second one. */
+static bool bodyless(const struct keeper_http *q)
+{
+	return !strcmp(q->method, "GET") || !strcmp(q->method, "HEAD");
+}
+
 bool keeper_http_ok(const struct keeper_http *q)
 {
+	if (!method_ok(q->method) || (q->has_body && bodyless(q)))
+		return false;
 	if (q->has_body > 1 || (!q->has_body && q->body_length))
 		return false;
 	if (q->upgrade > 1 || (q->upgrade && (q->has_body || strcmp(q->method, "GET"))))
 		return false;
-	return (q->port == 443 || q->port == 80) && method_ok(q->method) && host_ok(q->host);
+	return (q->port == 443 || q->port == 80) && host_ok(q->host);
 }
 
 bool keeper_end_ok(const struct keeper_end *e)

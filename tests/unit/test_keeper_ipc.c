@@ -131,6 +131,10 @@ TEST(http)
 	q = good, q.has_body = 2;
 	CHECK("neither", !keeper_http_ok(&q));
 	q = good, q.has_body = 1, q.body_length = KEEPER_UNKNOWN;
+	CHECK("body of GET", !keeper_http_ok(&q));
+	strcpy(q.method, "HEAD");
+	CHECK("body of HEAD", !keeper_http_ok(&q));
+	strcpy(q.method, "POST");
 	CHECK("chunked", keeper_http_ok(&q));
 	q = good, q.upgrade = 1;
 	CHECK("upgrade", keeper_http_ok(&q));
