@@ -13,13 +13,16 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "gitproxy/shares.h"
+
 struct slot { int fd; uint16_t sandbox; };	/* fd -1: free */
 
 struct conns {
 	pthread_mutex_t lock;
 	pthread_cond_t ended;			/* some transfer has */
 	struct slot slot[CONNS_MAX];
-	uint16_t open[UINT16_MAX + 1], transfers[UINT16_MAX + 1], tunnels[UINT16_MAX + 1];
+	struct shares open;			/* CONNS_MAX */
+	uint16_t transfers[UINT16_MAX + 1], tunnels[UINT16_MAX + 1];
 };
 
 int conns_new(struct conns **ret)
@@ -34,6 +37,7 @@ int conns_new(struct conns **ret)
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&c->ended, &attr);
 	pthread_condattr_destroy(&attr);
+	c->open.max = CONNS_MAX;
 	for (size_t i = 0; i < CONNS_MAX; i++)
 		c->slot[i].fd = -1;
 	*ret = c;
@@ -45,12 +49,10 @@ int conns_enter(struct conns *c, uint16_t sandbox, int fd, uint32_t limit)
 	int ticket = -EMFILE;
 
 	pthread_mutex_lock(&c->lock);
-	for (int i = 0; i < CONNS_MAX && ticket < 0 && c->open[sandbox] < limit; i++) {
-		if (c->slot[i].fd >= 0)
-			continue;
-		c->slot[i] = (struct slot){ fd, sandbox };
-		c->open[sandbox]++;
-		ticket = i;
+	if (c->open.of[sandbox] < limit && shares_take(&c->open, sandbox)) {
+		for (ticket = 0; c->slot[ticket].fd >= 0; ticket++)
+			;			/* there is one: there are as many as shares */
+		c->slot[ticket] = (struct slot){ fd, sandbox };
 	}
 	pthread_mutex_unlock(&c->lock);
 	return ticket;
@@ -59,7 +61,7 @@ int conns_enter(struct conns *c, uint16_t sandbox, int fd, uint32_t limit)
 void conns_leave(struct conns *c, int ticket)
 {
 	pthread_mutex_lock(&c->lock);
-	c->open[c->slot[ticket].sandbox]--;
+	shares_give(&c->open, c->slot[ticket].sandbox);
 	c->slot[ticket].fd = -1;
 	pthread_mutex_unlock(&c->lock);
 }
@@ -70,7 +72,7 @@ unsigned conns_close(struct conns *c, uint16_t sandbox)
 
 	pthread_mutex_lock(&c->lock);
 	/* A reload may ask for every sandbox there is: most have none. */
-	for (size_t i = 0; c->open[sandbox] && i < CONNS_MAX; i++) {
+	for (size_t i = 0; c->open.of[sandbox] && i < CONNS_MAX; i++) {
 		if (c->slot[i].fd < 0 || c->slot[i].sandbox != sandbox)
 			continue;
 		shutdown(c->slot[i].fd, SHUT_RDWR);

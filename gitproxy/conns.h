@@ -13,8 +13,8 @@ struct conns;
 int conns_new(struct conns **ret);				/* 0 or -ENOMEM; kept for good */
 
 /*
- * Register a connection of a sandbox, at most `limit` of it and CONNS_MAX in all. A ticket >= 0, or
- * -EMFILE. The descriptor stays the caller's, who leaves before closing it.
+ * Register a connection of a sandbox, at most `limit` of it and CONNS_MAX in all, of which each sandbox has
+ * a share (shares.h). A ticket >= 0, or -EMFILE. The descriptor stays the caller's, who leaves before closing it.
  */
 int conns_enter(struct conns *c, uint16_t sandbox, int fd, uint32_t limit);
 void conns_leave(struct conns *c, int ticket);

@@ -138,12 +138,16 @@ static void hang_up(struct session *s)
 static int ask_keeper(struct session *s, const struct http_request *h)
 {
 	bool upgrade = h->text.http.upgrade;
+	int r;
 
 	if (s->talk >= 0 && !upgrade && !keeper_ask(s->talk, &h->text, h->n))
 		return 0;
 	hang_up(s);
 	s->talk = keeper_talk(s->env->keeper, s->stream.fd, upgrade);
-	return s->talk < 0 ? s->talk : keeper_ask(s->talk, &h->text, h->n);
+	if (s->talk < 0)
+		return s->talk;
+	r = keeper_ask(s->talk, &h->text, h->n);
+	return r == -EPIPE ? 0 : r;		/* refused unread: its reason is there to be read */
 }
 
 /* The 101 is out. */

@@ -71,7 +71,7 @@
 	X(POOL_EXHAUSTED, "pool_exhausted", "No address is left for new names; try again later.") \
 	X(DEADLINE_EXCEEDED, "deadline_exceeded", "The peer took too long.") \
 	X(AUDIT_UNAVAILABLE, "audit_unavailable", "The audit log cannot be written.") \
-	X(UNAVAILABLE, "unavailable", "The gateway is being started anew; try again in a moment.") \
+	X(UNAVAILABLE, "unavailable", "The gateway is busy or being started anew; try again in a moment.") \
 	X(INTERNAL_ERROR, "internal_error", "The gateway failed; see its log.")
 
 enum reason {

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import os
 import re
+import select
 import socket
 import ssl
 import threading
@@ -695,3 +696,47 @@ def test_client_vanishes(lab, guest, origin):
             if not request.startswith(b"PUT"):
                 wire.until(b"half\r\n")
         wait_for("upstream to be let go", ended.is_set)
+
+
+# ---- places that all share ----
+
+def hold_all(lab, guest, most):
+    """Requests that stay, until one is refused: how many stay, and the refusal."""
+    held = []
+    while len(held) <= most:
+        arrived = len(lab.origin.requests)
+        wire = api(guest, name="deb.example", port=80).send(get("/stay", host="deb.example"))
+        wait_for("a request that stays, or an answer", lambda: len(lab.origin.requests) > arrived
+                 or select.select([wire.socket], [], [], 0)[0])
+        if len(lab.origin.requests) == arrived:
+            return held, wire
+        held.append(wire)
+    pytest.fail(f"{len(held)} requests of one sandbox at once")
+
+
+@row("B16")
+def test_who_holds_much_leaves_room(world):
+    """The keeper's places: one sandbox may have half, the next a share, and others are served as before."""
+    many = {"connections": 2000, "new_connections_per_second": 2000}
+    network = {"default": "deny", "allow": ALLOW}
+    world.make_leaf("api.example", *HOSTS)
+    with Lab(world, profiles={"agent": {**AGENT, "network": network, "limits": many}},
+             config={"hosts": {name: labworld.SERVICES[0] for name in HOSTS},
+                     "ca": {"names": [*CONFIG["ca"]["names"], *HOSTS, "web.example"]}}) as lab:
+        lab.origin = Origin(lab.internet, labworld.SERVICES, f"{world.certs}/api.example.crt",
+                            f"{world.certs}/api.example.key")
+        lab.up()
+        end = threading.Event()
+        lab.origin.does(lambda s, got: got.target != "/stay" and s.sendall(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") is None or (end.wait(), False)[1])
+        for name, places in (("half", 256), ("share", 64)):
+            guest = lab.add_sandbox(name)
+            held, last = hold_all(lab, guest, places)
+            got = last.response()
+            assert len(held) == places
+            assert (got.status, got.reason, got.fields["retry-after"]) == (503, "unavailable", "2")
+            lab.audit.wait_one(src="gitproxy", event="http", decision="deny", reason="unavailable", sandbox=name)
+        other = lab.add_sandbox("other")
+        assert ask(other, get("/v1/a")).status == 200
+        assert other.git("ls-remote", "https://github.com/acme/widgets").returncode == 0
+        end.set()

@@ -129,7 +129,7 @@ def test_netd_stays_away(warm, daemon, kind):
         with without_picture(lab, daemon):
             got = wire.send(granted).response()
             assert (got.status, got.reason) == (503, "unavailable") and int(got.fields["retry-after"]) > 0
-            assert got.body == b"unavailable\nThe gateway is being started anew; try again in a moment.\n"
+            assert got.body == b"unavailable\nThe gateway is busy or being started anew; try again in a moment.\n"
         lab.audit.wait_one(decision="deny", reason="unavailable")
     done = lab.sandbox.git("ls-remote", WIDGETS, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr

@@ -6,10 +6,11 @@
  * sandbox is found by the peer address of the client's connection, which the kernel verified, and
  * the policy decides again, on the same canonical names that are dialled; SIGN is bounded by the
  * CA's constraints.
- * Limits: SERVE_JOBS_MAX threads, of which at most SERVE_TUNNELS_MAX are tunnels, and per sandbox
- * twice its git_transfers, its upgrades, and twice as many other conversations as it may have
- * connections: one that ends may overlap with the next (the front keeps the exact limits; ours only
- * has to hold when the front does not).
+ * Limits: SERVE_JOBS_MAX requests, of which at most SERVE_TUNNELS_MAX are tunnels; sandboxes have shares
+ * of both (shares.h), since what one holds for hours another one needs now. Certificates and what the
+ * mirror asks for have places of their own. And per sandbox twice its git_transfers, its upgrades, and
+ * twice as many other conversations as it may have connections: one that ends may overlap with the next
+ * (the front keeps the exact limits; ours only has to hold when the front does not).
  */
 #include "gitproxy/keeper/serve.h"
 
@@ -22,8 +23,17 @@
 
 #include "gitproxy/deadline.h"
 #include "gitproxy/keeper/serve_job.h"
+#include "gitproxy/shares.h"
 
 enum { JOB_STACK = 1 << 20 };
+
+/* Threads are counted by what they do: none waits for a place of those who may wait for it. */
+enum places { PLACES_OPEN = 0, PLACES_SIGN, PLACES_ASK, PLACES_COUNT };
+static const unsigned places_max[PLACES_COUNT] = {
+	[PLACES_OPEN] = SERVE_THREADS_MAX,
+	[PLACES_SIGN] = SERVE_SIGNS_MAX,
+	[PLACES_ASK] = SERVE_ASKS_MAX,
+};
 
 struct serve {
 	const struct host_config *config;	/* borrowed, as are the others */
@@ -33,9 +43,8 @@ struct serve {
 	struct view *view;
 	struct audit *audit;
 	pthread_mutex_t lock;
-	unsigned jobs;
-	unsigned asks;				/* of the mirror; never wait for a job's end */
-	uint16_t tunnels;		/* of all */
+	unsigned threads[PLACES_COUNT];
+	struct shares jobs, tunnels;
 	uint16_t git[UINT16_MAX + 1], http[UINT16_MAX + 1], tunnel[UINT16_MAX + 1];	/* by sandbox */
 };
 
@@ -52,6 +61,8 @@ int serve_new(const struct host_config *config, struct ca *ca, struct upstream *
 	s->credentials = c;
 	s->view = v;
 	s->audit = a;
+	s->jobs.max = SERVE_JOBS_MAX;
+	s->tunnels.max = SERVE_TUNNELS_MAX;
 	pthread_mutex_init(&s->lock, NULL);
 	*ret = s;
 	return 0;
@@ -129,6 +140,23 @@ static void leave(struct serve *s, uint16_t *count)
 {
 	pthread_mutex_lock(&s->lock);
 	(*count)--;
+	pthread_mutex_unlock(&s->lock);
+}
+
+static bool share_take(struct serve *s, struct shares *of, uint16_t sandbox)
+{
+	bool ok;
+
+	pthread_mutex_lock(&s->lock);
+	ok = shares_take(of, sandbox);
+	pthread_mutex_unlock(&s->lock);
+	return ok;
+}
+
+static void share_give(struct serve *s, struct shares *of, uint16_t sandbox)
+{
+	pthread_mutex_lock(&s->lock);
+	shares_give(of, sandbox);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -256,8 +284,8 @@ static void open_tunnel(struct job *j, const struct addr *peer, const struct vie
 	struct serve *s = j->serve;
 	uint16_t *count = &s->tunnel[sb->id];
 
-	if (!enter(s, &s->tunnels, SERVE_TUNNELS_MAX)) {
-		serve_http_refuse(j, REASON_TOO_MANY_CONNECTIONS);
+	if (!share_take(s, &s->tunnels, sb->id)) {
+		serve_http_refuse(j, REASON_UNAVAILABLE);
 		return;
 	}
 	if (enter(s, count, policy_limits(sb->policy)->upgrades)) {
@@ -266,7 +294,7 @@ static void open_tunnel(struct job *j, const struct addr *peer, const struct vie
 	} else {
 		serve_http_refuse(j, REASON_TOO_MANY_CONNECTIONS);
 	}
-	leave(s, &s->tunnels);
+	share_give(s, &s->tunnels, sb->id);
 }
 
 static void open_http(struct job *j, const struct addr *peer, const struct view_sandbox *sb)
@@ -283,6 +311,30 @@ static void open_http(struct job *j, const struct addr *peer, const struct view_
 	}
 }
 
+/* In the form of what was asked. */
+static void refuse_open(const struct job *j, enum reason reason)
+{
+	if (j->in.head.type == MSG_OPEN_HTTP)
+		serve_http_refuse(j, reason);
+	else
+		refuse(j, reason);
+}
+
+static void open_shared(struct job *j, const struct addr *peer, const struct view_sandbox *sb)
+{
+	struct serve *s = j->serve;
+
+	if (!share_take(s, &s->jobs, sb->id)) {
+		refuse_open(j, REASON_UNAVAILABLE);
+		return;
+	}
+	if (j->in.head.type == MSG_OPEN_HTTP)
+		open_http(j, peer, sb);
+	else
+		open_git(j, sb);
+	share_give(s, &s->jobs, sb->id);
+}
+
 static void run_open(struct job *j)
 {
 	struct view_sandbox sb;
@@ -292,18 +344,12 @@ static void run_open(struct job *j)
 	if (peer_of(j->in.fd[KEEPER_CLIENT], &peer))
 		reason = serve_who(j->serve, &peer, &sb);
 	if (reason != REASON_NONE) {
-		if (j->in.head.type == MSG_OPEN_HTTP)
-			serve_http_refuse(j, reason);
-		else
-			refuse(j, reason);
+		refuse_open(j, reason);
 		return;
 	}
 	close(j->in.fd[KEEPER_CLIENT]); /* it has told who asks; nothing is read from it */
 	j->in.fd[KEEPER_CLIENT] = -1;
-	if (j->in.head.type == MSG_OPEN_HTTP)
-		open_http(j, &peer, &sb);
-	else
-		open_git(j, &sb);
+	open_shared(j, &peer, &sb);
 	view_sandbox_done(&sb);
 }
 
@@ -316,22 +362,24 @@ static void job_free(struct job *j)
 }
 DEFINE_AUTO(job, struct job *, job_free)
 
-/* What the mirror asks for must not wait for those who wait for the mirror: it has places of its own. */
-static unsigned *places(struct serve *s, const struct job *j, unsigned *ret_max)
+static enum places places_of(const struct job *j)
 {
-	bool ask = j->in.head.type == MSG_MIRROR_ASK || j->in.head.type == MSG_MIRROR_WHOSE;
-
-	*ret_max = ask ? SERVE_ASKS_MAX : SERVE_JOBS_MAX;
-	return ask ? &s->asks : &s->jobs;
+	switch (j->in.head.type) {
+	case MSG_SIGN:
+		return PLACES_SIGN;
+	case MSG_MIRROR_ASK:
+	case MSG_MIRROR_WHOSE:
+		return PLACES_ASK;
+	}
+	return PLACES_OPEN;
 }
 
 static void job_leave(struct job *j)
 {
 	struct serve *s = j->serve;
-	unsigned max;
 
 	pthread_mutex_lock(&s->lock);
-	(*places(s, j, &max))--;
+	s->threads[places_of(j)]--;
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -372,21 +420,38 @@ bool serve_has_room(struct serve *s)
 	bool ok;
 
 	pthread_mutex_lock(&s->lock);
-	ok = s->jobs < SERVE_JOBS_MAX / 2;
+	ok = s->jobs.taken < SERVE_JOBS_MAX / 2;
 	pthread_mutex_unlock(&s->lock);
 	return ok;
 }
 
-/* Too many: the answer's socket is closed unanswered, which is taken for a failure. */
+/*
+ * Too many. The front writes the audit. It must not hold this thread up: what does not fit into the socket
+ * at once is not said. What asks otherwise finds its socket closed, which is taken for a failure.
+ */
+static void turn_away(const struct job *j)
+{
+	struct keeper_status status = { .kind = KEEPER_STATUS, .reason = REASON_UNAVAILABLE };
+	struct keeper_head head;
+
+	memset(&head, 0, KEEPER_HEAD_HEAD);
+	head.kind = KEEPER_HEAD;
+	head.reason = REASON_UNAVAILABLE;
+	if (j->in.head.type == MSG_OPEN)
+		send(j->in.fd[KEEPER_ANSWER], &status, sizeof(status), MSG_DONTWAIT | MSG_NOSIGNAL);
+	else if (j->in.head.type == MSG_OPEN_HTTP)
+		send(j->in.fd[KEEPER_ANSWER], &head, KEEPER_HEAD_HEAD, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 static bool job_admit(struct job *j)
 {
 	struct serve *s = j->serve;
-	unsigned max, *n = places(s, j, &max);
+	enum places of = places_of(j);
 	bool ok;
 
 	pthread_mutex_lock(&s->lock);
-	ok = *n < max;
-	*n += ok;
+	ok = s->threads[of] < places_max[of];
+	s->threads[of] += ok;
 	pthread_mutex_unlock(&s->lock);
 	return ok;
 }
@@ -404,6 +469,7 @@ static int job_start(struct job *j /* takes */)
 	pthread_attr_destroy(&attr);
 	if (!r)
 		return 0;
+	turn_away(j);
 	job_leave(j);
 	job_free(j);
 	return 0;				/* this request fails; the keeper goes on */
@@ -432,7 +498,10 @@ static int take(struct serve *s, int from, bool (*ok)(const struct ipc_in *in))
 		serve_mirror_event(j);
 		return 0;
 	}
-	return job_admit(j) ? job_start(STEAL(j)) : 0;
+	if (job_admit(j))
+		return job_start(STEAL(j));
+	turn_away(j);
+	return 0;
 }
 
 int serve_request(struct serve *s, int front)

@@ -10,7 +10,13 @@
 #include "gitproxy/keeper/upstream.h"
 #include "policy/view.h"
 
-enum { SERVE_JOBS_MAX = 512, SERVE_ASKS_MAX = 128, SERVE_TUNNELS_MAX = SERVE_JOBS_MAX / 2 };
+enum {
+	SERVE_JOBS_MAX = 512,		/* requests of sandboxes */
+	SERVE_TUNNELS_MAX = SERVE_JOBS_MAX / 2,
+	SERVE_THREADS_MAX = SERVE_JOBS_MAX + 256, /* and those of which nobody knows yet whose they are */
+	SERVE_SIGNS_MAX = 128,
+	SERVE_ASKS_MAX = 128
+};
 
 struct serve;
 /* All are borrowed and must outlive it. 0 or -ENOMEM. */

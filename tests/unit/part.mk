@@ -39,6 +39,7 @@ $(eval $(call unit-test,flow,netd/inspect/flow.c netd/inspect/hello.c netd/inspe
 $(eval $(call unit-test,inspect_packet,netd/inspect/packet.c,))
 $(eval $(call unit-test,inspect_table,netd/inspect/table.c netd/inspect/flow.c netd/inspect/hello.c netd/inspect/tls_stream.c,))
 GITPROXY_NAMES := policy/name.c policy/known.c base/addr.c base/bytes.c
+$(eval $(call unit-test,shares,gitproxy/shares.c,))
 $(eval $(call unit-test,pkt,gitproxy/pkt.c base/bytes.c,))
 $(eval $(call unit-test,git_answer,gitproxy/git_answer.c gitproxy/pkt.c policy/reason.c base/bytes.c,))
 $(eval $(call unit-test,refname,gitproxy/refname.c gitproxy/oid.c base/bytes.c,))
