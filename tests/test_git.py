@@ -712,6 +712,23 @@ def test_refusals_do_not_fill_the_log(labs):
 
 
 @row("C11")
+def test_failures_do_not_fill_the_log(labs):
+    """The keeper's lines about one sandbox's requests have the same limit."""
+    lab = labs(profiles={"agent": {**AGENT, "limits": {"audit_lines_per_second": 10},
+                                   "git": {**AGENT["git"], "allowed_hosts": ["gitlab.com"],
+                                           "allowed_repos": ["acme/*"]}}},
+               config={"hosts": {"gitlab.com": labworld.SERVICES[0]}})
+    with Wire(lab.sandbox, "gitlab.com") as wire:
+        for i in range(300):
+            assert wire.send(info_refs(f"acme/n{i}", host="gitlab.com")).response().status == 502
+    lab.signal("cordon-keeper", signal.SIGTERM)
+    events = wait_for("the count", lambda: (e := lab.audit.events(
+        src="keeper", event="upstream", reason="upstream_unreachable"))
+        and sum(x.get("count", 1) for x in e) == 300 and e)
+    assert len(events) < 100 and {e["repo"] for e in events} >= {"acme/n0", "*"}
+
+
+@row("C11")
 def test_connections_of_one_sandbox(labs):
     """The profile's limit holds, another sandbox is not concerned, and a closed one makes room."""
     lab = labs(profiles={"agent": {**AGENT, "limits": {"connections": 5}}})

@@ -21,11 +21,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "gitproxy/budget.h"
 #include "gitproxy/deadline.h"
 #include "gitproxy/keeper/serve_job.h"
 #include "gitproxy/shares.h"
 
-enum { JOB_STACK = 1 << 20 };
+enum { JOB_STACK = 1 << 20, MIRROR_LINES_PER_SECOND = 50 };
 
 /* Threads are counted by what they do: none waits for a place of those who may wait for it. */
 enum places { PLACES_OPEN = 0, PLACES_SIGN, PLACES_ASK, PLACES_COUNT };
@@ -42,6 +43,7 @@ struct serve {
 	struct credential_store *credentials;
 	struct view *view;
 	struct audit *audit;
+	struct budget *lines;
 	pthread_mutex_t lock;
 	unsigned threads[PLACES_COUNT];
 	struct shares jobs, tunnels;
@@ -65,7 +67,7 @@ int serve_new(const struct host_config *config, struct ca *ca, struct upstream *
 	s->tunnels.max = SERVE_TUNNELS_MAX;
 	pthread_mutex_init(&s->lock, NULL);
 	*ret = s;
-	return 0;
+	return budget_new(&s->lines);
 }
 
 /* ---- SIGN ---- */
@@ -160,12 +162,20 @@ static void share_give(struct serve *s, struct shares *of, uint16_t sandbox)
 	pthread_mutex_unlock(&s->lock);
 }
 
+bool serve_many_lines(struct serve *s, const struct view_sandbox *sb)
+{
+	return !budget_take(s->lines, sb ? sb->id : 0,
+			    sb ? policy_limits(sb->policy)->audit_lines_per_second : MIRROR_LINES_PER_SECOND);
+}
+
 /* What did not work upstream, or what the front should not have asked. Success is the front's to
  * log. */
 static void audit_outcome(const struct job *j, const struct view_sandbox *sb,
 			  const struct repo_decision *d, const struct upstream_outcome *out)
 {
 	const struct keeper_open *o = (const struct keeper_open *)j->in.body;
+	bool many = serve_many_lines(j->serve, sb);
+	const char *repo = many ? "*" : o->repo;
 	struct audit_head h = { .event = "upstream",
 				.sandbox = sb->name,
 				.profile = policy_name(sb->policy),
@@ -178,13 +188,13 @@ static void audit_outcome(const struct job *j, const struct view_sandbox *sb,
 
 	audit_begin(&l, &h);
 	audit_rd(&l, "host", rd_str(o->host));
-	audit_rd(&l, "repo", rd_str(o->repo));
+	audit_rd(&l, "repo", rd_str(repo));
 	audit_u64(&l, "status", out->status);
 	audit_u64(&l, "bytes_down", out->down);
 	audit_u64(&l, "ms", deadline_now() - j->started);
 	audit_rd(&l, "outcome", rd_str(out->detail));
-	snprintf(key, sizeof(key), "%s|%s|%s|%s|%u", sb->name, o->host, o->repo, h.reason,
-		 out->status);
+	snprintf(key, sizeof(key), "%s|%s|%s|%s|%u", sb->name, o->host, repo, h.reason,
+		 many ? 0 : out->status);
 	audit_aggregate(j->serve->audit, key, &l);
 }
 

@@ -115,6 +115,7 @@ static void audit_outcome(const struct job *j, const struct view_sandbox *sb,
 			  const struct keeper_http *o, const struct http_decision *d,
 			  const struct upstream_outcome *out)
 {
+	const char *host = serve_many_lines(j->serve, sb) ? "*" : o->host;
 	struct audit_head h = { .event = "upstream",
 				.sandbox = sb->name,
 				.profile = policy_name(sb->policy),
@@ -126,7 +127,7 @@ static void audit_outcome(const struct job *j, const struct view_sandbox *sb,
 	struct audit_line l;
 
 	audit_begin(&l, &h);
-	audit_rd(&l, "host", rd_str(o->host));
+	audit_rd(&l, "host", rd_str(host));
 	audit_u64(&l, "port", o->port);
 	if (d->credential)
 		audit_str(&l, "credential", d->credential);
@@ -134,7 +135,7 @@ static void audit_outcome(const struct job *j, const struct view_sandbox *sb,
 	audit_u64(&l, "bytes_down", out->down);
 	audit_u64(&l, "ms", deadline_now() - j->started);
 	audit_rd(&l, "outcome", rd_str(out->detail));
-	snprintf(key, sizeof(key), "%s|%s|%u|%s", sb->name, o->host, o->port, h.reason);
+	snprintf(key, sizeof(key), "%s|%s|%u|%s", sb->name, host, o->port, h.reason);
 	audit_aggregate(j->audit, key, &l);
 }
 

@@ -23,6 +23,11 @@ struct job {
 void serve_http(struct job *j, const struct addr *peer, uint16_t sandbox);
 /* The sandbox that has this address now; or the reason why nobody's requests are served. */
 enum reason serve_who(struct serve *s, const struct addr *peer, struct view_sandbox *ret);
+/*
+ * Is the sandbox (NULL: the mirror) beyond its lines of the audit per second? Then what differs between
+ * them is "*", so that they are counted together. Takes one.
+ */
+bool serve_many_lines(struct serve *s, const struct view_sandbox *sb);
 /* May a conversation that rests keep its thread? */
 bool serve_has_room(struct serve *s);
 /* Only that: the front's request cannot be served. */

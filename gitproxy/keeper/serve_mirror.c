@@ -149,18 +149,21 @@ static void audit_ask(const struct job *j, const struct upstream_outcome *out)
 {
 	const struct mirror_ask *q = (const struct mirror_ask *)j->in.body;
 	struct audit_head h = { .event = "upstream", .reason = reason_text(out->reason) };
+	bool many = serve_many_lines(j->serve, NULL);
+	const char *repo = many ? "*" : q->open.repo;
 	char key[MSG_NAME + GP_REPO_MAX + 64];
 	struct audit_line l;
 
 	audit_begin(&l, &h);
 	audit_rd(&l, "host", rd_str(q->open.host));
-	audit_rd(&l, "repo", rd_str(q->open.repo));
+	audit_rd(&l, "repo", rd_str(repo));
 	audit_str(&l, "for", "mirror");
 	audit_u64(&l, "status", out->status);
 	audit_u64(&l, "bytes_down", out->down);
 	audit_u64(&l, "ms", deadline_now() - j->started);
 	audit_rd(&l, "outcome", rd_str(out->detail));
-	snprintf(key, sizeof(key), "mirror|%s|%s|%s|%u", q->open.host, q->open.repo, h.reason, out->status);
+	snprintf(key, sizeof(key), "mirror|%s|%s|%s|%u", q->open.host, repo, h.reason,
+		 many ? 0 : out->status);
 	audit_aggregate(j->audit, key, &l);
 }
 
@@ -243,17 +246,18 @@ void serve_mirror_event(const struct job *j)
 	const struct mirror_event *e = (const struct mirror_event *)j->in.body;
 	const char *what = mirror_what_text((enum mirror_what)e->what);
 	struct audit_head h = { .event = "mirror" };
+	const char *repo = serve_many_lines(j->serve, NULL) ? "*" : e->repo;
 	char key[MSG_NAME + GP_REPO_MAX + MIRROR_CREDENTIAL + 64];
 	struct audit_line l;
 
 	audit_begin(&l, &h);
 	audit_str(&l, "what", what);
 	audit_rd(&l, "host", rd_str(e->host));
-	audit_rd(&l, "repo", rd_str(e->repo));
+	audit_rd(&l, "repo", rd_str(repo));
 	audit_rd(&l, "credential", rd_str(e->credential));
 	audit_u64(&l, "objects", e->objects);
 	audit_u64(&l, "bytes", e->bytes);
 	audit_u64(&l, "ms", e->ms);
-	snprintf(key, sizeof(key), "mirror|%s|%s|%s|%s", what, e->host, e->repo, e->credential);
+	snprintf(key, sizeof(key), "mirror|%s|%s|%s|%s", what, e->host, repo, e->credential);
 	audit_aggregate(j->audit, key, &l);
 }
