@@ -66,13 +66,20 @@ static void confine(void)
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
+/* Before anything is scanned: a word that is mistyped is no half of an answer. */
+static bool all_there(char **paths)
+{
+	for (; *paths; paths++)
+		if (access(*paths, F_OK) < 0) {
+			fprintf(stderr, "cordon: scan: %s: %s\n", *paths, strerror(errno));
+			return false;
+		}
+	return true;
+}
+
 static int scan_paths(const struct source *s, char **paths, bool files)
 {
 	for (; *paths; paths++) {
-		if (access(*paths, F_OK) < 0) {
-			fprintf(stderr, "cordon: scan: %s: %s\n", *paths, strerror(errno));
-			return EXIT_USE;
-		}
 		if (!files && source_is_repository(*paths))
 			source_repository(s, *paths);
 		else
@@ -92,6 +99,8 @@ int main(int argc, char **argv)
 		fputs("cordon: this is a part of cordon scan: cordon scan --help\n", stderr);
 		return EXIT_USE;
 	}
+	if (!all_there(argv + WORDS))
+		return EXIT_USE;
 	confine();
 	r = prepare(&setup, argv[3], argv[4]);
 	if (r)
