@@ -1,9 +1,9 @@
 /*
  * echo.c - find a secret in what comes back, in the ways it may be spelled
  *
- * Theory of operation: every spelling of every secret is a pattern. A search steps through the
- * stream by the shortest pattern's length at most (Wu and Manber 1994): a table tells, for the two
- * bytes at the end of the window, how far any pattern's beginning can be; packs look random, so
+ * Theory of operation: every spelling of a whole secret is a pattern; echo_mixed.c finds those in which
+ * each byte may be written in another way. A search steps through the stream by the shortest pattern's
+ * length at most (Wu and Manber 1994): a table tells, for the two bytes at the end of the window, how far any pattern's beginning can be; packs look random, so
  * nearly every step is a whole one, and patterns are compared only where the table says "here".
  * Base64 of a secret inside a longer text has three forms, by its place modulo three; their inner
  * digits depend on the secret alone and are the patterns. A secret may lie across the borders of
@@ -18,15 +18,13 @@
 #include <string.h>
 #include <openssl/crypto.h>
 
+#include "gitproxy/keeper/echo_mixed.h"
+
 enum { SHIFT_BITS = 12, SPELL_MAX = 6 };
 
-struct pattern {
-	uint8_t *p;
-	size_t n;
-};
-
 struct echo {
-	struct pattern pattern[ECHO_PATTERNS_MAX];
+	struct echo_pattern pattern[ECHO_PATTERNS_MAX];
+	struct echo_filter filter;
 	size_t n, shortest, longest;
 	uint8_t shift[1 << SHIFT_BITS];
 	bool first[UINT8_MAX + 1]; /* bytes that begin a pattern */
@@ -85,7 +83,7 @@ static bool known(const struct echo *e, struct rd p)
 	return false;
 }
 
-static int pattern_add(struct echo *e, struct rd text)
+static int pattern_add(struct echo *e, struct rd text, enum echo_form form)
 {
 	uint8_t *p;
 
@@ -97,7 +95,8 @@ static int pattern_add(struct echo *e, struct rd text)
 	if (!p)
 		return -ENOMEM;
 	memcpy(p, text.p, text.n);
-	e->pattern[e->n++] = (struct pattern){ p, text.n };
+	e->pattern[e->n] = (struct echo_pattern){ p, text.n, form };
+	echo_filter_add(&e->filter, &e->pattern[e->n++]);
 	e->first[*p] = true;
 	if (text.n < e->shortest || e->n == 1)
 		e->shortest = text.n;
@@ -135,54 +134,19 @@ static void spell_hex_upper(struct wr *w, struct rd s)
 {
 	each_byte(w, s, "", upper);
 }
-static void spell_percent_all(struct wr *w, struct rd s)
-{
-	each_byte(w, s, "%", lower);
-}
-static void spell_percent_all_upper(struct wr *w, struct rd s)
-{
-	each_byte(w, s, "%", upper);
-}
-static void spell_json_all(struct wr *w, struct rd s)
-{
-	each_byte(w, s, "\\u00", lower);
-}
-static void spell_json_all_upper(struct wr *w, struct rd s)
-{
-	each_byte(w, s, "\\u00", upper);
-}
-
-/* RFC 3986 s2.3: what is never encoded. */
-static bool unreserved(uint8_t c)
-{
-	return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') ||
-	       (c && strchr("-._~", c));
-}
-
-static void percent(struct wr *w, struct rd s, const char *digits)
+/* As certificates' fingerprints are shown. */
+static void colons(struct wr *w, struct rd s, const char *digits)
 {
 	for (size_t i = 0; i < s.n; i++)
-		if (unreserved(s.p[i]))
-			wr_u8(w, s.p[i]);
-		else
-			escape(w, "%", digits, s.p[i]);
+		escape(w, i ? ":" : "", digits, s.p[i]);
 }
-static void spell_percent(struct wr *w, struct rd s)
+static void spell_hex_colons(struct wr *w, struct rd s)
 {
-	percent(w, s, lower);
+	colons(w, s, lower);
 }
-static void spell_percent_upper(struct wr *w, struct rd s)
+static void spell_hex_colons_upper(struct wr *w, struct rd s)
 {
-	percent(w, s, upper);
-}
-
-static void json(struct wr *w, struct rd s, const char *escaped)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] && strchr(escaped, s.p[i]))
-			wr_u8(w, '\\');
-		wr_u8(w, s.p[i]);
-	}
+	colons(w, s, upper);
 }
 
 /* UTF-16 of either byte order: what it has between the secret's first byte and its last. */
@@ -193,46 +157,6 @@ static void spell_wide(struct wr *w, struct rd s)
 			wr_u8(w, 0);
 		wr_u8(w, s.p[i]);
 	}
-}
-
-static const struct {
-	uint8_t c;
-	const char *entity;
-} entities[] = {
-	{ '&', "&amp;" },  { '<', "&lt;" },   { '>', "&gt;" },	 { '"', "&quot;" },
-	{ '\'', "&#39;" }, { '/', "&#x2F;" }, { '=', "&#x3D;" }, { '`', "&#x60;" },
-};
-
-/* The first n of the table. */
-static void html(struct wr *w, struct rd s, size_t n)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		const char *entity = NULL;
-
-		for (size_t j = 0; j < n; j++)
-			if (entities[j].c == s.p[i])
-				entity = entities[j].entity;
-		if (entity)
-			wr_str(w, entity);
-		else
-			wr_u8(w, s.p[i]);
-	}
-}
-static void spell_html(struct wr *w, struct rd s)
-{
-	html(w, s, 5);
-}
-static void spell_html_more(struct wr *w, struct rd s)
-{
-	html(w, s, ARRAY_SIZE(entities));
-}
-static void spell_json(struct wr *w, struct rd s)
-{
-	json(w, s, "\"\\");
-}
-static void spell_json_slash(struct wr *w, struct rd s)
-{
-	json(w, s, "\"\\/");
 }
 
 static const char alphabet[2][65] = {
@@ -278,12 +202,17 @@ static void spell_base64url_2(struct wr *w, struct rd s)
 	base64(w, s, 2, alphabet[1]);
 }
 
-static void (*const spellings[])(struct wr *w, struct rd s) = {
-	spell_raw,	     spell_hex,		spell_hex_upper,	 spell_percent,
-	spell_percent_upper, spell_percent_all, spell_percent_all_upper, spell_json,
-	spell_json_slash,    spell_json_all,	spell_json_all_upper,	 spell_base64_0,
-	spell_base64_1,	     spell_base64_2,	spell_base64url_0,	 spell_base64url_1,
-	spell_base64url_2,   spell_wide,	spell_html,		 spell_html_more,
+/* Of the ways to escape, only those are here that are chosen for the whole; echo_mixed.c has the others. */
+static const struct {
+	void (*write)(struct wr *w, struct rd s);
+	enum echo_form form;
+} spellings[] = {
+	{ spell_raw, ECHO_ESCAPED },	     { spell_hex, ECHO_PLAIN },
+	{ spell_hex_upper, ECHO_PLAIN },     { spell_hex_colons, ECHO_PLAIN },
+	{ spell_hex_colons_upper, ECHO_PLAIN }, { spell_wide, ECHO_PLAIN },
+	{ spell_base64_0, ECHO_WRAPPED },    { spell_base64_1, ECHO_WRAPPED },
+	{ spell_base64_2, ECHO_WRAPPED },    { spell_base64url_0, ECHO_WRAPPED },
+	{ spell_base64url_1, ECHO_WRAPPED }, { spell_base64url_2, ECHO_WRAPPED },
 };
 
 int echo_add(struct echo *e, struct rd secret)
@@ -300,8 +229,8 @@ int echo_add(struct echo *e, struct rd secret)
 	for (size_t i = 0; i < ARRAY_SIZE(spellings) && !r; i++) {
 		struct wr w = wr_of(text, cap);
 
-		spellings[i](&w, secret);
-		r = wr_ok(&w) ? pattern_add(e, wr_rd(&w)) : -EINVAL;
+		spellings[i].write(&w, secret);
+		r = wr_ok(&w) ? pattern_add(e, wr_rd(&w), spellings[i].form) : -EINVAL;
 	}
 	OPENSSL_cleanse(text, cap);
 	free(text);
@@ -320,12 +249,10 @@ static bool begins(const struct echo *e, const uint8_t *p, size_t n)
 	return false;
 }
 
-bool echo_in(const struct echo *e, struct rd text)
+static bool whole_in(const struct echo *e, struct rd text)
 {
 	size_t at = 0;
 
-	if (!e || !e->n)
-		return false;
 	while (text.n - at >= e->shortest) {
 		size_t step = e->shift[block(text.p + at + e->shortest - 2)];
 
@@ -334,6 +261,14 @@ bool echo_in(const struct echo *e, struct rd text)
 		at += step ? step : 1;
 	}
 	return false;
+}
+
+bool echo_in(const struct echo *e, struct rd text)
+{
+	size_t open = text.n;
+
+	return e && e->n &&
+	       (whole_in(e, text) || echo_mixed_in(&e->filter, e->pattern, e->n, text, &open));
 }
 
 /* How many of the last bytes begin a pattern that is longer than they are. */
@@ -388,16 +323,19 @@ static bool join(struct echo_scan *s, struct rd *in)
 
 bool echo_scan_next(struct echo_scan *s, struct rd in, struct rd *ret_pass)
 {
-	size_t back;
+	size_t back, open;
 
 	*ret_pass = in;
 	if (!s->echo || !in.n)
 		return true;
 	drop(&s->joined, 0);
 	*ret_pass = (struct rd){ 0 };
-	if ((s->hold_n && !join(s, &in)) || echo_in(s->echo, in))
+	if ((s->hold_n && !join(s, &in)) || whole_in(s->echo, in))
 		return false;
-	back = unfinished(s->echo, in);
+	open = in.n - unfinished(s->echo, in);
+	if (echo_mixed_in(&s->echo->filter, s->echo->pattern, s->echo->n, in, &open))
+		return false;
+	back = in.n - open;
 	drop(&s->hold, s->hold_n);
 	s->hold_n = 0;
 	if (back && !(s->hold = malloc(back)))

@@ -9,7 +9,7 @@
 enum {
 	ECHO_SECRET_MIN = 8, /* a shorter one would be found where it is not */
 	ECHO_SECRET_MAX = 4096,
-	ECHO_PATTERNS_MAX = 64
+	ECHO_PATTERNS_MAX = 96
 };
 
 /* What to look for, of one credential. Immutable; any number of scans may use it at once. */
@@ -19,8 +19,8 @@ void echo_free(struct echo *e);		/* wipes it; NULL is fine */
 DEFINE_AUTO(echo, struct echo *, echo_free)
 /*
  * Look for this secret: as it is, in base64 of either alphabet wherever it stands in the encoded
- * text, in hex, percent-encoded (what must be, or all of it), in UTF-16, and as JSON strings and HTML
- * spell it. 0, -ENOMEM, -EINVAL (its length).
+ * text and however that is cut into lines, in hex with or without colons, in UTF-16, and with any of its
+ * bytes escaped in the ways of URLs, JSON strings, HTML and source code, each in another. 0, -ENOMEM, -EINVAL (its length).
  */
 int echo_add(struct echo *e, struct rd secret);
 

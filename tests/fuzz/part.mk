@@ -40,6 +40,6 @@ $(eval $(call fuzzer,http_fields,gitproxy/http_fields.c gitproxy/http_account.c 
 $(eval $(call fuzzer,hello,netd/inspect/hello.c base/bytes.c,))
 $(eval $(call fuzzer,tls_stream,netd/inspect/tls_stream.c,))
 $(eval $(call fuzzer,flow,netd/inspect/flow.c netd/inspect/hello.c netd/inspect/tls_stream.c,))
-$(eval $(call fuzzer,echo,gitproxy/keeper/echo.c base/bytes.c,-lcrypto))
+$(eval $(call fuzzer,echo,gitproxy/keeper/echo.c gitproxy/keeper/echo_mixed.c base/bytes.c,-lcrypto))
 $(eval $(call fuzzer,scan,$(SCAN_SRC) $(SCAN_DOC) base/bytes.c,$(SCAN_LIB)))
 $(eval $(call fuzzer,scan_rules,gitproxy/scan/rules.c $(SCAN_DOC) base/bytes.c,-lyaml -lcrypto -lm))
