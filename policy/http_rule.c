@@ -43,21 +43,65 @@ static int hex(uint8_t c)
 	       c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* What an escape may stand for: not what separates or ends a path, nor what decodes again. */
-static bool escape_ok(struct rd *io)
+/* The two digits behind '%'. */
+static bool escape(struct rd *io, uint8_t *ret)
 {
 	uint8_t a, b;
-	int c;
 
 	if (!rd_u8(io, &a) || !rd_u8(io, &b) || hex(a) < 0 || hex(b) < 0)
 		return false;
-	c = hex(a) << 4 | hex(b);
-	return c > 0x20 ? c != 0x7f && !strchr("./\\%;", c) : c == 0x20;
+	*ret = (uint8_t)(hex(a) << 4 | hex(b));
+	return true;
 }
 
+/* RFC 3629 s4: how many bytes follow the first, and where the second of them lies. */
+static const struct { uint8_t from, to, more, low, high; } leads[] = {
+	{ 0xc2, 0xdf, 1, 0x80, 0xbf }, { 0xe0, 0xe0, 2, 0xa0, 0xbf }, { 0xe1, 0xec, 2, 0x80, 0xbf },
+	{ 0xed, 0xed, 2, 0x80, 0x9f }, { 0xee, 0xef, 2, 0x80, 0xbf }, { 0xf0, 0xf0, 3, 0x90, 0xbf },
+	{ 0xf1, 0xf3, 3, 0x80, 0xbf }, { 0xf4, 0xf4, 3, 0x80, 0x8f },
+};
+
+/* One character of UTF-8, all in escapes: a lenient decoder makes dots of overlong ones. */
+static bool utf8_ok(struct rd *io, uint8_t lead)
+{
+	uint8_t c;
+
+	for (size_t i = 0; i < ARRAY_SIZE(leads); i++) {
+		if (lead < leads[i].from || lead > leads[i].to)
+			continue;
+		for (size_t n = 0; n < leads[i].more; n++)
+			if (!rd_prefix(io, "%") || !escape(io, &c) || c < (n ? 0x80 : leads[i].low) ||
+			    c > (n ? 0xbf : leads[i].high))
+				return false;
+		return true;
+	}
+	return false;
+}
+
+/* What an escape may stand for: not what separates or ends a path, nor what decodes again. */
+static bool escape_ok(struct rd *io)
+{
+	uint8_t c;
+
+	if (!escape(io, &c) || c < 0x20 || c == 0x7f)
+		return false;
+	return c < 0x80 ? !strchr("./\\%;", c) : utf8_ok(io, c);
+}
+
+/* One or two; or any with spaces, which some servers take away. */
 static bool dots(struct rd segment)
 {
-	return rd_eq_str(segment, ".") || rd_eq_str(segment, "..");
+	size_t n = 0, spaces = 0;
+
+	while (rd_left(&segment)) {
+		if (rd_prefix(&segment, "."))
+			n++;
+		else if (rd_prefix(&segment, "%20"))
+			spaces++;
+		else
+			return false;
+	}
+	return n && (n <= 2 || spaces);
 }
 
 static bool byte_ok(uint8_t c)

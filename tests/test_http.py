@@ -355,7 +355,8 @@ def test_a_resting_connection_holds_no_thread_of_the_keeper(lab, guest, origin):
 
 # ---- what is refused ----
 
-PATHS = ["/", "/v1", "/v10/a", "/V1/a", "/v1/../admin", "/v1/%2e%2e/admin", "/v1/%252e%252e/admin",
+PATHS = ["/", "/v1", "/v10/a", "/V1/a", "/v1/../admin", "/v1/%2e%2e/admin", "/v1/..%20/admin", "/v1/%c0%ae%c0%ae/admin",
+         "/v1/%252e%252e/admin",
          "/v1//a", "//v1/a", "/v1/./a", "/v1/..", "/v1\\a", "/v1/a;x=y", "/v1/a%2fb", "/v1/a%00",
          "/v1/a%0d%0aX:y", "/v1/%", "/healthy", "/health/", "/%76%31/../x"]
 
