@@ -17,18 +17,18 @@
 static const char *const fields[] = {
 	"authorization", "x-authorization", "cookie", "cookie2", "api-key", "apikey", "x-api-key",
 	"x-apikey", "x-api-token", "x-auth-key", "x-auth-token", "x-access-token", "x-session-token",
-	"x-secret-key", "x-token", "private-token", "job-token", "deploy-token", "circle-token",
+	"x-secret-key", "x-token", "token", "x-auth", "x-user-token", "x-authentication-token", "private-token", "job-token", "deploy-token", "circle-token",
 	"x-amz-security-token", "x-figma-token", "x-functions-key", "x-github-token",
 	"x-gitlab-token", "x-goog-api-key", "x-jfrog-art-api", "x-ms-token", "x-nuget-apikey",
 	"x-rapidapi-key", "x-shopify-access-token", "x-vault-token", "xi-api-key",
 	"dd-api-key", "ocp-apim-subscription-key",
 };
 
-/* RFC 6750 s2.3, and what is seen in the wild. Names are compared as they are. */
+/* RFC 6750 s2.3, and what is seen in the wild, as http_has_parameter_like() folds it. */
 static const char *const parameters[] = {
-	"access_token", "accessToken", "api_key", "apiKey", "apikey", "api-key", "api_token",
-	"auth_token", "authToken", "oauth_token", "private_token", "job_token", "subscription-key",
-	"X-Amz-Credential", "X-Goog-Credential", "AWSAccessKeyId", "GoogleAccessId",
+	"access_token", "accesstoken", "api_key", "apikey", "api_token", "auth_token", "authtoken",
+	"oauth_token", "private_token", "job_token", "subscription_key", "x_amz_credential",
+	"x_goog_credential", "awsaccesskeyid", "googleaccessid",
 };
 
 static uint8_t folded(uint8_t c)
@@ -59,7 +59,7 @@ bool http_has_field(struct rd block, const char *want)
 bool http_has_account(struct rd query, struct rd block, const char *ours)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(parameters); i++)
-		if (http_has_parameter(query, parameters[i]))
+		if (http_has_parameter_like(query, parameters[i]))
 			return true;
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
 		if (!http_field_is(rd_str(fields[i]), ours) && http_has_field(block, fields[i]))

@@ -273,15 +273,62 @@ static bool parameter_is(struct rd parameter, const char *want)
 	return !parameter.n || parameter.p[0] == '=';
 }
 
-bool http_has_parameter(struct rd query, const char *want)
+static bool unescaped(struct rd *io, uint8_t *ret)
+{
+	uint8_t a, b;
+
+	if (!rd_left(io) || !rd_u8(io, ret))
+		return false;
+	if (*ret != '%')
+		return true;
+	if (!rd_u8(io, &a) || !rd_u8(io, &b) || hex(a) < 0 || hex(b) < 0)
+		return false;
+	*ret = (uint8_t)(hex(a) << 4 | hex(b));
+	return true;
+}
+
+static uint8_t folded(uint8_t c)
+{
+	return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c == '-' || c == '.' ? '_' : c;
+}
+
+/* Blanks around the name do not count, nor what stands in brackets behind it. */
+static bool parameter_like(struct rd parameter, const char *want)
+{
+	const char *at = want;
+	uint8_t c;
+
+	while (unescaped(&parameter, &c) && c != '=' && c != '[') {
+		bool blank = c == ' ' || c == '+';
+
+		if (blank && (at == want || !*at))
+			continue;
+		if (!*at || (blank ? '_' : folded(c)) != (uint8_t)*at)
+			return false;
+		at++;
+	}
+	return !*at;
+}
+
+static bool any_parameter(struct rd query, const char *want, bool (*is)(struct rd one, const char *want))
 {
 	struct rd group, one;
 
 	while (next_of(&query, '&', &group))
 		while (next_of(&group, ';', &one))	/* some servers take it for '&' */
-			if (parameter_is(one, want))
+			if (is(one, want))
 				return true;
 	return false;
+}
+
+bool http_has_parameter(struct rd query, const char *want)
+{
+	return any_parameter(query, want, parameter_is);
+}
+
+bool http_has_parameter_like(struct rd query, const char *want)
+{
+	return any_parameter(query, want, parameter_like);
 }
 
 static bool contains_nocase(struct rd r, const char *what)

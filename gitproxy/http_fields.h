@@ -51,6 +51,8 @@ bool http_is_doh_type(struct rd value);
 
 /* A parameter of this name in a query, also with escapes. */
 bool http_has_parameter(struct rd query, const char *name);
+/* As servers fold it that take "Access.Token[]" for access_token; name: lower case, '_' between words. */
+bool http_has_parameter_like(struct rd query, const char *name);
 
 /* The path, and behind the first '?' the query (its .p is NULL when there is none). */
 void http_target_split(struct rd target, struct rd *ret_path, struct rd *ret_query);

@@ -35,6 +35,14 @@ TEST(accounts)
 		{ "acce%73s_token=x", "", "Authorization", true }, { "a=b;private_token=x", "", "Authorization", true },
 		{ "access_tokens=x&xaccess_token=y&page_token=z", "", "Authorization", false },
 		{ "X-Amz-Credential=x", "", "Authorization", true },
+		{ "Access_Token=x", "", "Authorization", true }, { "a=b&ACCESS.TOKEN=x", "", "Authorization", true },
+		{ "access_token[]=x", "", "Authorization", true }, { "access_token%5B0%5d=x", "", "Authorization", true },
+		{ "+access+token=x", "", "Authorization", true }, { "%20access%20token+=x", "", "Authorization", true },
+		{ "accessToken=x", "", "Authorization", true }, { "Api-Key=x", "", "Authorization", true },
+		{ "[access_token]=x&=access_token&a=access_token", "", "Authorization", false },
+		{ "access_toke=x&access__token=x&ccess_token=x&access_token2=x", "", "Authorization", false },
+		{ "", "X-Auth: x\n", "Authorization", true }, { "", "X-User-Token: x\n", "Authorization", true },
+		{ "", "token: x\n", "Authorization", true }, { "", "X_Authentication_Token: x\n", "Authorization", true },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
