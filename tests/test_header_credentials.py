@@ -284,6 +284,8 @@ def test_rotation_while_serving(lab, guest, origin):
         told(lab, "changed", name="key")
         origin.says(body=new.encode())
         assert received(guest, get())[0] is None, "the new one is looked for"
+        origin.says(body=KEY.encode())
+        assert received(guest, get())[0] is None, "and the one before"
         origin.says(body=b"all is well")
         assert ask(guest, get()).status == 200
     finally:

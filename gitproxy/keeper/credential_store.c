@@ -8,6 +8,7 @@
  * never sent with a broader credential or with none. An application's file is its key, and the
  * secret a token that the API gives for an hour: whoever needs it first asks, others wait; five
  * minutes before its end a thread asks for the next while requests go on with the old one.
+ * Answers are searched for the secret before this one too: a server may still have it in a page.
  * Invariants: secrets and their files' contents are in OpenSSL's secure heap, wiped when the last
  * reference goes; the audit gets names, paths and errors, never a byte of a secret or a hash.
  */
@@ -32,6 +33,12 @@ enum {
 	WHY = SECRET_WHY
 };
 
+/* A secret that is kept to be found, for whoever has learnt it once. */
+struct past {
+	char *text;		/* locked; NULL: none */
+	size_t n;
+};
+
 struct slot {
 	struct credential_store *store;
 	const struct host_credential *of;
@@ -44,6 +51,7 @@ struct slot {
 	size_t content_n;
 	uint64_t version;	  /* of content */
 	struct credential *value; /* NULL: none yet, or none any more */
+	struct past now, before;  /* the secret of value, or the last there was; and the one before */
 	char why[WHY];		  /* last told; "": all is well */
 };
 
@@ -101,6 +109,45 @@ static void value_free(struct credential *v)
 	free(v);
 }
 
+static void past_drop(struct past *p)
+{
+	if (p->text)
+		OPENSSL_secure_clear_free(p->text, p->n);
+	*p = (struct past){ 0 };
+}
+
+/* The secret changes, or comes back: *before is what it was. */
+static int past_note(struct slot *s, const char *secret, size_t n)
+{
+	struct past p = { NULL, n };
+
+	if (s->now.text && s->now.n == n && !CRYPTO_memcmp(s->now.text, secret, n))
+		return 0;
+	p.text = OPENSSL_secure_malloc(n);
+	if (!p.text)
+		return -ENOMEM;
+	memcpy(p.text, secret, n);
+	past_drop(&s->before);
+	s->before = s->now;
+	s->now = p;
+	return 0;
+}
+
+/* One that is of no use any more, such as a pair without a password, is not looked for. */
+static int look_for_past(const struct slot *s, struct echo *e)
+{
+	char *header = NULL;
+	const char *why;
+	int r;
+
+	if (!s->before.text)
+		return 0;
+	r = credential_line(s->of, rd_of(s->before.text, s->before.n), e, &header, &why);
+	if (header)
+		OPENSSL_secure_clear_free(header, strlen(header));
+	return r == -EINVAL ? 0 : r;
+}
+
 static int value_new(struct slot *s, const char *secret, size_t n, struct credential **ret,
 		     const char **ret_why)
 {
@@ -110,6 +157,10 @@ static int value_new(struct slot *s, const char *secret, size_t n, struct creden
 	*ret_why = "";
 	if (!r)
 		r = credential_line(s->of, rd_of(secret, n), v->echo, &v->header, ret_why);
+	if (!r)
+		r = past_note(s, secret, n);
+	if (!r)
+		r = look_for_past(s, v->echo);
 	if (r < 0) {
 		if (v)
 			value_free(v);
