@@ -236,18 +236,27 @@ def test_want_that_does_not_exist(lab, server, warmed):
 
 # ---- one question for all ----
 
-def test_one_ls_refs_for_all(lab, server, warmed):
-    """While one is on its way, whoever asks the same waits for it."""
+def test_one_ls_refs_for_all(world):
+    """While one is on its way, whoever asks the same within the window waits for it."""
+    with mirror_lab(world, window="1m") as lab:
+        server = lab.server
+        warmed = server.repository("acme/one-for-all", 5)
+        warm(lab, warmed)
+        one_ls_refs_for_all(lab, server, warmed)
+
+
+def one_ls_refs_for_all(lab, server, warmed):
     held = threading.Event()
     server.change = lambda asked, answer: held.wait(60) and None
     idle = threads(lab)
     body = ls_refs("HEAD", "refs/heads/")
+    before = server.count("ls-refs")
     crowd = Crowd(MANY, lambda i: ask_repo(lab, warmed, body))
     wait_for("all of them to wait", lambda: threads(lab) >= idle + MANY)
     held.set()
     bodies = {got.body for got in crowd.results()}
     assert len(bodies) == 1 and warmed.tip().encode() in bodies.pop()
-    assert server.count("ls-refs") == 1
+    assert server.count("ls-refs") == before + 1
     lab.audit.until(lambda es: len(es) == MANY, event="git", decision="allow")
     assert {s for s, _ in sources(lab)} == {"upstream"} and max(c for _, c in sources(lab)) == MANY - 1
 

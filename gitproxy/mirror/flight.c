@@ -92,8 +92,7 @@ static struct flight *find(const struct flights *f, const uint8_t key[FLIGHT_KEY
 	uint64_t now = deadline_now();
 
 	for (struct flight *x = f->first; x; x = x->next)
-		if (!memcmp(x->key, key, FLIGHT_KEY) && !x->forgotten &&
-		    (!x->landed || now - x->asked <= window_ms))
+		if (!memcmp(x->key, key, FLIGHT_KEY) && !x->forgotten && now - x->asked <= window_ms)
 			return x;
 	return NULL;
 }

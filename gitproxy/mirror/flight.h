@@ -22,8 +22,7 @@ int flights_new(struct flights **ret);		/* 0 or -ENOMEM */
 void flights_free(struct flights *f);
 
 /*
- * The answer to `q` (its sink is ours) if it was asked for at most window_ms ago, or is on its way; else
- * it is asked for now. `key`: what equal questions have in common. 0 and an answer, which may be a
+ * The answer to `q` (its sink is ours) if it was asked for at most window_ms ago; else it is asked for now. `key`: what equal questions have in common. 0 and an answer, which may be a
  * refusal; -ETIMEDOUT, -ENOMEM. flight_done() closes ret's file.
  */
 int flight_take(struct flights *f, const uint8_t key[FLIGHT_KEY], unsigned window_ms, const struct ask *q,

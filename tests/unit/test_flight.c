@@ -196,7 +196,7 @@ enum { CROWD = 16 };
 
 static void *one_of_many(void *f)
 {
-	return (void *)(intptr_t)take(f, 1, 0, 60000);
+	return (void *)(intptr_t)take(f, 1, 1000, 60000);
 }
 
 TEST(one_question_for_all)
@@ -213,6 +213,27 @@ TEST(one_question_for_all)
 		CHECK_EQ("each has it", (intptr_t)r, 0);
 	}
 	CHECK_EQ("asked once", say.asked, 1);
+	flights_free(f);
+}
+
+TEST(too_old_on_its_way)
+{
+	struct flights *f = begin();
+	pthread_t id[2];
+	void *r;
+
+	say.hold = true;
+	for (unsigned i = 0; i < 2; i++) {
+		pthread_create(&id[i], NULL, one_of_many, f);
+		while (say.asked <= i)		/* the second asks as well */
+			sched_yield();
+		skew += 1001;
+	}
+	say.hold = false;
+	for (unsigned i = 0; i < 2; i++) {
+		pthread_join(id[i], &r);
+		CHECK_EQ("each has one", (intptr_t)r, 0);
+	}
 	flights_free(f);
 }
 
