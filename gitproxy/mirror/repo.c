@@ -4,7 +4,9 @@
  * Theory of operation: STATE/mirrors/DOMAIN/ holds a bare repository `repo.git` and, once the first
  * fetch into it is complete, `about`, which says of what it is a mirror. A folder without it is a fetch
  * that never ended, and removed. In memory a repository is an entry of a list. It stays when there is
- * something on disk; else it goes with who asked for it.
+ * something on disk; else it goes with who asked for it. The policy does not mind case, and upstream may
+ * not either: of all spellings of a name the first alone is mirrored, or one repository would fill the disk.
+ * They are never mixed, since to upstream they may be two.
  */
 #include "gitproxy/mirror/repo.h"
 
@@ -122,13 +124,23 @@ static struct repo *get_to_know(struct repos *r, const struct mirror_domain *d, 
 	return x;
 }
 
+/* Another spelling of this name, which upstream may or may not take for the same. */
+static bool spelled_otherwise(const struct repos *r, const struct mirror_domain *d, const char *host, const char *path)
+{
+	for (const struct repo *x = r->first; x; x = x->next)
+		if (!strcasecmp(x->path, path) && !strcasecmp(x->host, host) &&
+		    !strcmp(x->domain.credential, d->credential))
+			return true;
+	return false;
+}
+
 struct repo *repo_get(struct repos *r, const struct mirror_domain *d, const char *host, const char *path)
 {
 	struct repo *x;
 
 	pthread_mutex_lock(&r->lock);
 	x = known(r, d->id);
-	if (!x)
+	if (!x && !spelled_otherwise(r, d, host, path))
 		x = get_to_know(r, d, host, path);
 	if (x)
 		x->users++;
@@ -360,6 +372,16 @@ static bool domain_parse(const char *name, uint8_t ret[MIRROR_DOMAIN])
 	return true;
 }
 
+static bool is_other_spelling(struct repos *r, const struct mirror_domain *d, const struct files_about *about)
+{
+	bool yes;
+
+	pthread_mutex_lock(&r->lock);
+	yes = spelled_otherwise(r, d, about->host, about->path);
+	pthread_mutex_unlock(&r->lock);
+	return yes;
+}
+
 static void adopt(struct repos *r, const char *name)
 {
 	struct mirror_domain d = { 0 };
@@ -379,6 +401,8 @@ static void adopt(struct repos *r, const char *name)
 	x = repo_get(r, &d, about.host, about.path);
 	if (x)
 		repo_put(r, x);
+	else if (is_other_spelling(r, &d, &about))
+		files_remove(dir);	/* nothing would know of it */
 }
 
 void repos_adopt(struct repos *r)
