@@ -26,7 +26,7 @@ bool mirror_verdict_ok(const struct mirror_verdict *v)
 
 bool mirror_ask_ok(const struct mirror_ask *a)
 {
-	return domain_ok(&a->domain) && reads(&a->open);
+	return domain_ok(&a->domain) && a->large <= 1 && reads(&a->open);
 }
 
 static bool repository_ok(const char *host, size_t host_n, const char *repo, size_t repo_n)

@@ -52,6 +52,8 @@ struct mirror_verdict {
 
 struct mirror_ask {
 	struct mirror_domain domain;
+	uint32_t large;			/* a fetch of objects, which may take long: for limits alone */
+	uint32_t pad_;
 	struct keeper_open open;
 };
 

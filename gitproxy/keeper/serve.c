@@ -24,16 +24,18 @@
 #include "gitproxy/budget.h"
 #include "gitproxy/deadline.h"
 #include "gitproxy/keeper/serve_job.h"
+#include "gitproxy/mirror_ipc.h"
 #include "gitproxy/shares.h"
 
 enum { JOB_STACK = 1 << 20, MIRROR_LINES_PER_SECOND = 50 };
 
 /* Threads are counted by what they do: none waits for a place of those who may wait for it. */
-enum places { PLACES_OPEN = 0, PLACES_SIGN, PLACES_ASK, PLACES_COUNT };
+enum places { PLACES_OPEN = 0, PLACES_SIGN, PLACES_ASK, PLACES_FETCH, PLACES_COUNT };
 static const unsigned places_max[PLACES_COUNT] = {
 	[PLACES_OPEN] = SERVE_THREADS_MAX,
 	[PLACES_SIGN] = SERVE_SIGNS_MAX,
 	[PLACES_ASK] = SERVE_ASKS_MAX,
+	[PLACES_FETCH] = SERVE_FETCHES_MAX,	/* of the mirror, which may take long: its questions never wait for them */
 };
 
 struct serve {
@@ -378,6 +380,7 @@ static enum places places_of(const struct job *j)
 	case MSG_SIGN:
 		return PLACES_SIGN;
 	case MSG_MIRROR_ASK:
+		return ((const struct mirror_ask *)j->in.body)->large ? PLACES_FETCH : PLACES_ASK;
 	case MSG_MIRROR_WHOSE:
 		return PLACES_ASK;
 	}

@@ -15,7 +15,8 @@ enum {
 	SERVE_TUNNELS_MAX = SERVE_JOBS_MAX / 2,
 	SERVE_THREADS_MAX = SERVE_JOBS_MAX + 256, /* and those of which nobody knows yet whose they are */
 	SERVE_SIGNS_MAX = 128,
-	SERVE_ASKS_MAX = 128
+	SERVE_ASKS_MAX = 128,		/* small questions of the mirror */
+	SERVE_FETCHES_MAX = 64		/* and its fetches */
 };
 
 struct serve;

@@ -14,7 +14,7 @@
 
 static int start(const struct ask *q, int *ret_frames)
 {
-	struct mirror_ask m = { .domain = *q->domain,
+	struct mirror_ask m = { .domain = *q->domain, .large = q->large,
 				.open = { .kind = q->body.n ? GP_RPC : GP_INFO_REFS, .git_protocol = 2,
 					  .service = GIT_SERVICE_UPLOAD_PACK, .body_length = q->body.n } };
 	AUTO(fd) int body = q->body.n ? ipc_memfd("request", q->body.p, q->body.n) : -1;
@@ -107,7 +107,19 @@ void ask_upstream(const struct ask *q, struct ask_outcome *ret)
 	ret->ms = deadline_now() - now;
 }
 
-bool ask_unreachable(enum reason r)
+/* Rate limits and limits of size are about the question, and say nothing of the right to read. */
+static enum ask_no status_says(unsigned status)
 {
-	return r == REASON_UPSTREAM_UNREACHABLE || r == REASON_DEADLINE_EXCEEDED;
+	if (status < 400 || status >= 500 || status == 401 || status == 403 || status == 404 || status == 410)
+		return ASK_DENIED;
+	return status == 408 || status == 429 ? ASK_AWAY : ASK_UNKNOWN;
+}
+
+enum ask_no ask_no(const struct ask_outcome *o)
+{
+	if (o->reason == REASON_UPSTREAM_UNREACHABLE || o->reason == REASON_DEADLINE_EXCEEDED)
+		return ASK_AWAY;
+	if (o->reason == REASON_INTERNAL_ERROR)
+		return ASK_UNKNOWN;
+	return o->reason == REASON_UPSTREAM_DENIED ? status_says(o->status) : ASK_DENIED;
 }

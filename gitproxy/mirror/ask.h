@@ -13,6 +13,7 @@ struct ask {				/* all borrowed */
 	int keeper;			/* the pair */
 	const struct mirror_domain *domain;
 	const char *host, *repo;
+	bool large;			/* it is for objects: may take long */
 	struct rd body;			/* a request of protocol v2; empty: the advertisement is asked for */
 	uint64_t total_ms;
 	unsigned idle_ms;
@@ -31,7 +32,11 @@ struct ask_outcome {
 
 /* Blocks. */
 void ask_upstream(const struct ask *q, struct ask_outcome *ret);
-/* Upstream itself could not be reached, as opposed to having said no. */
-bool ask_unreachable(enum reason r);
+/*
+ * What an outcome that is no answer says. DENIED: the credential has no right (any more), or who answers is not
+ * upstream. AWAY: upstream could not be reached, or has no time. UNKNOWN: nothing of either.
+ */
+enum ask_no { ASK_DENIED = 0, ASK_AWAY, ASK_UNKNOWN };
+enum ask_no ask_no(const struct ask_outcome *o);
 
 #endif

@@ -152,7 +152,7 @@ static int move_in(const struct repo *x, const char *quarantine)
 	return r;
 }
 
-static int run(struct intake *in, const struct repo *x, const char *quarantine, struct ask *q, enum reason *ret_reason)
+static int run(struct intake *in, const struct repo *x, const char *quarantine, struct ask *q, struct ask_outcome *ret_outcome)
 {
 	struct ask_outcome out;
 	int r = start(in, x, quarantine);
@@ -171,7 +171,7 @@ static int run(struct intake *in, const struct repo *x, const char *quarantine, 
 		log_line(LOG_WARN, "event=answer_refused why=\"%s\" said=\"%s\"", in->check.why ? in->check.why : "", said);
 		return -EBADMSG;
 	}
-	*ret_reason = out.reason;
+	*ret_outcome = out;
 	if (out.reason != REASON_NONE)
 		return 0;
 	r = finish(in);
@@ -179,14 +179,14 @@ static int run(struct intake *in, const struct repo *x, const char *quarantine, 
 	return r < 0 ? r : move_in(x, quarantine);
 }
 
-int intake_run(struct repo *x, const struct ask *asked, uint64_t max, enum reason *ret_reason)
+int intake_run(struct repo *x, const struct ask *asked, uint64_t max, struct ask_outcome *ret_outcome)
 {
 	struct intake in = { .to = -1, .x = x, .room = max > x->bytes ? max - x->bytes : 0, .deadline = deadline_in(git_patience()), .git = { .out = -1, .err = -1, .pidfd = -1 } };
 	char quarantine[PATH_BYTES];
 	struct ask q = *asked;
 	int r;
 
-	*ret_reason = REASON_NONE;
+	*ret_outcome = (struct ask_outcome){ 0 };
 	if (snprintf(quarantine, sizeof(quarantine), "%s/incoming", x->dir) >= (int)sizeof(quarantine))
 		return -ENAMETOOLONG;
 	r = files_remove(quarantine);
@@ -196,7 +196,7 @@ int intake_run(struct repo *x, const struct ask *asked, uint64_t max, enum reaso
 		r = answer_check_init(&in.check, x->format, feed);
 	if (r < 0)
 		return r;
-	r = run(&in, x, quarantine, &q, ret_reason);
+	r = run(&in, x, quarantine, &q, ret_outcome);
 	if (in.to >= 0)
 		close(in.to);
 	git_end(&in.git);

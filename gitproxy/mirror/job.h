@@ -5,6 +5,7 @@
 #define GITPROXY_MIRROR_JOB_H
 
 #include "gitproxy/mirror/answer.h"
+#include "gitproxy/mirror/behind.h"
 #include "gitproxy/mirror/fetch_request.h"
 #include "gitproxy/mirror/mirror.h"
 #include "gitproxy/mirror/produce.h"
@@ -22,6 +23,7 @@ struct depot {
 	struct spool *spool;
 	struct producers *producers;
 	struct refresh refresh;
+	struct behind *behind;
 	struct upkeep *upkeep;
 };
 

@@ -22,6 +22,7 @@ enum { JOBS_MAX = 512, JOB_STACK = 1 << 20, TICK_MS = 1000, VERDICT_MS = 10000,
 
 struct mirror {
 	struct depot depot;
+	struct backoff *backoff;
 	int keeper;
 	pthread_mutex_t lock;
 	unsigned jobs;
@@ -170,6 +171,8 @@ int mirror_new(const struct mirror_spec *s, struct mirror **ret)
 	if (!r)
 		r = flights_new(&m->depot.flights);
 	if (!r)
+		r = backoff_new(&m->backoff);
+	if (!r)
 		r = producers_new(PRODUCERS, m->depot.repos, &m->depot.producers);
 	if (!r)
 		r = open_spool(s->folder, c->mirrors.max_bytes, &m->depot.spool);
@@ -179,8 +182,12 @@ int mirror_new(const struct mirror_spec *s, struct mirror **ret)
 	if (r < 0)
 		return r;
 	m->depot.refresh = (struct refresh){ .config = c, .repos = m->depot.repos, .flights = m->depot.flights,
+					     .backoff = m->backoff,
 					     .keeper = s->keeper, .repo_max = space_of_one(c->mirrors.max_bytes),
 					     .over = upkeep_after, .owner = m->depot.upkeep };
+	r = behind_new(&m->depot.refresh, &m->depot.behind);
+	if (r < 0)
+		return r;
 	*ret = STEAL(m);
 	return 0;
 }
@@ -193,6 +200,8 @@ void mirror_free(struct mirror *m)
 	if (m->depot.spool)
 		spool_free(m->depot.spool);
 	producers_free(m->depot.producers);
+	behind_free(m->depot.behind);
+	backoff_free(m->backoff);
 	flights_free(m->depot.flights);
 	repos_free(m->depot.repos);
 	free(m);

@@ -3,8 +3,8 @@
  *
  * Theory of operation: `git upload-pack --stateless-rpc` gets the request, written anew, and what it
  * says goes to the spool, which checks it before anybody sees it. A thread for each, of which as many
- * run as are worth running; the others wait. When nobody reads any more the spool says so, and git is
- * killed with all that it started.
+ * run as are worth running; the others wait (produce_queue.c), but not for long, since upstream can answer
+ * too. When nobody reads any more the spool says so, and git is killed with all that it started.
  * A first clone of depth 1 has one version of each file: looking for deltas among them takes four
  * fifths of git's time and more, and makes no smaller a pack; it is not done. Deltas that are there
  * already are used as ever.
@@ -13,17 +13,17 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <semaphore.h>
 
 #include "base/ipc.h"
 #include "base/log.h"
 #include "gitproxy/deadline.h"
 #include "gitproxy/mirror/git.h"
+#include "gitproxy/mirror/produce_queue.h"
 
 enum { PIECE = 256 << 10, GATHER_MS = 20, LOOK_MS = 500, STACK = 1 << 20 };
 
 struct producers {
-	sem_t free;
+	struct produce_queue queue;
 	struct repos *repos;		/* borrowed */
 };
 
@@ -32,6 +32,7 @@ struct produce {
 	struct repo *x;
 	struct spool_writer *w;
 	int request;			/* a memory file */
+	uint16_t sandbox;		/* who asked first */
 	bool single;			/* of one version of everything */
 };
 
@@ -41,7 +42,7 @@ int producers_new(unsigned n, struct repos *repos, struct producers **ret)
 
 	if (!p)
 		return -ENOMEM;
-	sem_init(&p->free, 0, n);
+	produce_queue_init(&p->queue, n);
 	p->repos = repos;
 	*ret = p;
 	return 0;
@@ -49,8 +50,6 @@ int producers_new(unsigned n, struct repos *repos, struct producers **ret)
 
 void producers_free(struct producers *p)
 {
-	if (p)
-		sem_destroy(&p->free);
 	free(p);
 }
 
@@ -133,6 +132,11 @@ static int pump(struct produce *d, struct git_child *c, uint8_t *piece)
 	}
 }
 
+static bool is_unread(void *owner)
+{
+	return spool_is_unread(owner);
+}
+
 static int run(struct produce *d, struct git_child *c)
 {
 	AUTO(mem) uint8_t *piece = malloc(PIECE);
@@ -149,11 +153,9 @@ static void *produce_main(void *arg)
 {
 	AUTO(mem) struct produce *d = arg;
 	struct git_child c = { .pidfd = -1, .out = -1, .err = -1 };
-	int r;
+	bool mine = produce_queue_enter(&d->p->queue, d->sandbox, is_unread, d->w);
+	int r = mine ? run(d, &c) : -ECANCELED;
 
-	while (sem_wait(&d->p->free) < 0 && errno == EINTR)
-		;
-	r = run(d, &c);
 	if (!r) {
 		r = spool_finish(d->w);
 	} else {
@@ -164,7 +166,8 @@ static void *produce_main(void *arg)
 	if (r == -EBADMSG)
 		tell(d->x, &c, "not a whole answer");
 	git_end(&c);
-	sem_post(&d->p->free);
+	if (mine)
+		produce_queue_leave(&d->p->queue, d->sandbox);
 	close(d->request);
 	repo_put(d->p->repos, d->x);	/* its readers may be gone */
 	return NULL;
@@ -184,14 +187,15 @@ static int start_thread(struct produce *d /* takes when started */)
 	return -r;
 }
 
-int produce_start(struct producers *p, struct repo *x, const struct fetch_request *q, struct spool_writer *w)
+int produce_start(struct producers *p, struct repo *x, uint16_t sandbox, const struct fetch_request *q,
+		  struct spool_writer *w)
 {
 	AUTO(mem) struct produce *d = calloc(1, sizeof(*d));
 	AUTO(fd) int request = d ? request_file(q) : -ENOMEM;
 	int r = request < 0 ? request : 0;
 
 	if (!r) {
-		*d = (struct produce){ p, x, w, request, is_single(q) };
+		*d = (struct produce){ p, x, w, request, sandbox, is_single(q) };
 		repo_hold(p->repos, x);
 		r = start_thread(d);
 		if (r < 0)

@@ -8,7 +8,8 @@
  * is there (--strict); only then move the references. So an object that the repository has comes with
  * all it needs. What waiters want and no reference led to is fetched after that, on its own: upstream
  * may not have it, which must not keep the others waiting. git itself never dials, and no bundle, no pack by URI, no redirect exists for it.
- * One round at a time; who comes while one runs waits, looks again, and leads the next if need be.
+ * One round at a time; who comes while one runs waits, looks again, and leads the next if need be. Nobody waits
+ * much longer than upstream has for its first byte: upstream can answer too.
  */
 #include "gitproxy/mirror/refresh.h"
 
@@ -25,8 +26,7 @@
 #include "gitproxy/mirror/intake.h"
 #include "gitproxy/mirror/refs.h"
 
-enum { ROUNDS_MAX = 3, HAVES_MAX = 1024, WAIT_MS = 3600 * 1000, LS_REFS_BODY = 4096, WANTED_MAX = 1 << 16,
-       STACK = 1 << 20 };
+enum { ROUNDS_MAX = 3, HAVES_MAX = 1024, WAIT_MORE_MS = 5000, LS_REFS_BODY = 4096, WANTED_MAX = 1 << 16 };
 
 void refresh_key(const struct repo *x, struct rd question, uint8_t ret[FLIGHT_KEY])
 {
@@ -62,6 +62,7 @@ struct round {
 	uint8_t upstream[REPO_GENERATION];	/* digest of refs */
 	struct refresh_report report;
 	enum reason reason;
+	bool followed;			/* the references are upstream's */
 };
 
 static void round_done(struct round *d)
@@ -72,11 +73,11 @@ static void round_done(struct round *d)
 	free(d->extra);
 }
 
-static enum refresh_result refused(struct round *d, enum reason reason, uint64_t asked)
+static enum refresh_result refused(struct round *d, const struct ask_outcome *o)
 {
-	d->reason = reason;
-	if (!ask_unreachable(reason) && reason != REASON_INTERNAL_ERROR)
-		repo_refused(d->x, asked);
+	d->reason = o->reason;
+	if (ask_no(o) == ASK_DENIED)
+		repo_refused(d->x, o->asked);
 	return REFRESH_REFUSED;
 }
 
@@ -105,7 +106,7 @@ static enum refresh_result read_refs(struct round *d)
 		return failed(d, "ls-refs", r);
 	if (a.outcome.reason != REASON_NONE) {
 		flight_done(&a);
-		return refused(d, a.outcome.reason, a.outcome.asked);
+		return refused(d, &a.outcome);
 	}
 	r = flight_read(&a, &d->text);
 	if (!r)
@@ -150,21 +151,21 @@ static enum refresh_result fetch(struct round *d, struct oid *wants, size_t n)
 	AUTO(mem) uint8_t *body = malloc(cap);
 	struct wr w = wr_of(body, body ? cap : 0);
 	struct ask a;
-	uint64_t asked = deadline_now();
-	enum reason reason;
+	struct ask_outcome out;
 	int r;
 
 	if (!body || !fetch_request_write(&q, &w))
 		return failed(d, "fetch", -ENOMEM);
 	a = refresh_ask(d->r, d->x, wr_rd(&w));
-	r = intake_run(d->x, &a, d->r->repo_max, &reason);
+	a.large = true;
+	r = intake_run(d->x, &a, d->r->repo_max, &out);
 	d->report.too_large = r == -EFBIG;
 	if (d->report.too_large)
 		return REFRESH_TOO_LARGE;
 	if (r < 0)
 		return failed(d, "fetch", r);
 	d->report.changed = true;
-	return reason == REASON_NONE ? REFRESH_DONE : refused(d, reason, asked);
+	return out.reason == REASON_NONE ? REFRESH_DONE : refused(d, &out);
 }
 
 /* Only the leader of a round changes tips and generation: reading them needs no lock here. */
@@ -204,11 +205,37 @@ static int publish(struct round *d)
 	return 0;
 }
 
-/* What is still missing of what waiters want. They look themselves whether it has come. */
+/*
+ * What is still missing of what waiters want. Upstream may take long for it, or have none of it; so those
+ * who wait for references look now, and until it has come nobody waits but for these objects.
+ */
+static int announce_extra(struct round *d)
+{
+	int r = refs_missing(d->x, d->extra, &d->n_extra);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&d->x->lock);
+	d->x->extra = d->extra;
+	d->x->n_extra = d->n_extra;
+	d->x->rounds++;
+	pthread_cond_broadcast(&d->x->changed);
+	pthread_mutex_unlock(&d->x->lock);
+	return 0;
+}
+
+static void withdraw_extra(struct round *d)
+{
+	pthread_mutex_lock(&d->x->lock);
+	d->x->extra = NULL;
+	d->x->n_extra = 0;
+	pthread_mutex_unlock(&d->x->lock);
+}
+
 static enum refresh_result fetch_extra(struct round *d)
 {
 	enum refresh_result result;
-	int r = refs_missing(d->x, d->extra, &d->n_extra);
+	int r = announce_extra(d);
 
 	if (r < 0 || !d->n_extra)
 		return r < 0 ? failed(d, "what is missing", r) : REFRESH_DONE;
@@ -259,16 +286,23 @@ static enum refresh_result run_round(struct round *d)
 	result = unchanged(d) ? REFRESH_DONE : follow(d);
 	if (result != REFRESH_DONE)
 		return result;
+	d->followed = true;
 	files_touch(d->x->dir, "refreshed");
-	return d->n_extra ? fetch_extra(d) : REFRESH_DONE;
+	if (!d->n_extra)
+		return REFRESH_DONE;
+	result = fetch_extra(d);
+	withdraw_extra(d);
+	return result;
 }
 
-static enum refresh_result lead(const struct refresh *r, struct repo *x, enum reason *ret_reason)
+enum refresh_result refresh_claimed(const struct refresh *r, struct repo *x, enum reason *ret_reason)
 {
 	uint64_t begun = deadline_now(), received = x->received, objects = x->objects;
 	struct round d = { .r = r, .x = x };
 	enum refresh_result result = run_round(&d);
 
+	/* What a sandbox wants and upstream has not is no fault of the repository. */
+	backoff_note(r->backoff, x->domain.id, result == REFRESH_FAILED && !d.followed);
 	*ret_reason = d.reason;
 	d.report.bytes = x->received - received;
 	d.report.objects = x->objects - objects;
@@ -301,32 +335,54 @@ static void want(struct repo *x, const struct oid *wants, size_t n)
 	x->n_wanted += n;
 }
 
-/* True: this thread is to lead a round. False: another's has ended. */
-static bool begin(struct repo *x, const struct oid *wants, size_t n)
+/* Under the lock: what is fetched now are odd objects, and none of these is among them. */
+static bool only_odd(const struct repo *x, const struct oid *wants, size_t n)
 {
-	uint64_t until = deadline_in(WAIT_MS), round;
-	struct timespec at = { .tv_sec = (time_t)(until / 1000) };
-	bool lead_it;
+	for (size_t i = 0; i < n && x->n_extra; i++)
+		if (bsearch(&wants[i], x->extra, x->n_extra, sizeof(*wants), oid_compare))
+			return false;
+	return x->n_extra > 0;
+}
+
+enum begin { BEGIN_NEVER = 0,		/* it would be too long a wait */
+	     BEGIN_LEAD,		/* this thread is to lead a round */
+	     BEGIN_OVER };		/* another's has ended */
+
+static enum begin begin(struct repo *x, const struct oid *wants, size_t n, uint64_t until)
+{
+	struct timespec at = { .tv_sec = (time_t)(until / 1000), .tv_nsec = (long)(until % 1000) * 1000000 };
+	enum begin result = BEGIN_OVER;
+	uint64_t round;
+	int late = 0;
 
 	pthread_mutex_lock(&x->lock);
-	want(x, wants, n);
-	lead_it = !x->refreshing;
+	if (!x->refreshing)
+		result = BEGIN_LEAD;
+	else if (only_odd(x, wants, n))
+		result = BEGIN_NEVER;
+	if (result != BEGIN_NEVER)
+		want(x, wants, n);
 	x->refreshing = true;
 	round = x->rounds;
-	while (!lead_it && x->rounds == round)
-		if (pthread_cond_timedwait(&x->changed, &x->lock, &at) == ETIMEDOUT)
-			break;
+	while (result == BEGIN_OVER && x->rounds == round && !late)
+		late = pthread_cond_timedwait(&x->changed, &x->lock, &at) == ETIMEDOUT;
 	pthread_mutex_unlock(&x->lock);
-	return lead_it;
+	return late ? BEGIN_NEVER : result;
 }
 
 enum refresh_result refresh_run(const struct refresh *r, struct repo *x, const struct oid *wants, size_t n,
 				enum reason *ret_reason)
 {
+	uint64_t until = deadline_in((uint64_t)r->config->first_byte_ms + WAIT_MORE_MS);
+
 	*ret_reason = REASON_NONE;
-	for (int i = 0; i < ROUNDS_MAX; i++) {
-		if (begin(x, wants, n))
-			return lead(r, x, ret_reason);
+	for (int i = 0; i < ROUNDS_MAX && !backoff_is_on(r->backoff, x->domain.id); i++) {
+		enum begin b = begin(x, wants, n, until);
+
+		if (b == BEGIN_LEAD)
+			return refresh_claimed(r, x, ret_reason);
+		if (b == BEGIN_NEVER)
+			break;
 		if (repo_has(x, wants, n))
 			return REFRESH_DONE;
 	}
@@ -337,67 +393,5 @@ enum refresh_result refresh_now(const struct refresh *r, struct repo *x, enum re
 {
 	*ret_reason = REASON_NONE;
 	repo_claim_beside(x);
-	return lead(r, x, ret_reason);
-}
-
-struct behind { struct refresh r; struct repo *x; };
-
-static void *behind_main(void *arg)
-{
-	AUTO(mem) struct behind *b = arg;
-	enum reason reason;
-
-	lead(&b->r, b->x, &reason);
-	repo_put(b->r.repos, b->x);
-	return NULL;
-}
-
-void refresh_behind(const struct refresh *r, struct repo *x)
-{
-	AUTO(mem) struct behind *b = calloc(1, sizeof(*b));
-	pthread_attr_t attr;
-	pthread_t id;
-	bool begun;
-	int e;
-
-	if (!b)
-		return;
-	*b = (struct behind){ *r, x };
-	pthread_mutex_lock(&x->lock);
-	begun = !x->refreshing;
-	x->refreshing |= begun;
-	pthread_mutex_unlock(&x->lock);
-	if (!begun)
-		return;
-	repo_hold(r->repos, x);
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, STACK);
-	e = pthread_create(&id, &attr, behind_main, b);
-	pthread_attr_destroy(&attr);
-	if (!e) {
-		(void)STEAL(b);
-		return;
-	}
-	pthread_mutex_lock(&x->lock);
-	x->refreshing = false;
-	x->rounds++;
-	pthread_cond_broadcast(&x->changed);
-	pthread_mutex_unlock(&x->lock);
-	repo_put(r->repos, x);
-}
-
-int refresh_wait(const struct refresh *r, struct repo *x, uint64_t until)
-{
-	struct timespec at = { .tv_sec = (time_t)(until / 1000), .tv_nsec = (long)(until % 1000) * 1000000 };
-	int result;
-
-	refresh_behind(r, x);
-	pthread_mutex_lock(&x->lock);
-	while (x->refreshing && x->state == REPO_COLD)
-		if (pthread_cond_timedwait(&x->changed, &x->lock, &at) == ETIMEDOUT)
-			break;
-	result = x->state == REPO_WARM ? 0 : x->refreshing ? -EAGAIN : -EIO;
-	pthread_mutex_unlock(&x->lock);
-	return result;
+	return refresh_claimed(r, x, ret_reason);
 }

@@ -4,6 +4,7 @@
 #ifndef GITPROXY_MIRROR_REFRESH_H
 #define GITPROXY_MIRROR_REFRESH_H
 
+#include "gitproxy/mirror/backoff.h"
 #include "gitproxy/mirror/flight.h"
 #include "gitproxy/mirror/repo.h"
 #include "policy/host_config.h"
@@ -21,6 +22,7 @@ struct refresh {			/* all borrowed */
 	const struct host_config *config;
 	struct repos *repos;
 	struct flights *flights;
+	struct backoff *backoff;
 	int keeper;
 	uint64_t repo_max;		/* bytes of one repository */
 	refresh_over_fn *over;
@@ -41,10 +43,8 @@ enum refresh_result refresh_run(const struct refresh *r, struct repo *x, const s
 				enum reason *ret_reason);
 /* A round that begins after this call, whatever is there; also of one that was too large before. Blocks. */
 enum refresh_result refresh_now(const struct refresh *r, struct repo *x, enum reason *ret_reason);
-/* Another thread does it, unless one does already. */
-void refresh_behind(const struct refresh *r, struct repo *x);
-/* The same, and wait until the mirror is warm. 0; -EAGAIN: the deadline is over, and it goes on; -EIO: it failed. */
-int refresh_wait(const struct refresh *r, struct repo *x, uint64_t until);
+/* The round itself, by who has the claim (repo_claim_now()), which it releases. Blocks. */
+enum refresh_result refresh_claimed(const struct refresh *r, struct repo *x, enum reason *ret_reason);
 /* What equal questions about a repository have in common: its domain and the question. */
 void refresh_key(const struct repo *x, struct rd question, uint8_t ret[FLIGHT_KEY]);
 /* A question about it; empty: its advertisement. */

@@ -32,6 +32,8 @@ struct repo {
 	size_t n_tips, n_refs;
 	struct oid *wanted;		/* by waiters, for the next refresh; may repeat */
 	size_t n_wanted;
+	const struct oid *extra;	/* what no reference led to and is being fetched; sorted; the round's */
+	size_t n_extra;
 	uint8_t generation[REPO_GENERATION];	/* of the references */
 	uint8_t upstream[REPO_GENERATION];	/* a digest of upstream's list that they were made from */
 	bool upstream_known;
@@ -55,7 +57,8 @@ int repos_new(const char *folder, struct repos **ret);
 void repos_free(struct repos *r);
 /*
  * The one of this domain, made if need be (cold, nothing on disk yet); repo_put() it. NULL: there is not
- * the memory, or whatever else it takes, to know what is on disk.
+ * the memory, or whatever else it takes, to know what is on disk; or the name is mirrored in
+ * another spelling.
  */
 struct repo *repo_get(struct repos *r, const struct mirror_domain *d, const char *host, const char *path);
 /* The same, if it is known. */

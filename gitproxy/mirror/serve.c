@@ -39,17 +39,26 @@ bool job_may_be_stale(struct job *j, const struct ask_outcome *o)
 	uint8_t generation[REPO_GENERATION];
 	enum object_format format;
 
-	return j->q->stale_ok && ask_unreachable(o->reason) && repo_is_warm(j->repo, &format, generation) &&
+	return j->q->stale_ok && ask_no(o) == ASK_AWAY && repo_is_warm(j->repo, &format, generation) &&
 	       !repo_is_refused(j->repo);
+}
+
+/* Nothing would answer the same question now. */
+static bool is_away(const struct ask_outcome *o)
+{
+	return o->reason == REASON_UPSTREAM_UNREACHABLE || o->reason == REASON_DEADLINE_EXCEEDED;
 }
 
 void job_refused(struct job *j, const struct ask_outcome *o)
 {
-	if (!ask_unreachable(o->reason) && o->reason != REASON_INTERNAL_ERROR) {
+	bool denied = ask_no(o) == ASK_DENIED;
+
+	if (denied) {
 		repo_refused(j->repo, o->asked);
 		spool_purge(j->depot->spool, j->q->domain.id);
 	}
-	if (o->reason == REASON_REDIRECT_NOT_ALLOWED) {	/* it may have moved: the front can follow */
+	/* It may have moved: the front can follow. And what concerns one question alone is asked in earnest. */
+	if (o->reason == REASON_REDIRECT_NOT_ALLOWED || (!denied && !is_away(o))) {
 		job_leave_to_upstream(j);
 		return;
 	}

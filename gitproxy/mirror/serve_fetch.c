@@ -15,7 +15,7 @@
 #include "gitproxy/deadline.h"
 #include "gitproxy/pkt.h"
 
-enum { QUESTION = 256, LOOK_MS = 1000 };
+enum { QUESTION = 256, LOOK_MS = 1000, RETRY_MS = PRODUCE_WAIT_MS / 2 };
 
 /* ---- may it ---- */
 
@@ -68,10 +68,10 @@ static bool fill(struct job *j)
 	int r;
 
 	if (!j->q->only) {
-		refresh_behind(&d->refresh, j->repo);
+		behind_start(d->behind, j->repo, j->q->sandbox);
 		return false;
 	}
-	r = refresh_wait(&d->refresh, j->repo, deadline_in(d->config->first_byte_ms));
+	r = behind_wait(d->behind, j->repo, j->q->sandbox, deadline_in(d->config->first_byte_ms));
 	if (r == -EAGAIN)
 		job_refuse(j, REASON_MIRROR_FILLING, "not there within git.timeouts.first_byte; it goes on");
 	else if (r < 0)
@@ -124,7 +124,7 @@ static int key_of(const struct job *j, const struct fetch_request *q, struct spo
 static void see_to_it(struct job *j, const struct fetch_request *q, struct spool_writer *w)
 {
 	if (w)
-		produce_start(j->depot->producers, j->repo, q, w);	/* a failure is the readers' to see */
+		produce_start(j->depot->producers, j->repo, j->q->sandbox, q, w);	/* a failure is the readers' to see */
 }
 
 /* More bytes, or the end; meanwhile the front must be there. */
@@ -181,9 +181,11 @@ static void read_answer(struct job *j, const struct fetch_request *q, struct spo
 {
 	struct spool_writer *w = NULL;
 	struct spool_progress now;
+	uint64_t soon = deadline_in(RETRY_MS);
 	int e = wait_more(j, *io, 0, &now);
 
-	if (e == -EIO && spool_retry(io, &w) == 0) {
+	/* Who has waited already does not wait in the queue once more. */
+	if (e == -EIO && deadline_now() < soon && spool_retry(io, &w) == 0) {
 		see_to_it(j, q, w);
 		e = wait_more(j, *io, 0, &now);
 	}

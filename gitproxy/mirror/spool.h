@@ -84,6 +84,8 @@ int spool_finish(struct spool_writer *w);
 void spool_fail(struct spool_writer *w);
 /* True: nobody wants it any more, fail it. Else *ret_until: when to ask again, unless event() says. */
 bool spool_abandoned(struct spool_writer *w, uint64_t now, uint64_t *ret_until);
+/* Nobody waits for it just now, or it is purged: not worth beginning. */
+bool spool_is_unread(struct spool_writer *w);
 /* A descriptor that becomes readable when spool_abandoned() should be asked. Borrowed. */
 int spool_writer_event(const struct spool_writer *w);
 /* What was wrong with it, if anything; borrowed. */

@@ -213,6 +213,16 @@ bool spool_abandoned(struct spool_writer *w, uint64_t now, uint64_t *ret_until)
 	return over;
 }
 
+bool spool_is_unread(struct spool_writer *w)
+{
+	bool unread;
+
+	pthread_mutex_lock(&w->spool->lock);
+	unread = !w->entry->readers || w->entry->purged;
+	pthread_mutex_unlock(&w->spool->lock);
+	return unread;
+}
+
 int spool_writer_event(const struct spool_writer *w)
 {
 	return w->entry->event;
