@@ -10,6 +10,7 @@
 #include "gitproxy/mirror/flight.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sys/mman.h>
 
@@ -17,11 +18,13 @@
 
 struct flight {
 	struct flight *next;
+	struct flights *all;
 	uint8_t key[FLIGHT_KEY];
 	uint64_t asked;
 	unsigned window_ms;		/* how long it may be of use */
 	bool landed, forgotten;
 	unsigned users;			/* threads that hold it */
+	uint64_t got;			/* bytes of its answer */
 	struct flight_answer answer;
 };
 
@@ -30,6 +33,7 @@ struct flights {
 	pthread_cond_t landed;
 	struct flight *first;
 	size_t n;
+	_Atomic uint64_t bytes;		/* of all answers */
 };
 
 int flights_new(struct flights **ret)
@@ -52,6 +56,7 @@ static void flight_free(struct flight *x)
 {
 	if (x->answer.file >= 0)
 		close(x->answer.file);
+	x->all->bytes -= x->got;
 	free(x);
 }
 
@@ -104,6 +109,7 @@ static struct flight *begin(struct flights *f, const uint8_t key[FLIGHT_KEY])
 	if (!x)
 		return NULL;
 	memcpy(x->key, key, FLIGHT_KEY);
+	x->all = f;
 	x->asked = deadline_now();
 	x->answer.file = -1;
 	x->next = f->first;
@@ -115,9 +121,12 @@ static struct flight *begin(struct flights *f, const uint8_t key[FLIGHT_KEY])
 static int sink(void *owner, struct rd bytes)
 {
 	struct flight_answer *a = owner;
+	struct flight *x = container_of(a, struct flight, answer);
 
-	if (a->n + bytes.n > FLIGHT_BYTES_MAX)
+	if (a->n + bytes.n > FLIGHT_BYTES_MAX || x->all->bytes + bytes.n > FLIGHTS_BYTES_MAX)
 		return -EFBIG;
+	x->got += bytes.n;
+	x->all->bytes += bytes.n;
 	while (rd_left(&bytes)) {
 		ssize_t n = write(a->file, bytes.p, bytes.n);
 
@@ -134,10 +143,14 @@ static void lead(struct flights *f, struct flight *x, const struct ask *asked)
 
 	q.sink = sink;
 	q.owner = &x->answer;
-	x->answer.file = memfd_create("answer", MFD_CLOEXEC);
+	x->answer.file = memfd_create("answer", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (x->answer.file >= 0)
 		ask_upstream(&q, &x->answer.outcome);
 	else
+		x->answer.outcome.reason = REASON_INTERNAL_ERROR;
+	/* Many are given it: from now on it is for reading alone. */
+	if (x->answer.file >= 0 && fcntl(x->answer.file, F_ADD_SEALS,
+					F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		x->answer.outcome.reason = REASON_INTERNAL_ERROR;
 	pthread_mutex_lock(&f->lock);
 	x->landed = true;

@@ -7,8 +7,9 @@
 #include "gitproxy/mirror/ask.h"
 
 enum { FLIGHT_KEY = 32, FLIGHTS_MAX = 4096,
-       FLIGHT_BYTES_MAX = 256 << 20,	/* one answer */
-       FLIGHTS_KEPT_MAX = 256 << 20 };	/* answers that nobody reads any more, all together */
+       FLIGHT_BYTES_MAX = 64 << 20,	/* one answer: a larger one is upstream's to send */
+       FLIGHTS_BYTES_MAX = 256 << 20,	/* all together, those on their way among them */
+       FLIGHTS_KEPT_MAX = FLIGHTS_BYTES_MAX / 2 };	/* of these, answers that nobody reads any more */
 
 struct flight_answer {			/* immutable once it is there */
 	struct ask_outcome outcome;
