@@ -15,6 +15,7 @@
 #include <strings.h>
 
 #include "base/log.h"
+#include "base/proc.h"
 #include "base/msg_mirror.h"
 #include "gitproxy/deadline.h"
 #include "gitproxy/mirror/control_task.h"
@@ -40,11 +41,12 @@ struct caller {
 
 int control_open(const struct host_config *c)
 {
+	int r = proc_mkdir(c->run_dir, 0711, 0, 0);	/* netd, which makes it too, may come later */
 	char path[512];
 
 	if (snprintf(path, sizeof(path), "%s/mirror.sock", c->run_dir) >= (int)sizeof(path))
 		return -ENAMETOOLONG;
-	return ipc_listen(path, 0600, (gid_t)-1);
+	return r < 0 ? r : ipc_listen(path, 0600, (gid_t)-1);
 }
 
 /* ---- telling ---- */
