@@ -550,6 +550,7 @@ def test_what_no_front_says_ends_front_and_keeper(own_lab):
         assert len(own_lab.web.requests()) == asked, what
         wait_for("service", lambda: own_lab.sandbox.fetches(
             "https://github.com/acme/widgets/info/refs?service=git-upload-pack"))
+        wait_for("its line in the server's log", lambda: len(own_lab.web.requests()) > asked)
 
 
 # -- an inspector that was taken over, at netd

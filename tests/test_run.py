@@ -622,9 +622,8 @@ def test_sigint_while_everything_starts_leaves_nothing(labs):
         p.send_signal(signal.SIGINT)
         assert p.wait(PATIENCE) in (130, -2), p.stderr.read()
         p.stderr.close()
-        assert run.links() == [] and not run.lab.gateway.pids("cordon-super")
-        for daemon in ("cordon-netd", "cordon-dns", "cordon-gitproxy", "cordon-keeper"):
-            assert not run.lab.gateway.pids(daemon)
+        wait_for("the end of all that was begun", lambda: run.links() == [] and not any(
+            run.lab.gateway.pids(d) for d in ("cordon-super", "cordon-netd", "cordon-dns", "cordon-gitproxy", "cordon-keeper")))
         assert run.lab.gateway.run(["nft", "list", "tables"]).stdout == ""
         assert run.lab.gateway.run(["ip", "-6", "rule"]).stdout == before
 

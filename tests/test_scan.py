@@ -123,7 +123,7 @@ def test_a_missing_path_is_usage(scan, tmp_path):
 def test_unprivileged_and_what_cannot_be_read_fails(scan, tmp_path):
     (tmp_path / "closed").write_text("x")
     (tmp_path / "closed").chmod(0)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+    for folder in (tmp_path, *tmp_path.parents[:-2]):		# all below /tmp
         folder.chmod(0o755)
     done = cordon("scan", "--json", tmp_path, user=65534, group=65534, extra_groups=[])
     assert done.returncode == 1 and json.loads(done.stdout)["verdict"] == "failed"
