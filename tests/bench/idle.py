@@ -17,7 +17,7 @@ from labclient import tls  # noqa: E402
 from labhttp import get  # noqa: E402
 from measure import result  # noqa: E402
 
-SANDBOXES, EACH = 8, 250
+SANDBOXES, EACH = 40, 50		# no sandbox may hold much of what all use
 UNIT = ("cordon-gitproxy", "cordon-keeper")
 PROFILE = {**AGENT, "limits": {"connections": EACH, "new_connections_per_second": 1000}}
 
