@@ -176,7 +176,7 @@ def test_npm(lab, guest, arrived):
                                            "/@acme/pad/-/pad-1.0.0.tgz"}
     assert all(e["bytes_down"] < 1000 for e in events)		# as it was compressed
     works(npm(guest, "install", "left-pad"))
-    assert arrived([(NPM, "GET", "/left-pad", 304)]) == [(NPM, "GET", "/left-pad", 304)]
+    assert set(arrived()) <= {(NPM, "GET", "/left-pad", 304)}		# npm asks again, or takes what it has
     assert not others(refusals(lab))
 
 
