@@ -23,6 +23,7 @@
 #include <sys/socket.h>
 
 #include "base/log.h"
+#include "base/thread.h"
 #include "gitproxy/confine.h"
 #include "gitproxy/deadline.h"
 #include "gitproxy/keeper_ipc.h"
@@ -67,16 +68,7 @@ static void *visitor_main(void *arg)
 
 static int start_thread(struct visitor *v)
 {
-	pthread_attr_t attr;
-	pthread_t id;
-	int r;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, THREAD_STACK);
-	r = pthread_create(&id, &attr, visitor_main, v);
-	pthread_attr_destroy(&attr);
-	return -r;
+	return thread_start(THREAD_STACK, visitor_main, v);
 }
 
 static void reject(const struct front *f, int fd, const struct addr *peer,

@@ -20,6 +20,7 @@
 
 #include "base/log.h"
 #include "base/proc.h"
+#include "base/thread.h"
 #include "gitproxy/deadline.h"
 #include "gitproxy/keeper/credential_line.h"
 #include "gitproxy/keeper/github_app.h"
@@ -375,16 +376,9 @@ static void *renew_main(void *arg)
 /* Locked. Beside the requests, which go on with the old token. */
 static void renew_start(struct slot *s)
 {
-	pthread_attr_t attr;
-	pthread_t id;
-
 	s->renewing = true;
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, STACK);
-	if (pthread_create(&id, &attr, renew_main, s))
+	if (thread_start(STACK, renew_main, s))
 		s->renewing = false; /* the next request tries again */
-	pthread_attr_destroy(&attr);
 }
 
 /* Locked. */

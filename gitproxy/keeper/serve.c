@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "base/thread.h"
 #include "gitproxy/budget.h"
 #include "gitproxy/deadline.h"
 #include "gitproxy/keeper/serve_job.h"
@@ -471,15 +472,9 @@ static bool job_admit(struct job *j)
 
 static int job_start(struct job *j /* takes */)
 {
-	pthread_attr_t attr;
-	pthread_t id;
 	int r;
 
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, JOB_STACK);
-	r = pthread_create(&id, &attr, job_main, j);
-	pthread_attr_destroy(&attr);
+	r = thread_start(JOB_STACK, job_main, j);
 	if (!r)
 		return 0;
 	turn_away(j);

@@ -9,6 +9,8 @@
 
 #include <errno.h>
 
+#include "base/thread.h"
+
 enum { STACK = 1 << 20 };
 
 struct behind {
@@ -80,16 +82,7 @@ static void *work_main(void *arg)
 
 static int start(struct work *k /* takes when started */)
 {
-	pthread_attr_t attr;
-	pthread_t id;
-	int r;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, STACK);
-	r = pthread_create(&id, &attr, work_main, k);
-	pthread_attr_destroy(&attr);
-	return -r;
+	return thread_start(STACK, work_main, k);
 }
 
 /* False: it is another's, or there is no memory for it. */

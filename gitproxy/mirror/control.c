@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/proc.h"
 #include "base/msg_mirror.h"
+#include "base/thread.h"
 #include "gitproxy/deadline.h"
 #include "gitproxy/mirror/control_task.h"
 #include "gitproxy/mirror/tell.h"
@@ -262,16 +263,7 @@ static void *caller_main(void *arg)
 
 static int start(void *(*fn)(void *), void *arg)
 {
-	pthread_attr_t attr;
-	pthread_t id;
-	int r;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, STACK);
-	r = pthread_create(&id, &attr, fn, arg);
-	pthread_attr_destroy(&attr);
-	return -r;
+	return thread_start(STACK, fn, arg);
 }
 
 static bool admit(struct control *c)

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/thread.h"
 #include "gitproxy/deadline.h"
 
 enum { STACK = 1 << 20 };
@@ -110,16 +111,7 @@ void task_put(struct task *t)
 
 static int start(struct task *t)
 {
-	pthread_attr_t attr;
-	pthread_t id;
-	int r;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, STACK);
-	r = pthread_create(&id, &attr, task_main, t);
-	pthread_attr_destroy(&attr);
-	return -r;
+	return thread_start(STACK, task_main, t);
 }
 
 struct task *task_start(struct depot *d, struct repo *x, const struct msg_mirror_do *q)

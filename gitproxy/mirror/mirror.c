@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <sys/stat.h>
 
+#include "base/thread.h"
 #include "gitproxy/deadline.h"
 #include "gitproxy/mirror/control.h"
 #include "gitproxy/mirror/job.h"
@@ -75,17 +76,11 @@ static bool admit(struct mirror *m)
 /* Is it running? It took j if so. */
 static bool start(struct job *j)
 {
-	pthread_attr_t attr;
-	pthread_t id;
 	int r;
 
 	if (!admit(j->mirror))
 		return false;
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, JOB_STACK);
-	r = pthread_create(&id, &attr, job_main, j);
-	pthread_attr_destroy(&attr);
+	r = thread_start(JOB_STACK, job_main, j);
 	if (r)
 		leave(j->mirror);
 	return !r;

@@ -13,6 +13,7 @@
 #include <sys/random.h>
 
 #include "base/log.h"
+#include "base/thread.h"
 #include "gitproxy/mirror/tell.h"
 
 enum { SOON_MS = 1000, STACK = 1 << 20 };
@@ -72,16 +73,7 @@ static void *prewarm_main(void *arg)
 
 int prewarm_start(const struct refresh *r)
 {
-	pthread_attr_t attr;
-	pthread_t id;
-	int e;
-
 	if (!r->config->mirrors.n_prewarm)
 		return 0;
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, STACK);
-	e = pthread_create(&id, &attr, prewarm_main, (void *)(uintptr_t)r);
-	pthread_attr_destroy(&attr);
-	return -e;
+	return thread_start(STACK, prewarm_main, (void *)(uintptr_t)r);
 }

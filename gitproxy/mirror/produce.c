@@ -16,6 +16,7 @@
 
 #include "base/ipc.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "gitproxy/deadline.h"
 #include "gitproxy/mirror/git.h"
 #include "gitproxy/mirror/produce_queue.h"
@@ -175,16 +176,7 @@ static void *produce_main(void *arg)
 
 static int start_thread(struct produce *d /* takes when started */)
 {
-	pthread_attr_t attr;
-	pthread_t id;
-	int r;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, STACK);
-	r = pthread_create(&id, &attr, produce_main, d);
-	pthread_attr_destroy(&attr);
-	return -r;
+	return thread_start(STACK, produce_main, d);
 }
 
 int produce_start(struct producers *p, struct repo *x, uint16_t sandbox, const struct fetch_request *q,

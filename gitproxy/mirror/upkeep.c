@@ -11,6 +11,7 @@
 #include <errno.h>
 
 #include "base/log.h"
+#include "base/thread.h"
 #include "gitproxy/deadline.h"
 #include "gitproxy/mirror/maintain.h"
 #include "gitproxy/mirror/tell.h"
@@ -149,16 +150,7 @@ static void *tend_main(void *arg)
 
 static int start(void *(*fn)(void *), struct upkeep *u)
 {
-	pthread_attr_t attr;
-	pthread_t id;
-	int r;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, STACK);
-	r = pthread_create(&id, &attr, fn, u);
-	pthread_attr_destroy(&attr);
-	return -r;
+	return thread_start(STACK, fn, u);
 }
 
 int upkeep_new(const struct space *s, struct upkeep **ret)
