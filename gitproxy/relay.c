@@ -127,7 +127,7 @@ static int put_head(struct out *o, enum keeper_frame_kind kind)
 
 	o->ret->status = kind == KEEPER_HEAD ? f->head.status : 200;
 	o->length = kind == KEEPER_HEAD ? f->head.length : f->status.length;
-	o->ret->close = o->spec->close || (o->spec->upload && !o->spec->upload->done);
+	o->ret->close = o->spec->close || (o->spec->upload && !upload_is_read(o->spec->upload));
 	wr_fmt(&w, "HTTP/1.1 %u %s\r\n", o->ret->status, refuse_phrase(o->ret->status));
 	if (kind == KEEPER_HEAD)
 		block_fields(rd_of(f->head.text, f->head.text_n), &w);
@@ -286,11 +286,13 @@ static enum relay_result broken(struct out *o)
 
 static enum relay_result end(struct out *o, bool kept)
 {
+	const struct upload *up = o->spec->upload;
+
 	o->ret->reason = REASON_NONE;
 	if (put_end(o) < 0 || flush(o) < 0)
 		return RELAY_BROKEN;
-	o->ret->close |= o->spec->upload && !o->spec->upload->done;
-	o->ret->kept = kept && !o->ret->close;
+	o->ret->close |= up && !upload_is_read(up);
+	o->ret->kept = kept && !o->ret->close && (!up || up->done);
 	return RELAY_DONE;
 }
 

@@ -186,7 +186,7 @@ static enum step relay(struct session *s, struct request *rq, struct upload *up)
 	rq->down = relay.down;
 	rq->reason = relay.reason;
 	if (r == RELAY_REFUSED)
-		return request_refuse(s, rq, !up->done);
+		return request_refuse(s, rq, !upload_is_read(up));
 	rq->status = relay.status;
 	if (r == RELAY_UPGRADED)
 		return tunnel(s, up->in, rq);
@@ -208,7 +208,7 @@ static enum step forward(struct session *s, struct input *in, struct request *rq
 	}
 	if (!build(s, rq) || ask_keeper(s, rq->http) < 0) {
 		rq->reason = REASON_INTERNAL_ERROR;
-		return request_refuse(s, rq, !up.done);
+		return request_refuse(s, rq, !upload_is_read(&up));
 	}
 	if (go_on(s, &rq->head))
 		return relay(s, rq, &up);

@@ -64,6 +64,11 @@ static int fill(struct upload *u, int frames, unsigned idle_ms)
 	return n > 0 ? 0 : n < 0 ? (int)n : -ECONNRESET;
 }
 
+bool upload_is_read(const struct upload *u)
+{
+	return u->body.done && !rd_left(&u->pending);
+}
+
 int upload_run(struct upload *u, int frames, unsigned idle_ms)
 {
 	int r = 0;

@@ -13,7 +13,7 @@ struct upload {			/* embedded; no release needed */
 	struct http_body body;
 	struct rd pending;	/* decoded, in the input's buffer, not yet taken by the keeper */
 	uint64_t sent, seen, max;	/* bytes that the keeper has, the client has sent, it may send */
-	bool done;		/* END is out: the input stands at the next request */
+	bool done;		/* END is out */
 };
 void upload_init(struct upload *u, struct input *in, const struct http_head *head, uint64_t max);
 /*
@@ -22,5 +22,11 @@ void upload_init(struct upload *u, struct input *in, const struct http_head *hea
  * (the client has ended), -errno.
  */
 int upload_run(struct upload *u, int frames, unsigned idle_ms);
+
+/*
+ * All of it was read: the input stands at the next request, which may be answered here even though the
+ * keeper, which spoke before END went out, may not wait for another.
+ */
+bool upload_is_read(const struct upload *u);
 
 #endif

@@ -115,6 +115,15 @@ def test_pipelining(lab, guest, origin, family):
                     event="http", decision="deny")
 
 
+def test_a_whole_request_keeps_its_connection(lab, guest, origin):
+    """However soon the answer comes: the body has been read, so the next request can be."""
+    with api(guest) as wire:
+        for _ in range(100):
+            wire.send(post("/v1/c", b"x" * 50))
+            answer = wire.response()
+            assert (answer.status, answer.fields.get("connection")) == (200, None)
+
+
 def test_plain_http(lab, guest, origin, family):
     """Port 80 stays port 80, with the same rules."""
     assert ask(guest, get("/v1/a"), family, port=80).status == 200
