@@ -18,3 +18,5 @@ MIRROR_ANSWER := gitproxy/mirror/answer_check.c gitproxy/pack_check.c gitproxy/p
 # With gitproxy/deadline.c and -lpthread.
 MIRROR_SPOOL := gitproxy/mirror/spool.c gitproxy/mirror/spool_table.c gitproxy/mirror/spool_files.c \
 		gitproxy/mirror/spool_writer.c
+# A push, as the gate and the keeper hand it to each other. base/ipc.c and base/bytes.c come with it.
+PUSH_COMMAND := gitproxy/push_command.c gitproxy/pkt.c gitproxy/oid.c gitproxy/refname.c

@@ -31,6 +31,7 @@ $(eval $(call fuzzer,route,gitproxy/route.c policy/scope.c policy/name.c policy/
 $(eval $(call fuzzer,fetch_request,$(MIRROR_FETCH) base/bytes.c,-lcrypto))
 $(eval $(call fuzzer,ssh_v0,$(SSH_V0)))
 $(eval $(call fuzzer,ls_refs,$(MIRROR_FETCH) base/bytes.c,-lcrypto))
+$(eval $(call fuzzer,push_list,$(PUSH_COMMAND) base/ipc.c base/bytes.c,))
 $(eval $(call fuzzer,advert,gitproxy/mirror/advert.c gitproxy/pkt.c gitproxy/oid.c base/bytes.c,))
 $(eval $(call fuzzer,answer_check,$(MIRROR_ANSWER) base/bytes.c,-lcrypto))
 $(eval $(call fuzzer,http_head,gitproxy/http_head.c base/bytes.c,))
