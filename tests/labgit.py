@@ -24,10 +24,10 @@ GIT = {**ENV, "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null"}
 class Repository:
     """A bare repository upstream: of apache as github.com, or of a GitServer."""
 
-    def __init__(self, root, name, commits=5, owner=WWW, host="github.com"):
+    def __init__(self, root, name, commits=5, owner=WWW, host="github.com", format="sha1"):
         self.name, self.path, self.url = name, f"{root}/{name}.git", f"https://{host}/{name}"
         self._owner, self._count = owner, 0
-        fast_import(self.path, name, commits)
+        fast_import(self.path, name, commits, format)
         self._owned()
 
     def git(self, *argv, **kw):

@@ -127,7 +127,7 @@ MODULES = {"mpm_event": "mpm_event", "authz_core": "authz_core", "cgid": "cgid",
            "authz_user": "authz_user", "alias": "alias", "env": "env", "setenvif": "setenvif", "dir": "dir"}
 
 
-def fast_import(repo, name, commits):
+def fast_import(repo, name, commits, format="sha1"):
     """Deterministic history: same bytes, same ids, on every machine and day."""
     out = []
     for i in range(1, commits + 1):
@@ -142,7 +142,7 @@ def fast_import(repo, name, commits):
         if i % 100 == 0:
             out.append(f"reset refs/tags/v{i // 100}\nfrom :{i}\n\n")
     env = {**ENV, "GIT_CONFIG_NOSYSTEM": "1"}
-    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", repo], check=True, env=env)
+    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", f"--object-format={format}", repo], check=True, env=env)
     subprocess.run(["git", "-C", repo, "fast-import", "--quiet"], input="".join(out).encode(), check=True, env=env)
     for key, value in (("http.receivepack", "true"), ("uploadpack.allowFilter", "true")):
         subprocess.run(["git", "-C", repo, "config", key, value], check=True, env=env)
