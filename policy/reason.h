@@ -52,6 +52,11 @@
 	X(HIDDEN_OBJECTS, "hidden_objects", "The push contains objects that its refs do not reach.") \
 	X(PACK_MALFORMED, "pack_malformed", "The pack is malformed.") \
 	X(LFS_NOT_ALLOWED, "lfs_not_allowed", "The policy does not allow Git LFS.") \
+	X(LFS_LOCKS_NOT_SUPPORTED, "lfs_locks_not_supported", "Locks of Git LFS are not available here; work without them.") \
+	X(LFS_NEEDS_HTTPS, "lfs_needs_https", "Git LFS needs a repository that the gateway reaches by https, and this one is reached by ssh.") \
+	X(LFS_LINK_INVALID, "lfs_link_invalid", "This link to an object is none of yours, or its time is over; ask for a new one.") \
+	X(LFS_OBJECT_MISMATCH, "lfs_object_mismatch", "The object's bytes are not those that its id and size say.") \
+	X(LFS_OBJECT_MISSING, "lfs_object_missing", "The push needs an object of Git LFS that was not uploaded; git lfs push uploads it.") \
 	X(DUMB_HTTP_NOT_ALLOWED, "dumb_http_not_allowed", "Only git's smart HTTP protocol is allowed.") \
 	X(REDIRECT_NOT_ALLOWED, "redirect_not_allowed", "The server redirects to a place that the policy does not allow.") \
 	X(SCOPE_INVALID, "scope_invalid", "The scope token is not valid for this sandbox.") \
