@@ -15,7 +15,7 @@
 
 #include "base/mem.h"
 
-enum { IPC_FDS_MAX = 4, IPC_BODY_MAX = 8192 };
+enum { IPC_FDS_MAX = 6, IPC_BODY_MAX = 8192 };
 
 struct ipc_head {
 	uint16_t type;		/* enum msg_type */
