@@ -51,6 +51,7 @@ $(eval $(call unit-test,ssh_args,gitproxy/keeper/ssh_args.c gitproxy/keeper/ssh_
 	$(POLICY_SRC) $(BASE_CORE) $(BASE_IPC),$(POLICY_LIB)))
 $(eval $(call unit-test,ls_refs,$(MIRROR_FETCH) base/bytes.c,-lcrypto))
 $(eval $(call unit-test,push_command,$(PUSH_COMMAND) base/ipc.c base/bytes.c,))
+$(eval $(call unit-test,gate_ipc,$(GATE_IPC) base/msg.c base/ipc.c base/bytes.c,-lcrypto))
 $(eval $(call unit-test,advert,gitproxy/mirror/advert.c gitproxy/pkt.c gitproxy/oid.c base/bytes.c,))
 $(eval $(call unit-test,mirror_repo,gitproxy/mirror/repo.c gitproxy/mirror/repo_claim.c gitproxy/mirror/files.c gitproxy/oid.c gitproxy/git_path.c base/msg.c base/ipc.c base/log.c $(POLICY_TESTED),-lpthread $(POLICY_LIB)))
 $(eval $(call unit-test,flight,gitproxy/mirror/flight.c base/bytes.c,-lpthread))
