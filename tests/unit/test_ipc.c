@@ -181,18 +181,18 @@ TEST(descriptors_of_refused_datagrams_are_closed)
 {
 	size_t before = open_fds();
 	struct ipc_head good = { MSG_END, 0, 0 }, bad = { MSG_END, 9, 0 };
-	int s[2], p[2], fds[6];
+	int s[2], p[2], fds[IPC_FDS_MAX + 2];
 	struct ipc_in in;
 
 	CHECK_EQ("pair", ipc_pair(s), 0);
 	CHECK_EQ("pipe", pipe(p), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		fds[i] = p[0];
-	raw_send(s[0], &good, sizeof(good), fds, 5);
+	raw_send(s[0], &good, sizeof(good), fds, IPC_FDS_MAX + 1);
 	CHECK_EQ("more descriptors than there is room for", ipc_recv(s[1], &in), -EPROTO);
 	raw_send(s[0], &bad, sizeof(bad), fds, 2);
 	CHECK_EQ("length lies", ipc_recv(s[1], &in), -EPROTO);
-	raw_send(s[0], &good, 3, fds, 6);
+	raw_send(s[0], &good, 3, fds, IPC_FDS_MAX + 2);
 	CHECK_EQ("short", ipc_recv(s[1], &in), -EPROTO);
 	CHECK_EQ("none kept", in.fd[0], -1);
 	CHECK_EQ("only ours are open", open_fds(), before + 4);
