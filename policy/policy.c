@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "policy/compiled.h"
+#include "policy/push.h"
 
 struct policy *policy_ref(const struct policy *p)
 {
@@ -268,6 +269,15 @@ void policy_decide_repo(const struct policy *p, const char *host, const char *re
 	ret->allowed = ret->reason == REASON_NONE;
 	if (!ret->allowed)
 		ret->rule = "default";
+}
+
+/* No profile can allow it yet. */
+void policy_push_rules(const struct policy *p, const char *host, const char *repo, struct push_rules *ret)
+{
+	(void)p;
+	(void)host;
+	(void)repo;
+	*ret = (struct push_rules){ 0 };
 }
 
 /* Neither can be switched on yet. */
