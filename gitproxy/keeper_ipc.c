@@ -107,6 +107,8 @@ bool keeper_open_ok(const struct keeper_open *o)
 		return false;
 	if (o->git_protocol > 2 || (refs && o->body_length))
 		return false;
+	if (rpc && (o->service == GIT_SERVICE_RECEIVE_PACK) != (o->body_length == KEEPER_UNKNOWN))
+		return false;
 	return host_ok(o->host) && text_ok(o->repo, sizeof(o->repo)) &&
 	       gp_repo_valid(rd_str(o->repo), true) &&
 	       text_ok(o->user_agent, sizeof(o->user_agent));

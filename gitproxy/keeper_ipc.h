@@ -14,6 +14,8 @@
  * tells how much of it may be sent. Anything else, and above all
  * an end of file without END, is a failure: the client's connection is then reset, never ended
  * cleanly.
+ * A push (GP_RPC of receive-pack) has no descriptor of a body: the front sends it on the answer socket as DATA
+ * and END while it comes, whatever its length.
  * OPEN_HTTP begins a conversation for one connection of a client. The front sends frames too: one
  * TEXT, which is a request; if it has a body, DATA and END. Whoever is slow holds the other up, so
  * bodies of any size need constant memory. A HEAD may carry the first of the body behind its text, or
@@ -56,7 +58,8 @@ struct keeper_open {
 	uint8_t service;		/* enum git_service */
 	uint8_t git_protocol;		/* 0: no header, 1, 2 */
 	uint8_t pad_[5];
-	uint64_t body_length;		/* of descriptor KEEPER_BODY, a sealed memfd; GP_RPC only */
+	/* GP_RPC only: of descriptor KEEPER_BODY, a sealed memfd; KEEPER_UNKNOWN for receive-pack, see above */
+	uint64_t body_length;
 	char host[MSG_NAME];		/* canonical */
 	char repo[GP_REPO_MAX + 1];	/* canonical */
 	char user_agent[KEEPER_AGENT];	/* cleaned; may be empty */
@@ -105,7 +108,7 @@ struct keeper_status {
 	uint32_t source;		/* enum keeper_source */
 	uint32_t coalesced;		/* others that this very answer went to, or will go to, so far */
 	uint32_t file;			/* 1: a descriptor comes along */
-	uint32_t pad_;
+	uint32_t push;			/* of MIRROR_PUSH alone, mirror_ipc.h */
 	struct keeper_header header[KEEPER_HEADERS_MAX];
 	/* redirect_not_allowed: the repository's new name, where that is all that changed; else "" */
 	char moved[GP_REPO_MAX + 1];

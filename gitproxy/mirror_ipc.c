@@ -8,6 +8,11 @@ static bool reads(const struct keeper_open *o)
 	return keeper_open_ok(o) && o->service == GIT_SERVICE_UPLOAD_PACK && o->git_protocol == 2;
 }
 
+static bool pushes(const struct keeper_open *o)
+{
+	return keeper_open_ok(o) && o->service == GIT_SERVICE_RECEIVE_PACK && !o->git_protocol;
+}
+
 static bool domain_ok(const struct mirror_domain *d)
 {
 	return msg_plain_ok(d->credential, sizeof(d->credential));
@@ -15,7 +20,13 @@ static bool domain_ok(const struct mirror_domain *d)
 
 bool mirror_serve_ok(const struct mirror_serve *s)
 {
-	return domain_ok(&s->domain) && s->stale_ok <= 1 && s->only <= 1 && reads(&s->open);
+	return domain_ok(&s->domain) && s->stale_ok <= 1 && s->only <= 1 &&
+	       (reads(&s->open) || pushes(&s->open));
+}
+
+bool mirror_is_push(const struct mirror_serve *s)
+{
+	return s->open.service == GIT_SERVICE_RECEIVE_PACK && s->open.kind == GP_RPC;
 }
 
 bool mirror_verdict_ok(const struct mirror_verdict *v)
@@ -26,7 +37,8 @@ bool mirror_verdict_ok(const struct mirror_verdict *v)
 
 bool mirror_ask_ok(const struct mirror_ask *a)
 {
-	return domain_ok(&a->domain) && a->large <= 1 && reads(&a->open);
+	return domain_ok(&a->domain) && a->large <= 1 &&
+	       (reads(&a->open) || (pushes(&a->open) && a->open.kind == GP_INFO_REFS));
 }
 
 static bool repository_ok(const char *host, size_t host_n, const char *repo, size_t repo_n)
@@ -52,6 +64,43 @@ bool mirror_event_ok(const struct mirror_event *e)
 	return e->what >= MIRROR_REFRESHED && e->what < MIRROR_WHATS &&
 	       repository_ok(e->host, sizeof(e->host), e->repo, sizeof(e->repo)) &&
 	       msg_plain_ok(e->credential, sizeof(e->credential));
+}
+
+bool mirror_push_ok(const struct mirror_push *p)
+{
+	return !(p->caps & ~(uint32_t)PUSH_CAPS) && p->pack_bytes <= INT64_MAX;
+}
+
+/* What was forwarded has no reason to be refused, and all else has one. */
+bool mirror_pushed_ok(const struct mirror_pushed *p)
+{
+	return p->outcome < PUSH_OUTCOMES && p->reason < REASON_COUNT &&
+	       (p->outcome == PUSH_FORWARDED) == (p->reason == REASON_NONE) &&
+	       p->commands <= PUSHED_LIST_MAX && p->commands <= p->n_commands &&
+	       p->findings <= PUSHED_LIST_MAX && p->findings <= p->n_findings && p->format <= OBJECT_SHA256 &&
+	       msg_plain_ok(p->detail, sizeof(p->detail));
+}
+
+bool mirror_pushed_command_ok(const struct mirror_pushed_command *c)
+{
+	return c->op <= PUSH_DELETE && c->accepted <= 1 && c->reason < REASON_COUNT &&
+	       !(c->accepted && c->reason != REASON_NONE) && msg_text_ok(c->ref, sizeof(c->ref));
+}
+
+bool mirror_pushed_finding_ok(const struct mirror_pushed_finding *f)
+{
+	return f->accepted <= 1 && msg_plain_ok(f->rule, sizeof(f->rule)) &&
+	       msg_plain_ok(f->fingerprint, sizeof(f->fingerprint)) && msg_text_ok(f->path, sizeof(f->path));
+}
+
+const char *push_outcome_text(enum push_outcome o)
+{
+	static const char *const text[PUSH_OUTCOMES] = {
+		[PUSH_REJECTED] = "rejected", [PUSH_FORWARDED] = "forwarded",
+		[PUSH_UPSTREAM_REJECTED] = "upstream_rejected", [PUSH_INDETERMINATE] = "indeterminate",
+	};
+
+	return (unsigned)o < PUSH_OUTCOMES ? text[o] : "";
 }
 
 const char *mirror_what_text(enum mirror_what w)

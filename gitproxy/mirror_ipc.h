@@ -8,9 +8,23 @@
  *   SERVE{...}    keeper to mirror  fds: the front's answer socket, one for the verdict[, the body]
  *   VERDICT{...}  mirror to keeper, once, on that socket: served (the front has its whole answer, or
  *                 knows that it is broken), or the keeper is to ask upstream itself
+ * A push (SERVE of receive-pack, GP_RPC) brings no body, since that comes as DATA and END from the front on
+ * the answer socket, but the rules it is judged by (policy/push.h, sealed), and what of the findings is
+ * accepted. Two more may go to the keeper on the verdict's socket before VERDICT, in this order:
+ *   PUSH{...}     at most once, when the push was judged clean. fds: a socket for the answer, the commands
+ *                 (a sealed memfd, push_command.h)[, the pack: a regular file, sent from its beginning].
+ *                 The keeper asks the policy again for each command, writes them itself, and answers with
+ *                 STATUS, DATA, END: DATA is upstream's report as it came. A refusal is a STATUS with the
+ *                 reason; after a STATUS without one the outcome is what the report says, and when that does
+ *                 not end well, unknown until upstream is asked
+ *   PUSHED{...}   once, for every push. fd: a sealed memfd, struct mirror_pushed_command[], then
+ *                 struct mirror_pushed_finding[]. What the keeper writes to the audit
+ * That socket is what permits a push: it is of this sandbox, policy, repository and credential, and whoever
+ * does not hold it cannot have anything sent.
  *   ASK{...}      mirror to keeper  fds: a socket for the answer[, a body]; answered with the frames
  *                 of keeper_ipc.h. The keeper takes it only for a domain as it would name it itself,
- *                 and a repository that some profile grants, or that is to be prewarmed
+ *                 and a repository that some profile grants, or that is to be prewarmed; of receive-pack
+ *                 the advertisement alone (protocol 0), where some profile may push
  *   WHOSE{...}    mirror to keeper  fds: a socket for the answer: which domain has this repository now?
  *   DOMAIN{...}   keeper to mirror, once, on that socket
  *   EVENT{...}    mirror to keeper  for the audit, which is the keeper's; not answered
@@ -19,12 +33,16 @@
 #define GITPROXY_MIRROR_IPC_H
 
 #include "gitproxy/keeper_ipc.h"
+#include "gitproxy/oid.h"
+#include "policy/push.h"
 
 enum { MIRROR_KEEPER_FD = 3,		/* the pair, in the mirror */
        MIRROR_PAIR_FD = 4,		/* the pair, in the keeper */
        MIRROR_DOMAIN = 32, MIRROR_CREDENTIAL = 64, MIRROR_DETAIL = 160 };
 enum { MIRROR_ANSWER = 0, MIRROR_VERDICT_TO = 1, MIRROR_BODY = 2 };	/* descriptors of SERVE */
+enum { MIRROR_RULES = 2, MIRROR_EXCEPTIONS = 3 };			/* of a push's; -1 for the last: none are */
 enum { MIRROR_ASK_ANSWER = 0, MIRROR_ASK_BODY = 1 };			/* of ASK; WHOSE has the first */
+enum { MIRROR_PUSH_ANSWER = 0, MIRROR_PUSH_LIST = 1, MIRROR_PUSH_PACK = 2 };
 
 struct mirror_domain {
 	uint8_t id[MIRROR_DOMAIN];	/* SHA-256 of host, repository, credential */
@@ -37,7 +55,7 @@ struct mirror_serve {
 	uint8_t stale_ok;		/* the policy's `stale: allow` */
 	uint8_t only;			/* upstream has no answer for clients: the verdict is never UPSTREAM, or a failure */
 	uint8_t pad_[4];
-	struct keeper_open open;	/* upload-pack, protocol version 2 */
+	struct keeper_open open;	/* upload-pack, protocol version 2; or receive-pack, 0 */
 };
 
 enum mirror_how { MIRROR_FAILED = 0, MIRROR_SERVED, MIRROR_UPSTREAM };
@@ -64,6 +82,50 @@ struct mirror_domain_of {
 	struct mirror_domain domain;
 };
 
+/*
+ * What upstream offers, of what is written behind the first command if it is wanted. Over ssh the keeper
+ * reads that itself. STATUS tells in `push` what was asked for: so it says how the report comes.
+ */
+enum { PUSH_CAP_REPORT = 1, PUSH_CAP_SIDE_BAND = 2, PUSH_CAP_ATOMIC = 4, PUSH_CAP_OPTIONS = 8, PUSH_CAP_QUIET = 16,
+       PUSH_CAP_FORMAT = 32, PUSH_CAP_REPORT_V2 = 64, PUSH_CAPS = 127 };
+struct mirror_push {
+	uint32_t caps;
+	uint32_t pad_;
+	uint64_t pack_bytes;		/* 0: there is none, for nothing but deletions need none */
+};
+
+/* Of the audit's event `push`. */
+enum push_outcome { PUSH_REJECTED = 0,	/* by us: nothing went upstream */
+		    PUSH_FORWARDED, PUSH_UPSTREAM_REJECTED, PUSH_INDETERMINATE, PUSH_OUTCOMES };
+const char *push_outcome_text(enum push_outcome o);
+enum { PUSHED_LIST_MAX = 64, PUSHED_RULE = 64, PUSHED_PATH = 256, PUSHED_FINGERPRINT = 64 };
+struct mirror_pushed {
+	uint32_t outcome;		/* enum push_outcome */
+	uint32_t reason;		/* enum reason; none: forwarded */
+	uint32_t n_commands, n_findings; /* how many there were */
+	uint8_t commands, findings;	/* how many follow in the memfd: at most PUSHED_LIST_MAX each */
+	uint8_t format;			/* enum object_format */
+	uint8_t pad_[5];
+	uint64_t objects, bytes_up;	/* of the pack */
+	char detail[MIRROR_DETAIL];	/* plain text; may be empty */
+};
+struct mirror_pushed_command {
+	uint8_t op;			/* enum push_op; PUSH_UPDATE where it was not found out */
+	uint8_t accepted;		/* upstream has it so */
+	uint8_t pad_[2];
+	uint32_t reason;		/* why not; none with accepted, or where upstream gave one of its own */
+	struct oid old, new;		/* zero: none */
+	char ref[PUSH_PATTERN_MAX];	/* peer bytes, terminated */
+};
+struct mirror_pushed_finding {
+	char rule[PUSHED_RULE], fingerprint[PUSHED_FINGERPRINT];	/* plain text */
+	char path[PUSHED_PATH];		/* peer bytes, cut, terminated */
+	struct oid object;		/* zero: it is none (a name, a push option) */
+	uint32_t line, column;		/* 0: not known */
+	uint8_t accepted;		/* by an exception, or by `secrets: warn` */
+	uint8_t pad_[7];
+};
+
 enum mirror_what { MIRROR_REFRESHED = 1, MIRROR_EVICTED, MIRROR_REMOVED, MIRROR_DAMAGED, MIRROR_MAINTAINED,
 		   MIRROR_TOO_LARGE, MIRROR_WHATS };
 struct mirror_event {
@@ -80,5 +142,10 @@ bool mirror_ask_ok(const struct mirror_ask *a);
 bool mirror_whose_ok(const struct mirror_whose *w);
 bool mirror_domain_of_ok(const struct mirror_domain_of *d);
 bool mirror_event_ok(const struct mirror_event *e);
+bool mirror_is_push(const struct mirror_serve *s);	/* RPC of receive-pack: brings rules */
+bool mirror_push_ok(const struct mirror_push *p);
+bool mirror_pushed_ok(const struct mirror_pushed *p);
+bool mirror_pushed_command_ok(const struct mirror_pushed_command *c);
+bool mirror_pushed_finding_ok(const struct mirror_pushed_finding *f);
 
 #endif

@@ -50,6 +50,12 @@ TEST(open)
 	o.kind = GP_RPC;
 	o.body_length = 1 << 20;
 	CHECK("a request with a body", keeper_open_ok(&o));
+	o.body_length = KEEPER_UNKNOWN;
+	CHECK("a fetch's body has a length", !keeper_open_ok(&o));
+	o.service = GIT_SERVICE_RECEIVE_PACK;
+	CHECK("a push's has none", keeper_open_ok(&o));
+	o.body_length = 1;
+	CHECK("and no other", !keeper_open_ok(&o));
 }
 
 TEST(status)
