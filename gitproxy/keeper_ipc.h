@@ -108,7 +108,7 @@ struct keeper_status {
 	uint32_t source;		/* enum keeper_source */
 	uint32_t coalesced;		/* others that this very answer went to, or will go to, so far */
 	uint32_t file;			/* 1: a descriptor comes along */
-	uint32_t push;			/* of MIRROR_PUSH alone, mirror_ipc.h */
+	uint32_t push;			/* of an answer to MIRROR_PUSH: mirror_ipc.h */
 	struct keeper_header header[KEEPER_HEADERS_MAX];
 	/* redirect_not_allowed: the repository's new name, where that is all that changed; else "" */
 	char moved[GP_REPO_MAX + 1];

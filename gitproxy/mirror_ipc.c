@@ -68,7 +68,7 @@ bool mirror_event_ok(const struct mirror_event *e)
 
 bool mirror_push_ok(const struct mirror_push *p)
 {
-	return !(p->caps & ~(uint32_t)PUSH_CAPS) && p->pack_bytes <= INT64_MAX;
+	return p->pack_bytes <= INT64_MAX;
 }
 
 /* What was forwarded has no reason to be refused, and all else has one. */

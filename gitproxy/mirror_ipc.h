@@ -14,9 +14,10 @@
  *   PUSH{...}     at most once, when the push was judged clean. fds: a socket for the answer, the commands
  *                 (a sealed memfd, push_command.h)[, the pack: a regular file, sent from its beginning].
  *                 The keeper asks the policy again for each command, writes them itself, and answers with
- *                 STATUS, DATA, END: DATA is upstream's report as it came. A refusal is a STATUS with the
- *                 reason; after a STATUS without one the outcome is what the report says, and when that does
- *                 not end well, unknown until upstream is asked
+ *                 STATUS, DATA, END: DATA is upstream's report as it came, and `push` of STATUS what of
+ *                 enum push_capability was asked of it (over ssh perhaps less than the list has). A STATUS
+ *                 with a reason of ours (`push` is 0) says that nothing was sent; in every other case but a
+ *                 report that ends well the outcome is unknown until upstream is asked
  *   PUSHED{...}   once, for every push. fd: a sealed memfd, struct mirror_pushed_command[], then
  *                 struct mirror_pushed_finding[]. What the keeper writes to the audit
  * That socket is what permits a push: it is of this sandbox, policy, repository and credential, and whoever
@@ -82,17 +83,7 @@ struct mirror_domain_of {
 	struct mirror_domain domain;
 };
 
-/*
- * What upstream offers, of what is written behind the first command if it is wanted. Over ssh the keeper
- * reads that itself. STATUS tells in `push` what was asked for: so it says how the report comes.
- */
-enum { PUSH_CAP_REPORT = 1, PUSH_CAP_SIDE_BAND = 2, PUSH_CAP_ATOMIC = 4, PUSH_CAP_OPTIONS = 8, PUSH_CAP_QUIET = 16,
-       PUSH_CAP_FORMAT = 32, PUSH_CAP_REPORT_V2 = 64, PUSH_CAPS = 127 };
-struct mirror_push {
-	uint32_t caps;
-	uint32_t pad_;
-	uint64_t pack_bytes;		/* 0: there is none, for nothing but deletions need none */
-};
+struct mirror_push { uint64_t pack_bytes; /* 0: there is none, where the list says so */ };
 
 /* Of the audit's event `push`. */
 enum push_outcome { PUSH_REJECTED = 0,	/* by us: nothing went upstream */
