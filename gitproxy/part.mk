@@ -20,3 +20,6 @@ MIRROR_SPOOL := gitproxy/mirror/spool.c gitproxy/mirror/spool_table.c gitproxy/m
 		gitproxy/mirror/spool_writer.c
 # A push, as the gate and the keeper hand it to each other. base/ipc.c and base/bytes.c come with it.
 PUSH_COMMAND := gitproxy/push_command.c gitproxy/pkt.c gitproxy/oid.c gitproxy/refname.c
+# What the mirror parses of it.
+MIRROR_PUSH := gitproxy/mirror/push_request.c gitproxy/mirror/push_advert.c gitproxy/mirror/push_report.c \
+	       gitproxy/pkt_stream.c $(PUSH_COMMAND)

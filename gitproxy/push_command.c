@@ -103,7 +103,7 @@ static int by_name(const void *a, const void *b)
 	return strcmp((*x)->ref, (*y)->ref);
 }
 
-static bool names_differ(const struct push_list *l)
+bool push_list_names_differ(const struct push_list *l)
 {
 	AUTO(mem) const struct push_command **p = calloc(l->n_commands, sizeof(*p));
 
@@ -146,7 +146,7 @@ bool push_list_ok(struct rd bytes)
 	for (size_t i = 0; i < l->n_options; i++)
 		if (!option_ok(push_list_option(l, i)))
 			return false;
-	return pack == l->has_pack && names_differ(l);
+	return pack == l->has_pack && push_list_names_differ(l);
 }
 
 /* ---- as a file ---- */

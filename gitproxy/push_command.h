@@ -57,6 +57,8 @@ size_t push_list_size(const struct push_list *l);
 const struct push_command *push_list_command(const struct push_list *l, size_t i);
 const char *push_list_option(const struct push_list *l, size_t i);
 
+/* No two of its commands are for one reference. Allocates a little; false also when it cannot. */
+bool push_list_names_differ(const struct push_list *l);
 bool push_command_creates(const struct push_command *c);
 bool push_command_deletes(const struct push_command *c);
 
