@@ -12,11 +12,12 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/thread.h"
 #include "gitproxy/conns.h"
+#include "gitproxy/deadline.h"
 
-enum { ANSWER_SECONDS = 2 };
+enum { ANSWER_MS = 2000 };
 
 struct slot {
 	uint32_t sequence;		/* 0: free */
@@ -35,15 +36,11 @@ struct ask {
 int ask_new(struct ask **ret)
 {
 	struct ask *a = calloc(1, sizeof(*a));
-	pthread_condattr_t attr;
 
 	if (!a)
 		return -ENOMEM;
 	pthread_mutex_init(&a->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&a->answered, &attr);
-	pthread_condattr_destroy(&attr);
+	thread_cond_init(&a->answered);
 	*ret = a;
 	return 0;
 }
@@ -66,14 +63,12 @@ static struct slot *slot_take(struct ask *a, enum msg_type want, void *to)
 /* Locked. */
 static int slot_wait(struct ask *a, const struct slot *s)
 {
-	struct timespec until;
+	uint64_t until = deadline_in(ANSWER_MS);
 	int e = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ANSWER_SECONDS;
 	while (!s->answered && !e)
-		e = pthread_cond_timedwait(&a->answered, &a->lock, &until);
-	return s->answered ? 0 : -e;
+		e = thread_cond_wait(&a->answered, &a->lock, until);
+	return s->answered ? 0 : e;
 }
 
 /* `ret` has the size of the answer's type. */

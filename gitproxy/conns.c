@@ -11,8 +11,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 
+#include "base/thread.h"
+#include "gitproxy/deadline.h"
 #include "gitproxy/shares.h"
 
 struct slot { int fd; uint16_t sandbox; };	/* fd -1: free */
@@ -28,15 +29,11 @@ struct conns {
 int conns_new(struct conns **ret)
 {
 	struct conns *c = calloc(1, sizeof(*c));
-	pthread_condattr_t attr;
 
 	if (!c)
 		return -ENOMEM;
 	pthread_mutex_init(&c->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&c->ended, &attr);
-	pthread_condattr_destroy(&attr);
+	thread_cond_init(&c->ended);
 	c->open.max = CONNS_MAX;
 	for (size_t i = 0; i < CONNS_MAX; i++)
 		c->slot[i].fd = -1;
@@ -84,15 +81,13 @@ unsigned conns_close(struct conns *c, uint16_t sandbox)
 
 bool conns_transfer_begin(struct conns *c, uint16_t sandbox, uint32_t limit, unsigned wait_ms)
 {
-	struct timespec until;
+	uint64_t until = deadline_in(wait_ms);
 	bool ok;
 	int r = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += wait_ms / 1000;
 	pthread_mutex_lock(&c->lock);
 	while (c->transfers[sandbox] >= limit && !r)
-		r = pthread_cond_timedwait(&c->ended, &c->lock, &until);
+		r = thread_cond_wait(&c->ended, &c->lock, until);
 	ok = c->transfers[sandbox] < limit;
 	c->transfers[sandbox] += ok;
 	pthread_mutex_unlock(&c->lock);

@@ -26,6 +26,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "base/thread.h"
 #include "policy/picture.h"
 
 enum { VIEW_SEND_MS = 2000, VIEW_BACKOFF_MIN_MS = 20, VIEW_BACKOFF_MAX_MS = 1000 };
@@ -61,7 +62,6 @@ int view_new(const struct host_config *c, enum proc_role role, view_extra_fn *ex
 	     struct view **ret)
 {
 	struct view *v = calloc(1, sizeof(*v));
-	pthread_condattr_t attr;
 
 	if (!v)
 		return -ENOMEM;
@@ -72,10 +72,7 @@ int view_new(const struct host_config *c, enum proc_role role, view_extra_fn *ex
 	v->fd = -1;
 	pthread_mutex_init(&v->io, NULL);
 	pthread_rwlock_init(&v->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&v->became_ready, &attr);
-	pthread_condattr_destroy(&attr);
+	thread_cond_init(&v->became_ready);
 	*ret = v;
 	return 0;
 }

@@ -116,12 +116,11 @@ int behind_start(struct behind *b, struct repo *x, uint16_t sandbox)
 
 int behind_wait(struct behind *b, struct repo *x, uint16_t sandbox, uint64_t until)
 {
-	struct timespec at = { .tv_sec = (time_t)(until / 1000), .tv_nsec = (long)(until % 1000) * 1000000 };
 	int result = behind_start(b, x, sandbox);
 
 	pthread_mutex_lock(&x->lock);
 	while (x->refreshing && x->state == REPO_COLD)
-		if (pthread_cond_timedwait(&x->changed, &x->lock, &at) == ETIMEDOUT)
+		if (thread_cond_wait(&x->changed, &x->lock, until) < 0)
 			break;
 	if (x->state == REPO_WARM)
 		result = 0;

@@ -82,13 +82,12 @@ static void *task_main(void *arg)
 bool task_wait(struct task *t, unsigned ms)
 {
 	uint64_t until = deadline_in(ms);
-	struct timespec at = { .tv_sec = (time_t)(until / 1000), .tv_nsec = (long)(until % 1000) * 1000000 };
 	bool ended;
 	int r = 0;
 
 	pthread_mutex_lock(&t->lock);
-	while (!t->ended && r != ETIMEDOUT)
-		r = pthread_cond_timedwait(&t->changed, &t->lock, &at);
+	while (!t->ended && !r)
+		r = thread_cond_wait(&t->changed, &t->lock, until);
 	ended = t->ended;
 	pthread_mutex_unlock(&t->lock);
 	return ended;
@@ -117,16 +116,12 @@ static int start(struct task *t)
 struct task *task_start(struct depot *d, struct repo *x, const struct msg_mirror_do *q)
 {
 	struct task *t = calloc(1, sizeof(*t));
-	pthread_condattr_t attr;
 
 	if (!t)
 		return NULL;
 	*t = (struct task){ .d = d, .x = x, .q = *q, .received = x->received, .refs = 2 };
 	pthread_mutex_init(&t->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&t->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	thread_cond_init(&t->changed);
 	repo_hold(d->repos, x);
 	if (start(t) < 0) {
 		t->refs = 1;

@@ -11,9 +11,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <sys/mman.h>
 
+#include "base/thread.h"
 #include "gitproxy/deadline.h"
 
 struct flight {
@@ -39,15 +39,11 @@ struct flights {
 int flights_new(struct flights **ret)
 {
 	struct flights *f = calloc(1, sizeof(*f));
-	pthread_condattr_t attr;
 
 	if (!f)
 		return -ENOMEM;
 	pthread_mutex_init(&f->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&f->landed, &attr);
-	pthread_condattr_destroy(&attr);
+	thread_cond_init(&f->landed);
 	*ret = f;
 	return 0;
 }
@@ -161,11 +157,10 @@ static void lead(struct flights *f, struct flight *x, const struct ask *asked)
 /* Under the lock, as flight_hold(). */
 static int await(struct flights *f, const struct flight *x, uint64_t deadline)
 {
-	struct timespec at = { .tv_sec = (time_t)(deadline / 1000), .tv_nsec = (long)(deadline % 1000) * 1000000 };
 	int r = 0;
 
-	while (!x->landed && r != ETIMEDOUT)
-		r = pthread_cond_timedwait(&f->landed, &f->lock, &at);
+	while (!x->landed && !r)
+		r = thread_cond_wait(&f->landed, &f->lock, deadline);
 	return x->landed ? 0 : -ETIMEDOUT;
 }
 

@@ -8,9 +8,9 @@
  */
 #include "gitproxy/mirror/produce_queue.h"
 
-#include <errno.h>
 #include <stddef.h>
 
+#include "base/thread.h"
 #include "gitproxy/deadline.h"
 #include "gitproxy/mirror/produce.h"
 
@@ -23,14 +23,9 @@ struct produce_waiter {
 
 void produce_queue_init(struct produce_queue *q, unsigned places)
 {
-	pthread_condattr_t attr;
-
 	q->places = places < PRODUCE_PLACES_MAX ? places : PRODUCE_PLACES_MAX;
 	pthread_mutex_init(&q->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&q->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	thread_cond_init(&q->changed);
 }
 
 static unsigned running(const struct produce_queue *q, uint16_t sandbox)
@@ -83,11 +78,8 @@ static void part(struct produce_queue *q, const struct produce_waiter *me)
 static void look_later(struct produce_queue *q, uint64_t end)
 {
 	uint64_t at = deadline_in(LOOK_MS);
-	struct timespec until;
 
-	at = at < end ? at : end;
-	until = (struct timespec){ .tv_sec = (time_t)(at / 1000), .tv_nsec = (long)(at % 1000) * 1000000 };
-	pthread_cond_timedwait(&q->changed, &q->lock, &until);
+	thread_cond_wait(&q->changed, &q->lock, at < end ? at : end);
 }
 
 bool produce_queue_enter(struct produce_queue *q, uint16_t sandbox, bool (*unwanted)(void *owner), void *owner)

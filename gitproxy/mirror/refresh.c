@@ -20,6 +20,7 @@
 #include <openssl/evp.h>
 
 #include "base/log.h"
+#include "base/thread.h"
 #include "gitproxy/deadline.h"
 #include "gitproxy/mirror/fetch_request.h"
 #include "gitproxy/mirror/files.h"
@@ -350,7 +351,6 @@ enum begin { BEGIN_NEVER = 0,		/* it would be too long a wait */
 
 static enum begin begin(struct repo *x, const struct oid *wants, size_t n, uint64_t until)
 {
-	struct timespec at = { .tv_sec = (time_t)(until / 1000), .tv_nsec = (long)(until % 1000) * 1000000 };
 	enum begin result = BEGIN_OVER;
 	uint64_t round;
 	int late = 0;
@@ -365,7 +365,7 @@ static enum begin begin(struct repo *x, const struct oid *wants, size_t n, uint6
 	x->refreshing = true;
 	round = x->rounds;
 	while (result == BEGIN_OVER && x->rounds == round && !late)
-		late = pthread_cond_timedwait(&x->changed, &x->lock, &at) == ETIMEDOUT;
+		late = thread_cond_wait(&x->changed, &x->lock, until) < 0;
 	pthread_mutex_unlock(&x->lock);
 	return late ? BEGIN_NEVER : result;
 }

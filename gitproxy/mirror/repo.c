@@ -18,6 +18,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "base/thread.h"
 #include "gitproxy/deadline.h"
 #include "gitproxy/mirror/files.h"
 #include "gitproxy/mirror/refs.h"
@@ -53,7 +54,6 @@ static struct repo *repo_new(const struct repos *r, const struct mirror_domain *
 {
 	struct repo *x = calloc(1, sizeof(*x));
 	char name[REPO_HEX + 1];
-	pthread_condattr_t attr;
 
 	if (!x)
 		return NULL;
@@ -66,10 +66,7 @@ static struct repo *repo_new(const struct repos *r, const struct mirror_domain *
 		return NULL;
 	}
 	pthread_mutex_init(&x->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&x->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	thread_cond_init(&x->changed);
 	return x;
 }
 

@@ -13,8 +13,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "base/thread.h"
 #include "gitproxy/deadline.h"
 #include "gitproxy/mirror/spool_table.h"
 
@@ -195,14 +195,12 @@ static bool changed(struct spool_reader *r, uint64_t have, int *ret)
 int spool_wait(struct spool_reader *r, uint64_t have, uint64_t deadline,
 	       struct spool_progress *ret)
 {
-	struct timespec until = { .tv_sec = (time_t)(deadline / 1000),
-				  .tv_nsec = (long)(deadline % 1000) * 1000000 };
 	struct spool_entry *e = r->entry;
 	int result = 0, waited = 0;
 
 	pthread_mutex_lock(&r->spool->lock);
-	while (!changed(r, have, &result) && waited != ETIMEDOUT)
-		waited = pthread_cond_timedwait(&e->changed, &r->spool->lock, &until);
+	while (!changed(r, have, &result) && !waited)
+		waited = thread_cond_wait(&e->changed, &r->spool->lock, deadline);
 	if (!changed(r, have, &result))
 		result = -ETIMEDOUT;
 	if (result == 0) {

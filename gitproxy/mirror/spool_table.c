@@ -11,8 +11,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <time.h>
 
+#include "base/thread.h"
 #include "gitproxy/deadline.h"
 
 static struct spool_entry **bucket_of(struct spool *s, const struct spool_key *key)
@@ -103,19 +103,6 @@ void table_shrink(struct spool *s)
 		;
 }
 
-static int cond_init(pthread_cond_t *c)
-{
-	pthread_condattr_t attr;
-	int r = pthread_condattr_init(&attr);
-
-	if (r)
-		return -r;
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	r = pthread_cond_init(c, &attr);
-	pthread_condattr_destroy(&attr);
-	return -r;
-}
-
 int table_add(struct spool *s, const struct spool_key *key, struct spool_entry **ret)
 {
 	struct spool_entry **at = bucket_of(s, key), *e;
@@ -124,7 +111,7 @@ int table_add(struct spool *s, const struct spool_key *key, struct spool_entry *
 		if (!table_evict(s))
 			return -ENOSPC;
 	e = calloc(1, sizeof(*e));
-	if (!e || cond_init(&e->changed) < 0) {
+	if (!e || thread_cond_init(&e->changed) < 0) {
 		free(e);
 		return -ENOMEM;
 	}
