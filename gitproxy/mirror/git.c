@@ -31,6 +31,7 @@ enum {
 	NICE = 19,
 	IO_IDLE = 3 << 13,		/* IOPRIO_CLASS_IDLE */
 	IO_PROCESS = 1,			/* IOPRIO_WHO_PROCESS */
+	ROOM = 1 << 20,			/* of its output; what the kernel lets anyone have */
 };
 
 /* One row a setting; why it is there. */
@@ -184,6 +185,7 @@ int git_start(const struct git_spec *s, struct git_child *ret)
 	if (r < 0)
 		return r;
 	ret->out = out[0];
+	ret->roomy = fcntl(out[0], F_SETPIPE_SZ, ROOM) >= ROOM;
 	ret->err = err[0];
 	limit(ret->pid, s->idle);
 	return 0;
@@ -233,6 +235,14 @@ ssize_t git_read(struct git_child *c, void *to, size_t n, uint64_t deadline)
 				return got < 0 ? -errno : got;
 		}
 	}
+}
+
+void git_let_write(struct git_child *c, int ms)
+{
+	struct pollfd p[2] = { { .fd = c->pidfd, .events = POLLIN }, { .fd = c->err, .events = POLLIN } };
+
+	if (c->roomy && poll(p, 2, ms) > 0 && p[1].revents)
+		hear(c);
 }
 
 int git_wait(struct git_child *c, uint64_t deadline)

@@ -25,6 +25,7 @@ struct git_child {			/* git_child_init() */
 	int pidfd;
 	int out;			/* to read from; -1 */
 	int err;
+	bool roomy;			/* its output has room enough to be let alone for a while */
 	uint8_t said[GIT_SAID];		/* what it wrote on standard error, the end of it */
 	size_t said_n;
 };
@@ -33,6 +34,11 @@ struct git_child {			/* git_child_init() */
 int git_start(const struct git_spec *s, struct git_child *ret);
 /* Up to n bytes of its output: > 0, 0 at the end, -ETIMEDOUT, -errno. */
 ssize_t git_read(struct git_child *c, void *to, size_t n, uint64_t deadline);
+/*
+ * Let it write for `ms`, or until it has ended: then there is more to be read at once, of a program that writes
+ * little at a time. Returns at once where that would hold it up.
+ */
+void git_let_write(struct git_child *c, int ms);
 /* Wait until it has ended: its exit status, 128 + signal, or -ETIMEDOUT (it is killed then). */
 int git_wait(struct git_child *c, uint64_t deadline);
 /* Kill it with all that it started, if it still runs. For every child, at the end. */

@@ -21,7 +21,7 @@
 #include "gitproxy/mirror/git.h"
 #include "gitproxy/mirror/produce_queue.h"
 
-enum { PIECE = 256 << 10, GATHER_MS = 20, LOOK_MS = 500, STACK = 1 << 20 };
+enum { PIECE = 1 << 20, GATHER_MS = 100, LET_MS = 2, LOOK_MS = 500, STACK = 1 << 20 };
 
 struct producers {
 	struct produce_queue queue;
@@ -95,14 +95,16 @@ static void tell(const struct repo *x, const struct git_child *c, const char *wh
 
 /*
  * What git says, > 0, 0 at the end, or -errno. Each piece wakes every reader, so what follows the first
- * soon is gathered to a whole one; the very first of an answer is not kept waiting.
+ * soon is gathered to a whole one; the very first of an answer is not kept waiting. Git writes a few
+ * kilobytes at a time: to be woken for each would cost more than what is done with them.
  */
 static ssize_t next_piece(struct git_child *c, uint8_t *piece, bool first, uint64_t deadline)
 {
 	ssize_t n = git_read(c, piece, PIECE, deadline), more = n;
 	uint64_t soon = deadline_in(GATHER_MS);
 
-	while (!first && more > 0 && n < PIECE) {
+	while (!first && more > 0 && n < PIECE && deadline_now() < soon) {
+		git_let_write(c, LET_MS);
 		more = git_read(c, piece + n, (size_t)(PIECE - n), soon);
 		n += more > 0 ? more : 0;
 	}
