@@ -108,6 +108,7 @@ const char *mirror_what_text(enum mirror_what w)
 	static const char *const text[MIRROR_WHATS] = {
 		[MIRROR_REFRESHED] = "refreshed", [MIRROR_EVICTED] = "evicted", [MIRROR_REMOVED] = "removed",
 		[MIRROR_DAMAGED] = "damaged", [MIRROR_MAINTAINED] = "maintained", [MIRROR_TOO_LARGE] = "too_large",
+		[MIRROR_REPLACED] = "replaced",
 	};
 
 	return (unsigned)w < MIRROR_WHATS && text[w] ? text[w] : "";

@@ -118,7 +118,7 @@ struct mirror_pushed_finding {
 };
 
 enum mirror_what { MIRROR_REFRESHED = 1, MIRROR_EVICTED, MIRROR_REMOVED, MIRROR_DAMAGED, MIRROR_MAINTAINED,
-		   MIRROR_TOO_LARGE, MIRROR_WHATS };
+		   MIRROR_TOO_LARGE, MIRROR_REPLACED, MIRROR_WHATS };
 struct mirror_event {
 	uint32_t what;			/* enum mirror_what */
 	uint32_t pad_;

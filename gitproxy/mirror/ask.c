@@ -123,3 +123,12 @@ enum ask_no ask_no(const struct ask_outcome *o)
 		return ASK_UNKNOWN;
 	return o->reason == REASON_UPSTREAM_DENIED ? status_says(o->status) : ASK_DENIED;
 }
+
+bool ask_gone(const struct ask_outcome *o, const struct mirror_domain *d)
+{
+	if (o->reason == REASON_UPSTREAM_UNTRUSTED)
+		return false;
+	if (o->status == 403)
+		return false;
+	return o->status != 401 || !*d->credential;
+}

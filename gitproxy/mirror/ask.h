@@ -38,5 +38,10 @@ void ask_upstream(const struct ask *q, struct ask_outcome *ret);
  */
 enum ask_no { ASK_DENIED = 0, ASK_AWAY, ASK_UNKNOWN };
 enum ask_no ask_no(const struct ask_outcome *o);
+/*
+ * A DENIED one: is the repository perhaps not there any more? Not when what was wrong is the credential
+ * that was shown, or the server's certificate. Without a credential "who are you" may mean that, too.
+ */
+bool ask_gone(const struct ask_outcome *o, const struct mirror_domain *d);
 
 #endif

@@ -119,10 +119,10 @@ int behind_wait(struct behind *b, struct repo *x, uint16_t sandbox, uint64_t unt
 	int result = behind_start(b, x, sandbox);
 
 	pthread_mutex_lock(&x->lock);
-	while (x->refreshing && x->state == REPO_COLD)
+	while (x->refreshing && !repo_serves(x))
 		if (thread_cond_wait(&x->changed, &x->lock, until) < 0)
 			break;
-	if (x->state == REPO_WARM)
+	if (repo_serves(x))
 		result = 0;
 	else if (!result)
 		result = x->refreshing ? -EAGAIN : -EIO;

@@ -70,7 +70,7 @@ static void describe(struct repo *x, struct msg_mirror_row *row)
 	row->used = x->used;
 	msg_plain_set(row->state, sizeof(row->state),
 		      x->too_large ? "too large" : x->state == REPO_COLD ? (x->refreshing ? "fetching" : "none") :
-		      x->refused ? "refused" : x->tended ? "maintaining" : x->refreshing ? "refreshing" : "ready");
+		      x->refused ? "refused" : x->doubted ? "in doubt" : x->tended ? "maintaining" : x->refreshing ? "refreshing" : "ready");
 	pthread_mutex_unlock(&x->lock);
 }
 
@@ -157,20 +157,12 @@ static void tell_done(struct caller *k, const struct task *t)
 	send_row(k, &row);
 }
 
-static bool is_cold(struct repo *x)
-{
-	uint8_t generation[REPO_GENERATION];
-	enum object_format format;
-
-	return !repo_is_warm(x, &format, generation);
-}
-
 static void work_on(void *owner, struct repo *x)
 {
 	struct caller *k = owner;
 	struct task *t;
 
-	if (k->gone || !meant(k, x) || (k->q->command != MIRROR_DO_PREWARM && is_cold(x)))
+	if (k->gone || !meant(k, x) || (k->q->command != MIRROR_DO_PREWARM && !repo_is_there(x)))
 		return;
 	t = task_start(k->c->d, x, k->q);
 	if (!t) {

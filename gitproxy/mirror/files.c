@@ -80,22 +80,22 @@ int files_about_write(const char *dir, const struct files_about *a)
 	return r;
 }
 
-bool files_refused(const char *dir)
+bool files_marked(const char *dir, const char *mark)
 {
 	char path[PATH_BYTES];
 	struct stat st;
 
-	return !about_path(dir, "refused", path) || lstat(path, &st) == 0 || errno != ENOENT;
+	return !about_path(dir, mark, path) || lstat(path, &st) == 0 || errno != ENOENT;
 }
 
-int files_refused_set(const char *dir, bool refused)
+int files_mark(const char *dir, const char *mark, bool on)
 {
 	char path[PATH_BYTES];
 	int r;
 
-	if (!about_path(dir, "refused", path))
+	if (!about_path(dir, mark, path))
 		return -ENAMETOOLONG;
-	if (!refused)
+	if (!on)
 		return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
 	r = write_all(path, "", 0);
 	if (r < 0 && about_path(dir, "about", path))

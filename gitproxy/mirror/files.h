@@ -15,9 +15,14 @@ struct files_about {			/* of what the folder is a mirror */
 /* DIR/about. 0, -ENOENT, -EBADMSG, -errno. Writing replaces it in one step. */
 int files_about_read(const char *dir, struct files_about *ret);
 int files_about_write(const char *dir, const struct files_about *a);
-/* DIR/refused: upstream's last word on it was no. When it cannot be made, `about` goes: no mirror then. 0 or -errno. */
-bool files_refused(const char *dir);
-int files_refused_set(const char *dir, bool refused);
+/*
+ * A mark is a file that is there or not. FILES_REFUSED: upstream's last word on it was no. FILES_DOUBTED: what is
+ * here may be another's. When one cannot be made, `about` goes: no mirror then. 0 or -errno.
+ */
+#define FILES_REFUSED "refused"
+#define FILES_DOUBTED "doubted"
+bool files_marked(const char *dir, const char *mark);
+int files_mark(const char *dir, const char *mark, bool on);
 /* A folder with all that is in it. Links are removed, not followed. 0 or -errno; none is no error. */
 int files_remove(const char *dir);
 /* Remove the lock files that killed programs left in a repository that nobody writes to. 0 or -errno. */

@@ -152,6 +152,17 @@ int ls_refs_parse(struct rd answer, enum object_format format, size_t max, struc
 	return 0;
 }
 
+enum parse ls_refs_first(struct rd begin, enum object_format format, struct ls_ref *ret)
+{
+	enum parse p;
+	struct pkt pkt;
+
+	p = pkt_read(&begin, &pkt);
+	if (p != PARSE_OK)
+		return p;
+	return pkt.type == PKT_DATA && line_parse(pkt_text(&pkt), format, ret) ? PARSE_OK : PARSE_BAD;
+}
+
 void ls_refs_done(struct ls_refs *refs)
 {
 	free(refs->ref);

@@ -31,6 +31,8 @@ struct ls_refs {
 int ls_refs_parse(struct rd answer, enum object_format format, size_t max, struct ls_refs *ret,
 		  struct rd *ret_error);
 void ls_refs_done(struct ls_refs *refs);
+/* The first reference of an answer, of which the beginning is enough. Not PARSE_OK: there is none, or not so. */
+enum parse ls_refs_first(struct rd begin, enum object_format format, struct ls_ref *ret);
 /* By name; NULL: it is not there. */
 const struct ls_ref *ls_refs_find(const struct ls_refs *refs, struct rd name);
 /* A digest of all of it. 0 or -ENOMEM. */

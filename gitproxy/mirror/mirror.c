@@ -177,7 +177,7 @@ int mirror_new(const struct mirror_spec *s, struct mirror **ret)
 	if (r < 0)
 		return r;
 	m->depot.refresh = (struct refresh){ .config = c, .repos = m->depot.repos, .flights = m->depot.flights,
-					     .backoff = m->backoff,
+					     .backoff = m->backoff, .spool = m->depot.spool,
 					     .keeper = s->keeper, .repo_max = space_of_one(c->mirrors.max_bytes),
 					     .over = upkeep_after, .owner = m->depot.upkeep };
 	r = behind_new(&m->depot.refresh, &m->depot.behind);

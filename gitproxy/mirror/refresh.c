@@ -25,6 +25,8 @@
 #include "gitproxy/mirror/fetch_request.h"
 #include "gitproxy/mirror/files.h"
 #include "gitproxy/mirror/intake.h"
+#include "gitproxy/mirror/kin.h"
+#include "gitproxy/mirror/tell.h"
 #include "gitproxy/mirror/refs.h"
 
 enum { ROUNDS_MAX = 3, HAVES_MAX = 1024, WAIT_MORE_MS = 5000, LS_REFS_BODY = 4096, WANTED_MAX = 1 << 16 };
@@ -56,6 +58,9 @@ struct round {
 	struct repo *x;
 	uint8_t *text;			/* upstream's answer, which refs borrow from */
 	struct ls_refs refs;
+	uint64_t asked;			/* when the question left whose answer that is */
+	struct oid *tips;		/* what refs point at; sorted, each once */
+	size_t n_tips;
 	struct oid *need;		/* what is to be fetched */
 	size_t n_need;
 	struct oid *extra;		/* what waiters want */
@@ -70,15 +75,24 @@ static void round_done(struct round *d)
 {
 	ls_refs_done(&d->refs);
 	free(d->text);
+	free(d->tips);
 	free(d->need);
 	free(d->extra);
+}
+
+void refresh_denied(const struct refresh *r, struct repo *x, const struct ask_outcome *o)
+{
+	repo_refused(x, o->asked);
+	if (ask_gone(o, &x->domain))
+		repo_doubt(x, o->asked);
+	spool_purge(r->spool, x->domain.id);
 }
 
 static enum refresh_result refused(struct round *d, const struct ask_outcome *o)
 {
 	d->reason = o->reason;
 	if (ask_no(o) == ASK_DENIED)
-		repo_refused(d->x, o->asked);
+		refresh_denied(d->r, d->x, o);
 	return REFRESH_REFUSED;
 }
 
@@ -116,7 +130,20 @@ static enum refresh_result read_refs(struct round *d)
 	if (r < 0)
 		return failed(d, "its list of references", r);
 	repo_allowed(d->x, a.outcome.asked);
+	d->asked = a.outcome.asked;
 	return REFRESH_DONE;
+}
+
+static int find_tips(struct round *d)
+{
+	d->tips = calloc(d->refs.n + 1, sizeof(*d->tips));
+	if (!d->tips)
+		return -ENOMEM;
+	for (size_t i = 0; i < d->refs.n; i++)
+		if (!d->refs.ref[i].unborn)
+			d->tips[d->n_tips++] = d->refs.ref[i].oid;
+	d->n_tips = oid_sort_unique(d->tips, d->n_tips);
+	return ls_refs_generation(&d->refs, d->upstream);
 }
 
 /* What waiters want so far. */
@@ -134,13 +161,12 @@ static void take_wanted(struct round *d)
 
 static int find_need(struct round *d)
 {
-	d->need = calloc(d->refs.n + 1, sizeof(*d->need));
+	free(STEAL(d->need));
+	d->need = calloc(d->n_tips + 1, sizeof(*d->need));
 	if (!d->need)
 		return -ENOMEM;
-	for (size_t i = 0; i < d->refs.n; i++)
-		if (!d->refs.ref[i].unborn)
-			d->need[d->n_need++] = d->refs.ref[i].oid;
-	d->n_need = oid_sort_unique(d->need, d->n_need);
+	memcpy(d->need, d->tips, d->n_tips * sizeof(*d->need));
+	d->n_need = d->n_tips;
 	return refs_missing(d->x, d->need, &d->n_need);
 }
 
@@ -172,36 +198,30 @@ static enum refresh_result fetch(struct round *d, struct oid *wants, size_t n)
 /* Only the leader of a round changes tips and generation: reading them needs no lock here. */
 static int publish(struct round *d)
 {
-	struct oid *tips = calloc(d->refs.n + 1, sizeof(*tips));
 	uint8_t generation[REPO_GENERATION];
 	struct files_about about = { 0 };
-	size_t n = 0;
-	int r = tips ? refs_update(d->x, &d->refs, generation) : -ENOMEM;
+	int r = refs_update(d->x, &d->refs, generation);
 
 	snprintf(about.host, sizeof(about.host), "%s", d->x->host);
 	snprintf(about.path, sizeof(about.path), "%s", d->x->path);
 	snprintf(about.credential, sizeof(about.credential), "%s", d->x->domain.credential);
 	if (!r && d->x->state == REPO_COLD)
 		r = files_about_write(d->x->dir, &about);
-	if (r < 0) {
-		free(tips);
+	if (r < 0)
 		return r;
-	}
-	for (size_t i = 0; i < d->refs.n; i++)
-		if (!d->refs.ref[i].unborn)
-			tips[n++] = d->refs.ref[i].oid;
-	n = oid_sort_unique(tips, n);
 	pthread_mutex_lock(&d->x->lock);
 	free(d->x->tips);
-	d->x->tips = tips;
-	d->x->n_tips = n;
+	d->x->tips = STEAL(d->tips);
+	d->x->n_tips = d->n_tips;
 	d->x->n_refs = d->refs.n;
 	memcpy(d->x->generation, generation, sizeof(generation));
 	memcpy(d->x->upstream, d->upstream, sizeof(d->upstream));
 	d->x->upstream_known = true;
 	d->x->state = REPO_WARM;
 	if (d->x->refused)		/* meanwhile, when there was nothing to mark */
-		files_refused_set(d->x->dir, true);
+		files_mark(d->x->dir, FILES_REFUSED, true);
+	if (d->x->doubted)
+		files_mark(d->x->dir, FILES_DOUBTED, true);
 	pthread_mutex_unlock(&d->x->lock);
 	return 0;
 }
@@ -247,15 +267,62 @@ static enum refresh_result fetch_extra(struct round *d)
 	return r < 0 ? failed(d, "what no reference holds", r) : REFRESH_DONE;
 }
 
-/* Objects first, references last. */
-static enum refresh_result follow(struct round *d)
+/* It is another repository: nothing of the old one stays. No maintenance begins any more; one that runs may end. */
+static int begin_anew(struct round *d)
 {
-	enum refresh_result result;
+	uint64_t bytes = d->x->bytes;
+	int r;
+
+	pthread_mutex_lock(&d->x->lock);
+	d->x->state = REPO_COLD;
+	while (d->x->tended)
+		pthread_cond_wait(&d->x->changed, &d->x->lock);
+	pthread_mutex_unlock(&d->x->lock);
+	repo_clear(d->r->repos, d->x);
+	spool_purge(d->r->spool, d->x->domain.id);
+	r = intake_prepare(d->x);
+	log_line(LOG_NOTE, "event=mirror_replaced host=%s repo=%s", d->x->host, d->x->path);
+	tell_event(d->r->keeper, MIRROR_REPLACED, d->x, 0, bytes, 0);
+	return r;
+}
+
+static enum refresh_result fetch_need(struct round *d)
+{
 	int r = find_need(d);
 
 	if (r < 0)
 		return failed(d, "what is missing", r);
-	result = d->n_need ? fetch(d, d->need, d->n_need) : REFRESH_DONE;
+	return d->n_need ? fetch(d, d->need, d->n_need) : REFRESH_DONE;
+}
+
+/* What is needed of a repository that may be another's: in doubt that is told before anything is fetched. */
+static enum refresh_result fetch_of_the_same(struct round *d)
+{
+	enum refresh_result result;
+	int r = 0, same;
+
+	if (repo_is_doubted(d->x) && !kin_by_tips(d->x, d->tips, d->n_tips)) {
+		r = begin_anew(d);
+		return r < 0 ? failed(d, "a new repository", r) : fetch_need(d);
+	}
+	result = fetch_need(d);
+	if (result != REFRESH_DONE)
+		return result;
+	same = kin_by_history(d->x, d->tips, d->n_tips);
+	if (!same)
+		r = begin_anew(d);
+	if (same < 0 || r < 0)
+		return failed(d, "whose history it is", same < 0 ? same : r);
+	return same ? REFRESH_DONE : fetch_need(d);
+}
+
+/* Objects first, references last. */
+static enum refresh_result follow(struct round *d)
+{
+	bool first = d->x->state == REPO_COLD || !d->x->n_tips;
+	enum refresh_result result = first ? fetch_need(d) : fetch_of_the_same(d);
+	int r;
+
 	if (result != REFRESH_DONE)
 		return result;
 	d->report.changed = true;
@@ -281,13 +348,14 @@ static enum refresh_result run_round(struct round *d)
 	result = read_refs(d);
 	if (result != REFRESH_DONE)
 		return result;
-	r = ls_refs_generation(&d->refs, d->upstream);
+	r = find_tips(d);
 	if (r < 0)
 		return failed(d, "its list of references", r);
 	result = unchanged(d) ? REFRESH_DONE : follow(d);
 	if (result != REFRESH_DONE)
 		return result;
 	d->followed = true;
+	repo_proved(d->x, d->asked);
 	files_touch(d->x->dir, "refreshed");
 	if (!d->n_extra)
 		return REFRESH_DONE;

@@ -7,6 +7,7 @@
 #include "gitproxy/mirror/backoff.h"
 #include "gitproxy/mirror/flight.h"
 #include "gitproxy/mirror/repo.h"
+#include "gitproxy/mirror/spool.h"
 #include "policy/host_config.h"
 
 struct repo;
@@ -23,6 +24,7 @@ struct refresh {			/* all borrowed */
 	struct repos *repos;
 	struct flights *flights;
 	struct backoff *backoff;
+	struct spool *spool;
 	int keeper;
 	uint64_t repo_max;		/* bytes of one repository */
 	refresh_over_fn *over;
@@ -45,6 +47,8 @@ enum refresh_result refresh_run(const struct refresh *r, struct repo *x, const s
 enum refresh_result refresh_now(const struct refresh *r, struct repo *x, enum reason *ret_reason);
 /* The round itself, by who has the claim (repo_claim_now()), which it releases. Blocks. */
 enum refresh_result refresh_claimed(const struct refresh *r, struct repo *x, enum reason *ret_reason);
+/* Upstream refused an answer about it: its right ends, its kept answers go, and it may be in doubt. */
+void refresh_denied(const struct refresh *r, struct repo *x, const struct ask_outcome *o);
 /* What equal questions about a repository have in common: its domain and the question. */
 void refresh_key(const struct repo *x, struct rd question, uint8_t ret[FLIGHT_KEY]);
 /* A question about it; empty: its advertisement. */

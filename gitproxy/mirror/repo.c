@@ -19,7 +19,6 @@
 
 #include "base/log.h"
 #include "base/thread.h"
-#include "gitproxy/deadline.h"
 #include "gitproxy/mirror/files.h"
 #include "gitproxy/mirror/refs.h"
 
@@ -82,7 +81,8 @@ static bool look(struct repo *x)
 		r = refs_load(x);
 	if (!r) {
 		x->state = REPO_WARM;
-		x->refused = files_refused(x->dir);
+		x->refused = files_marked(x->dir, FILES_REFUSED);
+		x->doubted = files_marked(x->dir, FILES_DOUBTED);
 		return true;
 	}
 	if (r != -ENOENT && r != -EBADMSG && r != -EIO)
@@ -197,69 +197,6 @@ void repo_put(struct repos *r, struct repo *x)
 	if (!--x->users && x->state == REPO_COLD && !x->too_large)
 		forget(r, x);
 	pthread_mutex_unlock(&r->lock);
-}
-
-/* Under the lock. A mirror that cannot be marked is none any more when it is looked for again. */
-static void set_refused(struct repo *x, bool refused)
-{
-	if (x->refused == refused)
-		return;
-	x->refused = refused;
-	if (x->state == REPO_WARM && files_refused_set(x->dir, refused) < 0)
-		log_line(LOG_WARN, "event=mirror_not_marked dir=%s", x->dir);
-}
-
-void repo_allowed(struct repo *x, uint64_t asked)
-{
-	pthread_mutex_lock(&x->lock);
-	if (asked > x->refused_at) {
-		x->allowed_at = asked > x->allowed_at ? asked : x->allowed_at;
-		set_refused(x, false);
-	}
-	pthread_mutex_unlock(&x->lock);
-}
-
-void repo_refused(struct repo *x, uint64_t asked)
-{
-	pthread_mutex_lock(&x->lock);
-	if (asked >= x->allowed_at) {
-		x->allowed_at = 0;
-		x->refused_at = asked > x->refused_at ? asked : x->refused_at;
-		set_refused(x, true);
-	}
-	pthread_mutex_unlock(&x->lock);
-}
-
-bool repo_is_refused(struct repo *x)
-{
-	bool refused;
-
-	pthread_mutex_lock(&x->lock);
-	refused = x->refused;
-	pthread_mutex_unlock(&x->lock);
-	return refused;
-}
-
-bool repo_is_allowed(struct repo *x, uint64_t ms)
-{
-	bool ok;
-
-	pthread_mutex_lock(&x->lock);
-	ok = x->allowed_at && deadline_now() - x->allowed_at <= ms;
-	pthread_mutex_unlock(&x->lock);
-	return ok;
-}
-
-bool repo_is_warm(struct repo *x, enum object_format *ret_format, uint8_t ret_generation[REPO_GENERATION])
-{
-	bool warm;
-
-	pthread_mutex_lock(&x->lock);
-	warm = x->state == REPO_WARM;
-	*ret_format = x->format;
-	memcpy(ret_generation, x->generation, REPO_GENERATION);
-	pthread_mutex_unlock(&x->lock);
-	return warm;
 }
 
 /* What a reference points at is known without asking git. */

@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 
+#include "gitproxy/mirror/ls_refs.h"
 #include "gitproxy/mirror_ipc.h"
 #include "gitproxy/oid.h"
 
@@ -40,6 +41,10 @@ struct repo {
 	uint64_t allowed_at;		/* when the question left to which upstream last said yes; 0: no more */
 	uint64_t refused_at;		/* the same, to which it said no */
 	bool refused;			/* that was its last word; also a file, so that it outlives us */
+	uint64_t doubted_at;		/* when the question left whose answer says that it may be gone */
+	uint64_t proved_at;		/* the same of the last list of references that was followed */
+	bool doubted;			/* what is here may be another's: not served; also a file */
+	uint64_t shown_at;		/* when the question left that showed upstream to have what is here */
 	uint64_t bytes;			/* on disk, when last measured */
 	uint64_t fresh_bytes;		/* fetched since it was last maintained */
 	unsigned packs;			/* after it was last maintained */
@@ -106,6 +111,24 @@ void repo_refused(struct repo *x, uint64_t asked);
 bool repo_is_allowed(struct repo *x, uint64_t ms);
 /* Was a refusal the last that was heard? */
 bool repo_is_refused(struct repo *x);
+/*
+ * An answer to a question of this time says that the repository may be gone: what comes under its name may be
+ * another one, so nothing of it is served until a list of references was followed (repo_proved()).
+ */
+void repo_doubt(struct repo *x, uint64_t asked);
+void repo_proved(struct repo *x, uint64_t asked);
+bool repo_is_doubted(struct repo *x);
+/*
+ * The first reference that upstream named; NULL: there was none. When it is HEAD or a branch it tells whether the
+ * mirror is of what upstream has: pointing at something else it may have been pushed to, or be another repository.
+ */
+void repo_shown(struct repo *x, const struct ls_ref *first, uint64_t asked);
+/* Was it told so within the last `ms`? */
+bool repo_is_shown(struct repo *x, uint64_t ms);
+/* There is something on disk, served or not. */
+bool repo_is_there(struct repo *x);
+/* The same as repo_is_warm(), under the lock. */
+bool repo_serves(const struct repo *x);
 /* Serveable, and of which format and generation. */
 bool repo_is_warm(struct repo *x, enum object_format *ret_format, uint8_t ret_generation[REPO_GENERATION]);
 /* All of them are objects of the repository (which has then all that they need). False: not, or not to be known. */

@@ -87,7 +87,8 @@ void repo_clear(struct repos *r, struct repo *x)
 	x->bytes = x->fresh_bytes = 0;
 	x->packs = 0;
 	x->refreshed = 0;
-	x->upstream_known = false;
+	x->upstream_known = x->doubted = false;
+	x->shown_at = 0;
 	memset(x->generation, 0, sizeof(x->generation));
 	pthread_mutex_unlock(&x->lock);
 	moved = repos_gone_name(r, gone, sizeof(gone)) && rename(x->dir, gone) == 0;

@@ -15,9 +15,10 @@
 
 #include "gitproxy/deadline.h"
 #include "gitproxy/mirror/advert.h"
+#include "gitproxy/mirror/ls_refs.h"
 #include "gitproxy/pkt.h"
 
-enum { BODY_MAX = 64 << 20 };
+enum { BODY_MAX = 64 << 20, FIRST_LINE = 4096 };
 
 /* ---- how a job ends ---- */
 
@@ -53,10 +54,8 @@ void job_refused(struct job *j, const struct ask_outcome *o)
 {
 	bool denied = ask_no(o) == ASK_DENIED;
 
-	if (denied) {
-		repo_refused(j->repo, o->asked);
-		spool_purge(j->depot->spool, j->q->domain.id);
-	}
+	if (denied)
+		refresh_denied(&j->depot->refresh, j->repo, o);
 	/* It may have moved: the front can follow. And what concerns one question alone is asked in earnest. */
 	if (o->reason == REASON_REDIRECT_NOT_ALLOWED || (!denied && !is_away(o))) {
 		job_leave_to_upstream(j);
@@ -162,12 +161,20 @@ static void stale_refs(struct job *j, const struct fetch_request *q)
 /* Upstream may say no with a good status: then nobody was let in. */
 void job_let_in(struct job *j, const struct flight_answer *a)
 {
-	char head[PKT_HEAD + 4];
+	char begin[FIRST_LINE];
+	ssize_t n = pread(a->file, begin, sizeof(begin), 0);
+	struct rd text = rd_of(begin, n > 0 ? (size_t)n : 0), line = text;
+	struct ls_ref first;
 
-	if (pread(a->file, head, sizeof(head), 0) == sizeof(head) && !memcmp(head + PKT_HEAD, "ERR ", 4))
-		repo_refused(j->repo, a->outcome.asked);
+	if (rd_skip(&line, PKT_HEAD) && rd_prefix(&line, "ERR ")) {
+		refresh_denied(&j->depot->refresh, j->repo, &a->outcome);
+		return;
+	}
+	repo_allowed(j->repo, a->outcome.asked);
+	if (ls_refs_first(text, j->repo->format, &first) == PARSE_OK)
+		repo_shown(j->repo, &first, a->outcome.asked);
 	else
-		repo_allowed(j->repo, a->outcome.asked);
+		repo_shown(j->repo, NULL, a->outcome.asked);
 }
 
 void serve_refs(struct job *j, const struct fetch_request *q)

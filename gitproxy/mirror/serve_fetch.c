@@ -1,7 +1,8 @@
 /*
  * serve_fetch.c - objects, from the mirror
  *
- * Theory of operation: only for a domain that upstream let in lately; else a small question finds out.
+ * Theory of operation: only for a domain that upstream let in lately, and when a list of references of the
+ * last minute shows that the mirror is of what upstream has; else a small question finds out.
  * A cold repository is filled in the background while this request goes upstream. What is wanted and not
  * there is fetched first, once for all who wait for it. The answer is produced into the spool, once for
  * all who ask the same, and this thread tells the front how far it may send. Until the first byte is
@@ -34,7 +35,7 @@ static bool let_in(struct job *j, const struct fetch_request *q, bool *ret_stale
 	struct ask ask;
 
 	*ret_stale = false;
-	if (repo_is_allowed(j->repo, JOB_RIGHT_MS))
+	if (repo_is_allowed(j->repo, JOB_RIGHT_MS) && repo_is_shown(j->repo, JOB_RIGHT_MS))
 		return true;
 	if (!question(&w, q->format))
 		return false;
@@ -54,11 +55,12 @@ static bool let_in(struct job *j, const struct fetch_request *q, bool *ret_stale
 
 /* ---- are they there ---- */
 
-static bool missing(struct job *j, const struct fetch_request *q)
+/* And is it of what upstream has now, as far as can be known? */
+static bool all_there(struct job *j, const struct fetch_request *q, bool stale)
 {
 	const struct fetch_ids_list *wants = &q->ids[FETCH_WANTS];
 
-	return !repo_has(j->repo, wants->oid, wants->n);
+	return (stale || repo_is_shown(j->repo, JOB_RIGHT_MS)) && repo_has(j->repo, wants->oid, wants->n);
 }
 
 /* A cold one. True: it is warm now. False: upstream answers, or the job is over. */
@@ -97,11 +99,12 @@ static bool ready(struct job *j, const struct fetch_request *q, bool stale)
 	}
 	if (format != q->format || (q->texts[FETCH_NOTS].n && !j->q->only))
 		return false;
-	if (!missing(j, q) && !q->texts[FETCH_NOTS].n)
+	if (!q->texts[FETCH_NOTS].n && all_there(j, q, stale))
 		return true;
 	if (stale)
 		return false;
-	if (refresh_run(&j->depot->refresh, j->repo, wants->oid, wants->n, &reason) == REFRESH_DONE && !missing(j, q))
+	if (refresh_run(&j->depot->refresh, j->repo, wants->oid, wants->n, &reason) == REFRESH_DONE &&
+	    all_there(j, q, false))
 		return true;
 	if (j->q->only)
 		job_refuse(j, reason == REASON_NONE ? REASON_UPSTREAM_DENIED : reason, "what is wanted cannot be had");

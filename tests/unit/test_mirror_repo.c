@@ -160,6 +160,88 @@ TEST(refusal_outlives_us)
 	place_done(&p);
 }
 
+/* ---- is it the same repository ---- */
+
+static const struct { const char *what; int64_t proof, doubt, proof2; bool doubted; } doubts[] = {
+	{ "nothing", -1, -1, -1, false },
+	{ "a doubt", -1, 10, -1, true },
+	{ "a doubt, then a list", -1, 10, 20, false },
+	{ "a list, then a doubt", 10, 20, -1, true },
+	{ "a doubt that was overtaken by a list", 20, 10, -1, false },
+	{ "a list that was asked for before the doubt", -1, 20, 10, true },
+	{ "both at once", -1, 10, 10, true },
+	{ "both at once, the other way round", 10, 10, -1, true },
+};
+
+TEST(doubt)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(doubts); i++) {
+		uint8_t generation[REPO_GENERATION];
+		enum object_format format;
+		struct place p;
+		struct repo *x;
+
+		place_new(&p);
+		x = on_disk(&p);
+		now = 1000000;
+		if (doubts[i].proof >= 0)
+			repo_proved(x, now + (uint64_t)doubts[i].proof);
+		if (doubts[i].doubt >= 0)
+			repo_doubt(x, now + (uint64_t)doubts[i].doubt);
+		if (doubts[i].proof2 >= 0)
+			repo_proved(x, now + (uint64_t)doubts[i].proof2);
+		CHECK_EQ(doubts[i].what, repo_is_doubted(x), doubts[i].doubted);
+		CHECK_EQ(doubts[i].what, repo_is_warm(x, &format, generation), !doubts[i].doubted);
+		CHECK(doubts[i].what, repo_is_there(x));
+		repo_put(p.repos, x);
+		place_again(&p);
+		x = get(&p);
+		CHECK_EQ("and after a restart", repo_is_doubted(x), doubts[i].doubted);
+		repo_put(p.repos, x);
+		place_done(&p);
+	}
+}
+
+static const struct { const char *what, *name; bool unborn; uint8_t oid; bool before, after; } firsts[] = {
+	{ "HEAD, here", "HEAD", false, 1, false, true },
+	{ "a branch, here", "refs/heads/a", false, 1, false, true },
+	{ "a tag tells nothing", "refs/tags/a", false, 1, false, false },
+	{ "a tag takes nothing away", "refs/tags/a", false, 9, true, true },
+	{ "HEAD, not here", "HEAD", false, 9, true, false },
+	{ "HEAD, not born", "HEAD", true, 0, true, false },
+	{ "none", NULL, false, 0, true, false },
+};
+
+TEST(shown)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(firsts); i++) {
+		struct ls_ref ref = { .oid = { { firsts[i].oid } }, .unborn = firsts[i].unborn };
+		struct place p;
+		struct repo *x;
+
+		place_new(&p);
+		x = on_disk(&p);
+		x->tips = calloc(1, sizeof(*x->tips));
+		x->tips[0].byte[0] = 1;
+		x->n_tips = 1;
+		if (firsts[i].name)
+			ref.name = rd_str(firsts[i].name);
+		if (firsts[i].before)
+			repo_proved(x, now);
+		repo_shown(x, firsts[i].name ? &ref : NULL, now + 1);
+		now += 2;
+		CHECK_EQ(firsts[i].what, repo_is_shown(x, MINUTE), firsts[i].after);
+		repo_proved(x, now);
+		ref.oid.byte[0] = 9;
+		repo_shown(x, &ref, now - 1);
+		CHECK("an older list takes nothing away", repo_is_shown(x, MINUTE));
+		now += MINUTE + 1;
+		CHECK("for a minute", !repo_is_shown(x, MINUTE));
+		repo_put(p.repos, x);
+		place_done(&p);
+	}
+}
+
 /* ---- what is on disk ---- */
 
 TEST(names_without_end)
