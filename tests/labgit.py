@@ -40,15 +40,22 @@ class Repository:
         if self._owner:
             subprocess.run(["chown", "-hR", f"{self._owner}:{self._owner}", self.path], check=True)
 
-    def commit(self, branch="main", parent=True, onto=None):
-        """One commit more, on top of a branch (of another branch, or of nothing); its id. No two are alike."""
+    def commit(self, branch="main", parent=True, onto=None, before=None):
+        """One commit more, on top of a branch (of another branch, or of nothing); its id. No two are alike.
+
+        before(id): called when it is there and no branch shows it yet.
+        """
         self._count += 1
         text = f"{self.name} {self._count}\n"
         tip = self.git("for-each-ref", "--format=%(objectname)", f"refs/heads/{onto or branch}") if parent else ""
+        made = "refs/made" if before else f"refs/heads/{branch}"
         self.git("fast-import", "--quiet", "--force",
-                 input=f"commit refs/heads/{branch}\ncommitter A <a@lab.invalid> {1800000000 + self._count} +0000\n"
+                 input=f"commit {made}\ncommitter A <a@lab.invalid> {1800000000 + self._count} +0000\n"
                        f"data {len(text)}\n{text}" + (f"from {tip}\n" if tip else "")
                        + f"M 100644 inline added.txt\ndata {len(text)}\n{text}\n")
+        if before:
+            before(self.git("rev-parse", made))
+            self.git("update-ref", f"refs/heads/{branch}", made)
         return self.tip(branch)
 
     def tip(self, branch="main"):

@@ -6,6 +6,7 @@ a client that does runs into the patience of the lab.
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -13,7 +14,7 @@ import threading
 import pytest
 
 from lab import row
-from labhttp import Closed
+from labhttp import Closed, Wire, ls_refs, post
 from labmirror import (Crowd, ask_repo, clone, fetch_body, head, mirror_git, mirror_lab, mirror_of, mirrors, objects_of, pack_of,
                        sources, spooled, warm)
 from labnet import PATIENCE, wait_for
@@ -126,46 +127,120 @@ def whole(lab, to):
 
 # ---- storms ----
 
+STORM, ROUNDS = 200, 3		# clients at once, by hand, and clones of each; beside them a few real gits
+KINDS = {"whole": [], "shallow": ["deepen 1"], "blobless": ["filter blob:none"]}
+
+
+class Pusher(threading.Thread):
+    """Forces, makes and deletes branches of a repository until it is left; .pushed: what heads ever were."""
+
+    def __init__(self, repo):
+        super().__init__(daemon=True)
+        self._repo, self._over, self._error = repo, threading.Event(), None
+        self.pushed = {repo.tip()}
+        self.pushes = 0
+
+    def run(self):
+        try:
+            base = self._repo.git("rev-parse", "main~20")
+            while not self._over.is_set():
+                self._push(self.pushes, base)
+                self.pushes += 1
+        except BaseException as e:
+            self._error = e
+
+    def _push(self, n, base):
+        if n % 3 == 2:
+            old = self._repo.git("rev-parse", f"{base}~{n % 7}")
+            self.pushed.add(old)
+            self._repo.git("update-ref", "refs/heads/main", old)
+        self._repo.commit(before=self.pushed.add)
+        if n % 2:
+            self._repo.commit(f"side/{n % 5}", onto="main", before=self.pushed.add)
+        else:
+            self._repo.git("update-ref", "-d", f"refs/heads/side/{(n + 1) % 5}")
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self._over.set()
+        self.join()
+        if self._error:
+            raise self._error
+
+
+def refs_of(body):
+    """{name: id} of an answer to ls-refs."""
+    assert body.endswith(b"0000"), body[-100:]
+    return {name: oid for oid, name in re.findall(r"([0-9a-f]{40}) (\S+)", body.decode())}
+
+
+def packfile_of(body):
+    """(id that is shallow or None, pack) of an answer to a fetch; no error, no rest."""
+    shallow = re.match(rb"0011shallow-info\n0034shallow ([0-9a-f]{40})0001", body)
+    return shallow and shallow[1].decode(), pack_of(body[shallow.end() if shallow else 0:])[0]
+
+
+def storm_clones(lab, repo, pushed, kind, together):
+    """Clones by hand, one after the other: [(repo, kind, what was wanted, the pack)]."""
+    with Wire(lab.sandbox, "gitlab.com", timeout=2 * PATIENCE) as wire:
+        together.wait()
+        return [storm_clone(repo, pushed, kind, lambda body: wire.send(post(repo.name, body, host="gitlab.com")).response().body)
+                for _ in range(ROUNDS)]
+
+
+def storm_clone(repo, pushed, kind, ask):
+    refs = refs_of(ask(ls_refs("HEAD", "refs/heads/", "refs/tags/")))
+    heads = {oid for name, oid in refs.items() if not name.startswith("refs/tags/")}
+    assert heads <= pushed, heads - pushed
+    wants = [refs["HEAD"]] if kind == "shallow" else sorted(heads)
+    body = ask(fetch_body(*wants, options=["no-progress", *KINDS[kind]]))
+    assert b"packfile" in body, body[:200]
+    shallow, pack = packfile_of(body)
+    assert shallow == (wants[0] if kind == "shallow" else None)
+    return repo, kind, tuple(wants), pack
+
+
+def expected(repo, kind, wants):
+    """Ids of all that such an answer has, as upstream says."""
+    words = {"whole": [], "shallow": ["--max-count=1"], "blobless": ["--filter=blob:none"]}[kind]
+    return {line.split()[0] for line in repo.git("rev-list", "--objects", *words, *wants).splitlines()}
+
+
 @row("D13")
-def test_storm(lab, server, warmed):
-    """Clones of all kinds while branches are forced, made and deleted: every one of them is right."""
-    pushed, over = {warmed.tip()}, threading.Event()
+def test_storm(world):
+    """Two hundred clients of two repositories, all begun at once, while their branches are forced, made and deleted: each
+    clone has exactly the objects that it asked for, as upstream has them, and none of another; no want is unknown."""
+    with mirror_lab(world, window="20ms") as lab:		# or they would all ask for the same
+        repos = [lab.server.repository(f"acme/storm{i}", 40) for i in range(2)]
+        for repo in repos:
+            warm(lab, repo)
+        storm(lab, *repos)
 
-    def push():
-        base = warmed.git("rev-parse", "main~20")
-        for n in range(10000):
-            if over.is_set():
-                return
-            if n % 3 == 2:
-                warmed.git("update-ref", "refs/heads/main", f"{base}~{n % 7}")
-                pushed.add(warmed.tip())
-            pushed.add(warmed.commit())
-            if n % 2:
-                warmed.commit(f"side/{n % 5}", onto="main")
-            else:
-                warmed.git("update-ref", "-d", f"refs/heads/side/{(n + 1) % 5}")
 
-    def work(i):
-        heads = []
-        for n in range(4):
-            to = clone(lab, warmed, *([], ["--depth=1"], ["--filter=blob:none", "--no-checkout"], ["--no-tags"])[(i + n) % 4])
-            heads.append((to, head(lab, to)))
-        return heads
-
-    pusher = threading.Thread(target=push)
-    pusher.start()
-    try:
-        heads = sum(Crowd(5, work).results(), [])
-    finally:
-        over.set()
-        pusher.join()
-    assert len(heads) == 20 and {h for _, h in heads} <= pushed
-    for to, _ in heads[::4]:
+def storm(lab, one, two):
+    together, kinds = threading.Barrier(STORM), list(KINDS)
+    with Pusher(one) as first, Pusher(two) as second:
+        crowd = Crowd(STORM, lambda i: storm_clones(lab, *((one, first.pushed), (two, second.pushed))[i % 2],
+                                                    kinds[i // 2 % 3], together))
+        gits = [clone(lab, one, *options) for options in ([], ["--depth=1"], ["--filter=blob:none"], ["--no-tags"])]
+        answers = sum(crowd.results(), [])
+    assert len(answers) == STORM * ROUNDS
+    assert len({(repo, wants) for repo, _, wants, _ in answers}) >= 6		# or it was no storm
+    for repo, kind, wants, pack in set(answers):
+        assert objects_of(pack) == expected(repo, kind, wants), (repo.name, kind, wants)
+    for to in gits:
+        assert head(lab, to) in first.pushed
         whole(lab, to)
-    done = subprocess.run(["git", "-c", "safe.directory=*", f"--git-dir={mirror_of(lab, warmed)}/repo.git", "fsck",
-                           "--full"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    for repo in (one, two):
+        done = subprocess.run(["git", "-c", "safe.directory=*", f"--git-dir={mirror_of(lab, repo)}/repo.git", "fsck",
+                               "--full"], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    lab.audit.until(lambda es: len(es) >= 2 * STORM * ROUNDS, event="git", decision="allow", method="POST")
     assert {s for s, _ in sources(lab)} >= {"mirror"}
+    lab.audit.no_refusals()
 
 
 # ---- children ----
