@@ -15,7 +15,8 @@ import pytest
 from lab import row
 from labgit import Answer
 from labhttp import pkt
-from labmirror import ask_repo, clone, fetch_body, head, mirror_lab, mirror_objects, mirror_of, objects_of, pack_of, threads, warm
+from labmirror import (ask_repo, clone, fetch_body, head, mirror_git, mirror_lab, mirror_objects, mirror_of, mirrors,
+                       objects_of, pack_of, threads, warm)
 from labnet import wait_for
 
 FLUSH = b"0000"
@@ -203,6 +204,52 @@ def test_thousands_of_references(lab, server, warmed):
     assert head(lab, to) == fresh
     assert lab.sandbox.git("-C", to, "branch", "-r").stdout.count("origin/b/") == 2000
     lab.audit.until(lambda es: {e.get("source") for e in es} >= {"mirror"}, event="git", decision="allow")
+
+
+def test_thousands_of_references_at_first(lab, server, origin):
+    """They come in one file, not in one each; then they move as others do."""
+    tip = origin.tip()
+    origin.git("update-ref", "--stdin", input="".join(f"create refs/heads/b/{i:05} {tip}\n" for i in range(3000)))
+    warm(lab, origin)
+
+    def same():
+        theirs = origin.git("for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/tags")
+        return mirror_git(lab, origin, "for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/tags"
+                          ).strip() == theirs
+    assert same()
+    refs = f"{mirror_of(lab, origin)}/repo.git/refs/heads"
+    assert not [name for _, _, names in os.walk(refs) for name in names]
+    origin.git("update-ref", "--stdin", input="".join(f"delete refs/heads/b/{i:05}\n" for i in range(10)))
+    origin.commit("b/00020", onto="main")
+    fresh = origin.commit("b/00000", onto="main")
+    assert fresh in objects_of(pack_of(ask_repo(lab, origin, fetch_body(fresh)).body)[0])
+    wait_for("the mirror's references", same)
+
+
+def odd_list(change):
+    """A list of references, and what is said of the first of them."""
+    return lambda asked, answer: Answer(body=change(answer.body)) if asked.kind == "ls-refs" else None
+
+
+@row("D9", "D13")
+@pytest.mark.parametrize("odd", ["file-and-folder", "far-folder", "no-commit"])
+def test_references_at_first_that_git_would_not_take(lab, server, origin, odd):
+    """No mirror comes of it, and clients have upstream's own words; one that is right is taken."""
+    tip, blob = origin.tip().encode(), origin.git("rev-parse", "main:src/file1.txt").encode()
+    more = {"file-and-folder": [(b"a", tip), (b"a/b", tip)], "far-folder": [(b"a", tip), (b"a-b", tip), (b"a/b/c/d", tip)],
+            "no-commit": [(b"a", blob)]}[odd]
+    extra = b"".join(pkt(oid + b" refs/heads/" + name + b"\n") for name, oid in more)
+    server.change = odd_list(lambda body: body[:-4] + extra + FLUSH)
+    failures = f"event=refresh_failed host=gitlab.com repo={origin.name}"
+
+    def failed():
+        got = ask_repo(lab, origin, fetch_body(origin.tip()))
+        assert origin.tip() in objects_of(pack_of(got.body)[0])
+        return failures in lab.logs()
+    wait_for("it to be refused", failed)
+    assert not [m for m in mirrors(lab) if os.path.exists(f"{m}/about") and origin.name in open(f"{m}/about").read()]
+    server.change = None
+    warm(lab, origin)
 
 
 @row("D2")

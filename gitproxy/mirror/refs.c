@@ -1,10 +1,10 @@
 /*
  * refs.c - the references of a mirror, made what upstream's are
  *
- * Theory of operation: git's own commands change them, in one transaction each: first what is gone
- * and what is to be kept, then what is new or moved, since `a` and `a/b` cannot be there together. What a reference pointed at
- * before stays under refs/keep/DAY/: a client to whom it was shown may still ask for it. HEAD is set by
- * hand: no fetch follows it.
+ * Theory of operation: git's own commands change them, in one transaction each: first what is gone and what
+ * is to be kept, then what is new or moved, since `a` and `a/b` cannot be there together. Only the very first
+ * are written at once (refs_first.c). What a reference pointed at before stays under refs/keep/DAY/: a client
+ * to whom it was shown may still ask for it. HEAD is set by hand: no fetch follows it.
  */
 #include "gitproxy/mirror/refs.h"
 
@@ -16,6 +16,7 @@
 #include "gitproxy/deadline.h"
 #include "gitproxy/mirror/files.h"
 #include "gitproxy/mirror/git.h"
+#include "gitproxy/mirror/refs_first.h"
 #include "gitproxy/refname.h"
 
 enum { LINE = REFNAME_MAX + 4 * OID_HEX_MAX + 32, LIST_MAX = 64 << 20 };
@@ -46,21 +47,19 @@ static int list(struct repo *x, struct wr *out)
 	return git_run(&(struct git_spec){ .dir = x->git, .args = args, .in = -1 }, out);
 }
 
-struct own { struct rd name; struct oid oid; };
-
 static int own_order(const void *a, const void *b)
 {
-	const struct own *l = a, *r = b;
+	const struct refs_name *l = a, *r = b;
 	size_t n = l->name.n < r->name.n ? l->name.n : r->name.n;
 	int c = memcmp(l->name.p, r->name.p, n);
 
 	return c ? c : (l->name.n > r->name.n) - (l->name.n < r->name.n);
 }
 
-static int parse(struct rd text, enum object_format format, struct own **ret, size_t *ret_n)
+static int parse(struct rd text, enum object_format format, struct refs_name **ret, size_t *ret_n)
 {
 	size_t max = text.n / (oid_size(format) * 2 + 2) + 1, n = 0;
-	struct own *own = calloc(max, sizeof(*own));
+	struct refs_name *own = calloc(max, sizeof(*own));
 	struct rd line, hex;
 
 	if (!own)
@@ -93,7 +92,7 @@ static int read_format(struct repo *x)
 }
 
 /* The same for the same references, whoever listed them; sorted. */
-static int digest(const struct own *own, size_t n, uint8_t ret[REPO_GENERATION])
+static int digest(const struct refs_name *own, size_t n, uint8_t ret[REPO_GENERATION])
 {
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
 	bool ok = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1;
@@ -106,7 +105,7 @@ static int digest(const struct own *own, size_t n, uint8_t ret[REPO_GENERATION])
 	return ok ? 0 : -ENOMEM;
 }
 
-static int take_tips(struct repo *x, const struct own *own, size_t n)
+static int take_tips(struct repo *x, const struct refs_name *own, size_t n)
 {
 	x->tips = calloc(n + 1, sizeof(*x->tips));
 	if (!x->tips)
@@ -121,7 +120,7 @@ static int take_tips(struct repo *x, const struct own *own, size_t n)
 int refs_load(struct repo *x)
 {
 	struct wr text = { 0 };
-	struct own *own = NULL;
+	struct refs_name *own = NULL;
 	size_t n = 0;
 	int r = files_unlock(x->git);
 
@@ -174,7 +173,7 @@ static void put_pins(struct plan *p, enum object_format f)
 }
 
 /* Both lists are sorted by name: one pass tells what is gone, and what is new or moved. */
-static void compare(enum object_format f, const struct own *own, size_t n, const struct own *now, size_t n_now,
+static void compare(enum object_format f, const struct refs_name *own, size_t n, const struct refs_name *now, size_t n_now,
 		    struct plan *p)
 {
 	size_t i = 0, k = 0;
@@ -235,22 +234,22 @@ static int follow_head(struct repo *x, const struct ls_refs *now)
 	return git_run(&(struct git_spec){ .dir = x->git, .args = alone ? direct : symbolic, .in = -1 }, NULL);
 }
 
-static size_t keep_those(const struct ls_refs *now, struct own *to)
+static size_t keep_those(const struct ls_refs *now, struct refs_name *to)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < now->n; i++)
 		if (!now->ref[i].unborn && kept(now->ref[i].name))
-			to[n++] = (struct own){ now->ref[i].name, now->ref[i].oid };
+			to[n++] = (struct refs_name){ now->ref[i].name, now->ref[i].oid };
 	return n;
 }
 
-static int change(struct repo *x, const struct own *own, size_t n, const struct ls_refs *now,
+static int change(struct repo *x, const struct refs_name *own, size_t n, const struct ls_refs *now,
 		  uint8_t ret_generation[REPO_GENERATION])
 {
 	struct plan p = { .pins = calloc(n + 1, sizeof(*p.pins)) };
 	bool ok = text_new(&p.gone, (2 * n + 1) * LINE), more = text_new(&p.fresh, now->n * LINE);
-	AUTO(mem) struct own *theirs = calloc(now->n + 1, sizeof(*theirs));
+	AUTO(mem) struct refs_name *theirs = calloc(now->n + 1, sizeof(*theirs));
 	size_t n_theirs = theirs ? keep_those(now, theirs) : 0;
 	int r = ok && more && p.pins && theirs ? 0 : -ENOMEM;
 
@@ -262,6 +261,8 @@ static int change(struct repo *x, const struct own *own, size_t n, const struct 
 		r = apply(x, &p.gone);
 	}
 	if (!r)
+		r = n ? -EEXIST : refs_write_first(x, theirs, n_theirs);
+	if (r == -EEXIST)
 		r = apply(x, &p.fresh);
 	if (!r)
 		r = digest(theirs, n_theirs, ret_generation);
@@ -274,7 +275,7 @@ static int change(struct repo *x, const struct own *own, size_t n, const struct 
 int refs_update(struct repo *x, const struct ls_refs *now, uint8_t ret_generation[REPO_GENERATION])
 {
 	struct wr text = { 0 };
-	struct own *own = NULL;
+	struct refs_name *own = NULL;
 	size_t n = 0;
 	int r = list(x, &text);
 
