@@ -29,7 +29,7 @@
 
 enum { AUDIT_BUCKETS = 4096, AUDIT_HEAD_MAX = 256, AUDIT_TAIL_MAX = 64,
        AUDIT_WHOLE_MAX = AUDIT_LINE_MAX + AUDIT_HEAD_MAX + AUDIT_TAIL_MAX,
-       AUDIT_RETIRE_PUT = 16, AUDIT_RETIRE_TICK = 1024,
+       AUDIT_ROOM = 4 * AUDIT_WHOLE_MAX, AUDIT_RETIRE_PUT = 16, AUDIT_RETIRE_TICK = 1024,
        AUDIT_OURS_MAX = 1024, AUDIT_HASH = 32, AUDIT_HEX = 2 * AUDIT_HASH + 1 };
 
 struct entry {
@@ -95,23 +95,31 @@ static void put_string(struct wr *w, struct rd in, size_t max)
 	wr_u8(w, '"');
 }
 
-/* A field goes in whole or not at all; a line that lost one says so. */
+/* A field goes in whole or not at all; a line that lost one says so. An item is judged at its end. */
 static void field_end(struct audit_line *l, size_t before)
 {
-	if (wr_ok(&l->w))
+	if (wr_ok(&l->w) || l->item)
 		return;
 	l->w.n = before;
 	l->w.failed = false;
 	l->cut = true;
 }
 
+/* The line's own fields come after its head, an item's first after its brace. */
+static void put_name(struct audit_line *l, const char *field)
+{
+	bool first = l->item && l->w.n && l->w.p[l->w.n - 1] == '{';
+
+	wr_str(&l->w, first ? "\"" : ",\"");
+	wr_str(&l->w, field);
+	wr_str(&l->w, "\":");
+}
+
 static void put_field(struct audit_line *l, const char *field, struct rd value, size_t max)
 {
 	size_t before = l->w.n;
 
-	wr_str(&l->w, ",\"");
-	wr_str(&l->w, field);
-	wr_str(&l->w, "\":");
+	put_name(l, field);
 	put_string(&l->w, value, max);
 	field_end(l, before);
 }
@@ -130,14 +138,59 @@ void audit_u64(struct audit_line *l, const char *field, uint64_t v)
 {
 	size_t before = l->w.n;
 
-	wr_fmt(&l->w, ",\"%s\":%" PRIu64, field, v);
+	put_name(l, field);
+	wr_fmt(&l->w, "%" PRIu64, v);
 	field_end(l, before);
+}
+
+/* Room for the bracket at its end is kept. */
+void audit_list(struct audit_line *l, const char *field)
+{
+	size_t before = l->w.n;
+
+	put_name(l, field);
+	wr_str(&l->w, "[]");
+	field_end(l, before);
+	l->list = l->w.n != before;
+	l->w.n -= l->list;
+	l->w.cap -= l->list;
+}
+
+void audit_item(struct audit_line *l)
+{
+	bool first = l->w.n && l->w.p[l->w.n - 1] == '[';
+
+	l->item = l->w.n;
+	wr_str(&l->w, first ? "{" : ",{");
+	l->w.failed |= !l->list;
+}
+
+bool audit_item_end(struct audit_line *l)
+{
+	bool ok = wr_u8(&l->w, '}');
+
+	if (!ok) {
+		l->w.n = l->item;
+		l->w.failed = false;
+		l->cut = true;
+	}
+	l->item = 0;
+	return ok;
+}
+
+void audit_list_end(struct audit_line *l)
+{
+	l->w.cap += l->list;
+	if (l->list)
+		wr_u8(&l->w, ']');
+	l->list = false;
 }
 
 void audit_begin(struct audit_line *l, const struct audit_head *h)
 {
 	l->w = wr_of(l->buf, sizeof(l->buf));
-	l->cut = false;
+	l->item = 0;
+	l->list = l->cut = false;
 	audit_str(l, "event", h->event);
 	audit_str(l, "sandbox", h->sandbox);
 	audit_str(l, "profile", h->profile);
@@ -262,15 +315,22 @@ static int write_event(struct audit *a, const char *event, const char *reason, u
 	return write_fields(a, wr_rd(&l.w), count, l.cut);
 }
 
-/* What was lost is told before anything else is written. Locked. */
-static int put_locked(struct audit *a, struct rd fields, uint64_t count, bool cut)
+static int put_lost(struct audit *a)
 {
 	int r = a->lost ? write_event(a, "lost", "audit_unavailable", a->lost) : 0;
 
-	if (!r) {
+	if (!r)
 		a->lost = 0;
+	return r;
+}
+
+/* What was lost is told before anything else is written. Locked. */
+static int put_locked(struct audit *a, struct rd fields, uint64_t count, bool cut)
+{
+	int r = put_lost(a);
+
+	if (!r)
 		r = write_fields(a, fields, count, cut);
-	}
 	if (r < 0)
 		a->lost += count ? count : 1;
 	return r;
@@ -404,6 +464,21 @@ bool audit_healthy(struct audit *a)
 	healthy = a->healthy;
 	pthread_mutex_unlock(&a->lock);
 	return healthy;
+}
+
+int audit_ready(struct audit *a)
+{
+	struct stat st;
+	int r;
+
+	pthread_mutex_lock(&a->lock);
+	r = fstat(a->fd, &st) < 0 ? -errno : 0;
+	if (!r && fallocate(a->fd, FALLOC_FL_KEEP_SIZE, st.st_size, AUDIT_ROOM) < 0)
+		r = errno == EOPNOTSUPP || errno == ENOSYS ? 0 : -errno;
+	if (!r && !a->healthy)
+		r = put_lost(a);
+	pthread_mutex_unlock(&a->lock);
+	return r;
 }
 
 /* ---- opening, continuing, rotating ---- */

@@ -25,7 +25,7 @@
 
 #include "base/bytes.h"
 
-enum { AUDIT_WINDOW_MS = 10000, AUDIT_VALUE_MAX = 256, AUDIT_LINE_MAX = 8192,
+enum { AUDIT_WINDOW_MS = 10000, AUDIT_VALUE_MAX = 256, AUDIT_LINE_MAX = 32768,
        AUDIT_KEYS_MAX = 16384 };
 
 struct audit;
@@ -48,6 +48,8 @@ struct audit_head {
 /* A line under construction; on the stack. Field names are ours, constant, lower case. */
 struct audit_line {
 	struct wr w;
+	size_t item;		/* where the item begins that is being written; 0: none is */
+	bool list;		/* in a list */
 	bool cut;		/* a field did not fit */
 	uint8_t buf[AUDIT_LINE_MAX];
 };
@@ -56,6 +58,14 @@ void audit_begin(struct audit_line *l, const struct audit_head *h);
 void audit_str(struct audit_line *l, const char *field, const char *ours);
 void audit_rd(struct audit_line *l, const char *field, struct rd peer);
 void audit_u64(struct audit_line *l, const char *field, uint64_t v);
+/*
+ * A field that is a list of objects: begin, then for each item its fields between item and item_end,
+ * then end. An item goes in whole or not at all: false, and the line is cut.
+ */
+void audit_list(struct audit_line *l, const char *field);
+void audit_item(struct audit_line *l);
+bool audit_item_end(struct audit_line *l);
+void audit_list_end(struct audit_line *l);
 
 /* Written at once. 0, or -errno when the line could not be written (counted). */
 int audit_put(struct audit *a, struct audit_line *l);
@@ -69,5 +79,7 @@ void audit_tick(struct audit *a, bool all);
 /* Go on in this file (O_APPEND). 0, or -errno when its first line could not be written. */
 int audit_reopen(struct audit *a, int new_fd /* takes */);
 bool audit_healthy(struct audit *a);				/* the last write succeeded */
+/* Can lines be written? Has room for one set aside, so that the next one will be. 0 or -errno. */
+int audit_ready(struct audit *a);
 
 #endif

@@ -43,6 +43,7 @@ static const struct proc_syscall table[] = {
 	{ SCMP_SYS(lseek), "memory files, C library streams" },
 	{ SCMP_SYS(write), "TLS records, audit and log lines, keys of leaves" },
 	{ SCMP_SYS(ftruncate), "a torn audit line" },
+	{ SCMP_SYS(fallocate), "room for the audit line of a push" },
 	{ SCMP_SYS(writev), "libcurl, newer versions" },
 	{ SCMP_SYS(close), "all of these" },
 	{ SCMP_SYS(fcntl), "non-blocking, seals" },

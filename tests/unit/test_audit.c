@@ -413,7 +413,7 @@ TEST(long_values_and_too_many)
 	CHECK_EQ("put", audit_put(a, &l), 0);
 	audit_begin(&l, &h);
 	memset(name, 1, 60000);
-	for (int i = 0; i < 20; i++)
+	for (int i = 0; i < AUDIT_LINE_MAX / AUDIT_VALUE_MAX; i++)
 		audit_rd(&l, "name", rd_of(name, 60000));
 	audit_u64(&l, "small", 1);
 	CHECK_EQ("put", audit_put(a, &l), 0);
@@ -421,6 +421,89 @@ TEST(long_values_and_too_many)
 	CHECK_EQ("cut once", count_of("aaa...\""), 1);
 	CHECK_EQ("whole fields, and says so", count_of("\"small\":1,\"cut\":true}\n"), 1);
 	CHECK_EQ("lines", verify(&torn), 2);
+	CHECK_EQ("torn", torn, 0);
+	teardown();
+}
+
+TEST(lists)
+{
+	struct audit_head h = { .event = "push" };
+	struct audit_line l;
+	struct audit *a;
+	int torn;
+
+	setup();
+	a = reopen();
+	audit_begin(&l, &h);
+	audit_list(&l, "none");
+	audit_list_end(&l);
+	audit_list(&l, "some");
+	for (uint64_t i = 0; i < 2; i++) {
+		audit_item(&l);
+		audit_str(&l, "name", "{");
+		audit_u64(&l, "n", i);
+		CHECK("fits", audit_item_end(&l));
+	}
+	audit_list_end(&l);
+	audit_u64(&l, "after", 1);
+	CHECK_EQ("put", audit_put(a, &l), 0);
+	audit_close(a);
+	CHECK_EQ("as JSON", count_of(",\"none\":[],\"some\":[{\"name\":\"{\",\"n\":0},{\"name\":\"{\",\"n\":1}],\"after\":1}\n"), 1);
+	CHECK_EQ("lines", verify(&torn), 1);
+	teardown();
+}
+
+/* Of more than fit there are whole ones, and the line ends as it should; even if nothing fits at all. */
+TEST(lists_that_are_too_long)
+{
+	for (size_t room = 0; room < 2 * AUDIT_VALUE_MAX; room++) {
+		struct audit_head h = { .event = "push" };
+		char text[AUDIT_VALUE_MAX], end[40];
+		struct audit_line l;
+		size_t whole = 0;
+		bool cut = false;
+
+		memset(text, 'a', sizeof(text));
+		audit_begin(&l, &h);
+		l.w.cap = l.w.n + room;
+		audit_list(&l, "list");
+		for (size_t i = 0; i < 3 && !cut; i++) {
+			audit_item(&l);
+			audit_rd(&l, "x", rd_of(text, 100));
+			cut = !audit_item_end(&l);
+			whole += !cut;
+		}
+		audit_list_end(&l);
+		CHECK("told", l.cut == cut && wr_ok(&l.w));
+		CHECK_EQ("as many as fit", whole, room < 10 ? 0 : (room - 10 + 1) / 109 < 3 ? (room - 10 + 1) / 109 : 3);
+		snprintf(end, sizeof(end), "%.*s", 2, (const char *)l.w.p + l.w.n - 2);
+		CHECK_STR("ends", end, whole ? "}]" : room < 10 ? "\"\"" : "[]");
+	}
+}
+
+TEST(ready)
+{
+	int full = open("/dev/full", O_RDWR | O_CLOEXEC), torn;
+	struct audit *a;
+	struct stat st;
+
+	setup();
+	a = reopen();
+	CHECK_EQ("ready", audit_ready(a), 0);
+	CHECK_EQ("stat", stat(file, &st), 0);
+	CHECK_EQ("nothing is written", st.st_size, 0);
+	CHECK("a line has room", (uint64_t)st.st_blocks * 512 >= AUDIT_LINE_MAX);
+	audit_reopen(a, full);
+	CHECK("not there", audit_ready(a) < 0);
+	put(a, "a");
+	CHECK("nor now", audit_ready(a) < 0);
+	audit_reopen(a, open(file, O_RDWR | O_APPEND | O_CLOEXEC));
+	CHECK_EQ("ready again", audit_ready(a), 0);
+	CHECK("and well", audit_healthy(a));
+	put(a, "b");
+	audit_close(a);
+	CHECK_EQ("told", count_of("\"event\":\"lost\""), 1);
+	verify(&torn);
 	CHECK_EQ("torn", torn, 0);
 	teardown();
 }
