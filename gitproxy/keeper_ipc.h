@@ -99,6 +99,7 @@ enum keeper_source { KEEPER_FROM_UPSTREAM = 0, KEEPER_FROM_MIRROR, KEEPER_FROM_S
 		     KEEPER_SOURCE_COUNT };
 const char *keeper_source_text(uint32_t source);	/* "upstream" ... */
 
+#define KEEPER_PUSH_SENT 0x80000000u	/* of `push`: upstream may have got some of it */
 struct keeper_status {
 	uint32_t kind;			/* KEEPER_STATUS */
 	uint32_t reason;		/* enum reason; REASON_NONE: a 200 follows */

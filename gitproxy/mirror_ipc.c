@@ -89,7 +89,7 @@ bool mirror_pushed_command_ok(const struct mirror_pushed_command *c)
 
 bool mirror_pushed_finding_ok(const struct mirror_pushed_finding *f)
 {
-	return f->accepted <= 1 && msg_plain_ok(f->rule, sizeof(f->rule)) &&
+	return msg_plain_ok(f->weight, sizeof(f->weight)) && msg_plain_ok(f->rule, sizeof(f->rule)) &&
 	       msg_plain_ok(f->fingerprint, sizeof(f->fingerprint)) && msg_text_ok(f->path, sizeof(f->path));
 }
 

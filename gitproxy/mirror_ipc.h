@@ -15,9 +15,9 @@
  *                 (a sealed memfd, push_command.h)[, the pack: a regular file, sent from its beginning].
  *                 The keeper asks the policy again for each command, writes them itself, and answers with
  *                 STATUS, DATA, END: DATA is upstream's report as it came, and `push` of STATUS what of
- *                 enum push_capability was asked of it (over ssh perhaps less than the list has). A STATUS
- *                 with a reason of ours (`push` is 0) says that nothing was sent; in every other case but a
- *                 report that ends well the outcome is unknown until upstream is asked
+ *                 enum push_capability was asked of it (over ssh perhaps less than the list has), and
+ *                 KEEPER_PUSH_SENT. A STATUS with a reason and without that says that nothing was sent; in
+ *                 every other case but a report that ends well the outcome is unknown until upstream is asked
  *   PUSHED{...}   once, for every push. fd: a sealed memfd, struct mirror_pushed_command[], then
  *                 struct mirror_pushed_finding[]. What the keeper writes to the audit
  * That socket is what permits a push: it is of this sandbox, policy, repository and credential, and whoever
@@ -89,7 +89,7 @@ struct mirror_push { uint64_t pack_bytes; /* 0: there is none, where the list sa
 enum push_outcome { PUSH_REJECTED = 0,	/* by us: nothing went upstream */
 		    PUSH_FORWARDED, PUSH_UPSTREAM_REJECTED, PUSH_INDETERMINATE, PUSH_OUTCOMES };
 const char *push_outcome_text(enum push_outcome o);
-enum { PUSHED_LIST_MAX = 64, PUSHED_RULE = 64, PUSHED_PATH = 256, PUSHED_FINGERPRINT = 64 };
+enum { PUSHED_LIST_MAX = 64, PUSHED_RULE = 64, PUSHED_PATH = 256, PUSHED_FINGERPRINT = 64, PUSHED_WEIGHT = 16 };
 struct mirror_pushed {
 	uint32_t outcome;		/* enum push_outcome */
 	uint32_t reason;		/* enum reason; none: forwarded */
@@ -113,8 +113,7 @@ struct mirror_pushed_finding {
 	char path[PUSHED_PATH];		/* peer bytes, cut, terminated */
 	struct oid object;		/* zero: it is none (a name, a push option) */
 	uint32_t line, column;		/* 0: not known */
-	uint8_t accepted;		/* by an exception, or by `secrets: warn` */
-	uint8_t pad_[7];
+	char weight[PUSHED_WEIGHT];	/* plain text: gate_weight_text() */
 };
 
 enum mirror_what { MIRROR_REFRESHED = 1, MIRROR_EVICTED, MIRROR_REMOVED, MIRROR_DAMAGED, MIRROR_MAINTAINED,

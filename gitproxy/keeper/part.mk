@@ -2,7 +2,7 @@
 SSH_V0 := gitproxy/keeper/ssh_v0.c gitproxy/pkt.c gitproxy/oid.c gitproxy/refname.c base/bytes.c
 # cordon-keeper: the CA's key and the upstream connections.
 PROGS += cordon-keeper
-cordon-keeper_SRC := gitproxy/keeper/main.c gitproxy/keeper/serve.c gitproxy/keeper/serve_http.c gitproxy/keeper/serve_mirror.c gitproxy/mirror_ipc.c \
+cordon-keeper_SRC := gitproxy/keeper/main.c gitproxy/keeper/serve.c gitproxy/keeper/serve_http.c gitproxy/keeper/serve_mirror.c gitproxy/keeper/serve_push.c gitproxy/mirror_ipc.c gitproxy/push_command.c \
 		     gitproxy/keeper/upstream.c gitproxy/keeper/upstream_git.c gitproxy/keeper/upstream_http.c \
 		     gitproxy/http_fields.c gitproxy/http_account.c gitproxy/http_location.c gitproxy/http_head.c gitproxy/websocket.c \
 		     gitproxy/keeper/upstream_upgrade.c gitproxy/keeper/upstream_ssh.c gitproxy/keeper/ssh_spawner.c \

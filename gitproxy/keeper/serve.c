@@ -124,7 +124,7 @@ bool serve_body_ok(const struct keeper_open *o, int body)
 {
 	struct stat st;
 
-	if (o->kind != GP_RPC)
+	if (o->kind != GP_RPC || o->service == GIT_SERVICE_RECEIVE_PACK)	/* a push's comes later */
 		return body < 0;
 	return body >= 0 && !fstat(body, &st) && S_ISREG(st.st_mode) &&
 	       (uint64_t)st.st_size == o->body_length;
@@ -234,8 +234,8 @@ static void refuse_unmirrored(struct job *j, const struct view_sandbox *sb, cons
 }
 
 /* The policy allows it; only now may a secret be touched. */
-static void perform(struct job *j, const struct view_sandbox *sb, struct upstream_request *rq,
-		    struct upstream_outcome *out)
+static void perform(struct job *j, const struct view_sandbox *sb, const struct repo_decision *d,
+		    struct upstream_request *rq, struct upstream_outcome *out)
 {
 	struct credential_store *store = j->credentials;
 	struct credential *c;
@@ -247,7 +247,9 @@ static void perform(struct job *j, const struct view_sandbox *sb, struct upstrea
 		return;
 	}
 	rq->credential = c;
-	if (serve_by_mirror(sb, rq->open) && serve_mirror(j, sb, rq, out))
+	if (serve_is_push(rq->open))
+		serve_push(j, sb, d, rq, out);
+	else if (serve_by_mirror(sb, rq->open) && serve_mirror(j, sb, rq, out))
 		;				/* answered */
 	else if (serve_only_mirror(c))
 		refuse_unmirrored(j, sb, rq->open, out);
@@ -273,7 +275,7 @@ static void open_for(struct job *j, const struct view_sandbox *sb)
 		out.reason = d.allowed ? REASON_INTERNAL_ERROR : d.reason;
 		refuse(j, out.reason);
 	} else {
-		perform(j, sb, &rq, &out);
+		perform(j, sb, &d, &rq, &out);
 	}
 	if (out.reason != REASON_NONE && !out.gone)
 		audit_outcome(j, sb, &d, &out);

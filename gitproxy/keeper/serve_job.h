@@ -44,6 +44,18 @@ bool serve_by_mirror(const struct view_sandbox *sb, const struct keeper_open *o)
 bool serve_only_mirror(const struct credential *c);
 bool serve_mirror(struct job *j, const struct view_sandbox *sb, const struct upstream_request *rq,
 		  struct upstream_outcome *ret);
+/* Nobody but the mirror's process may serve pushes: it asks the gate. */
+bool serve_is_push(const struct keeper_open *o);
+/* A request for which its process answers, or fails. `fds`: as of SERVE, without the first two. */
+struct mirror_serve;
+bool serve_mirror_begin(const struct view_sandbox *sb, const struct upstream_request *rq, struct mirror_serve *ret);
+int serve_mirror_hand_over(const struct mirror_serve *q, int answer, const int *fds, size_t n, int *ret_verdict);
+struct mirror_verdict;
+void serve_mirror_verdict(const struct mirror_verdict *v, struct upstream_outcome *ret);
+/* serve_push.c: the commands and the pack of a push. Always answered. */
+struct repo_decision;
+void serve_push(struct job *j, const struct view_sandbox *sb, const struct repo_decision *d,
+		struct upstream_request *rq, struct upstream_outcome *ret);
 /* What the mirror asks for, and what it tells. */
 void serve_mirror_ask(struct job *j);
 void serve_mirror_whose(struct job *j);

@@ -38,9 +38,21 @@ bool serve_by_mirror(const struct view_sandbox *sb, const struct keeper_open *o)
 	       o->service == GIT_SERVICE_UPLOAD_PACK;
 }
 
+bool serve_is_push(const struct keeper_open *o)
+{
+	return o->service == GIT_SERVICE_RECEIVE_PACK;
+}
+
 bool serve_only_mirror(const struct credential *c)
 {
 	return c && c->of->kind == CREDENTIAL_SSH;
+}
+
+void serve_mirror_verdict(const struct mirror_verdict *v, struct upstream_outcome *ret)
+{
+	*ret = (struct upstream_outcome){ .reason = (enum reason)v->reason, .status = v->status,
+					  .gone = v->gone, .down = v->down };
+	snprintf(ret->detail, sizeof(ret->detail), "%.*s", (int)sizeof(ret->detail) - 1, v->detail);
 }
 
 /* The mirror's word, or why there is none. */
@@ -56,27 +68,34 @@ static enum mirror_how verdict(const struct job *j, int from, struct upstream_ou
 	v = (const struct mirror_verdict *)in.body;
 	if (in.head.type == MSG_MIRROR_VERDICT && in.head.length == sizeof(*v) && mirror_verdict_ok(v)) {
 		how = (enum mirror_how)v->how;
-		*ret = (struct upstream_outcome){ .reason = (enum reason)v->reason, .status = v->status,
-						  .gone = v->gone, .down = v->down };
-		snprintf(ret->detail, sizeof(ret->detail), "%.*s", (int)sizeof(ret->detail) - 1, v->detail);
+		serve_mirror_verdict(v, ret);
 	}
 	ipc_in_done(&in);
 	return how;
 }
 
-static int hand_over(const struct mirror_serve *q, const struct upstream_request *rq, int *ret_verdict)
+bool serve_mirror_begin(const struct view_sandbox *sb, const struct upstream_request *rq, struct mirror_serve *ret)
+{
+	*ret = (struct mirror_serve){ .sandbox = sb->id, .stale_ok = policy_git_stale_ok(sb->policy),
+				      .only = serve_only_mirror(rq->credential) || serve_is_push(rq->open),
+				      .open = *rq->open };
+	return domain_of(rq->host, rq->open->repo, rq->credential, &ret->domain);
+}
+
+int serve_mirror_hand_over(const struct mirror_serve *q, int answer, const int *more, size_t n, int *ret_verdict)
 {
 	AUTO(fd) int ours = -1;
 	AUTO(fd) int theirs = -1;
-	int pair[2], r = ipc_pair(pair);
+	int fds[IPC_FDS_MAX], pair[2], r = ipc_pair(pair);
 
 	if (r < 0)
 		return r;
 	ours = pair[0];
 	theirs = pair[1];
-	const int fds[] = { [MIRROR_ANSWER] = rq->answer, [MIRROR_VERDICT_TO] = theirs, [MIRROR_BODY] = rq->body };
-
-	r = ipc_send(MIRROR_PAIR_FD, MSG_MIRROR_SERVE, 0, q, sizeof(*q), fds, rq->body < 0 ? 2 : 3);
+	fds[MIRROR_ANSWER] = answer;
+	fds[MIRROR_VERDICT_TO] = theirs;
+	memcpy(fds + MIRROR_BODY, more, n * sizeof(*more));
+	r = ipc_send(MIRROR_PAIR_FD, MSG_MIRROR_SERVE, 0, q, sizeof(*q), fds, MIRROR_BODY + n);
 	if (!r)
 		*ret_verdict = STEAL_FD(ours);
 	return r;
@@ -85,13 +104,13 @@ static int hand_over(const struct mirror_serve *q, const struct upstream_request
 bool serve_mirror(struct job *j, const struct view_sandbox *sb, const struct upstream_request *rq,
 		  struct upstream_outcome *ret)
 {
-	struct mirror_serve q = { .sandbox = sb->id, .stale_ok = policy_git_stale_ok(sb->policy),
-				  .only = serve_only_mirror(rq->credential), .open = *rq->open };
 	AUTO(fd) int from = -1;
 	enum mirror_how how = MIRROR_FAILED;
+	struct mirror_serve q;
 
 	*ret = (struct upstream_outcome){ .reason = REASON_INTERNAL_ERROR };
-	if (domain_of(rq->host, rq->open->repo, rq->credential, &q.domain) && !hand_over(&q, rq, &from))
+	if (serve_mirror_begin(sb, rq, &q) &&
+	    !serve_mirror_hand_over(&q, rq->answer, &rq->body, rq->body < 0 ? 0 : 1, &from))
 		how = verdict(j, from, ret);
 	if (how == MIRROR_FAILED)
 		serve_refuse(rq->answer, REASON_INTERNAL_ERROR); /* what is out already makes it a broken answer */
@@ -116,27 +135,38 @@ bool serve_mirror_ok(const struct ipc_in *in)
 	return false;
 }
 
-static bool grants(const struct policy *p, const char *host, const char *repo)
+static bool grants(const struct policy *p, const char *host, const char *repo, enum git_service service)
 {
 	struct repo_decision d = { 0 };
 
-	policy_decide_repo(p, host, repo, GIT_SERVICE_UPLOAD_PACK, &d);
+	policy_decide_repo(p, host, repo, service, &d);
 	return d.allowed && (policy_git_nested(p, host) || gp_repo_valid(rd_str(repo), false));
 }
 
-/*
- * Does a profile grant it, or the administrator want it prewarmed? ret_private: and a profile lets it have
- * private addresses.
- */
-static bool granted(struct job *j, const char *host, const char *repo, bool *ret_private)
+/* Who may push has the gate read what is there, wherever fetches go. */
+static bool has_mirror(const struct policy *p, const char *host, const char *repo, enum git_service service)
 {
-	bool listed = host_mirrors_prewarms(j->config, host, repo), any = listed;
+	if (grants(p, host, repo, GIT_SERVICE_RECEIVE_PACK))
+		return true;
+	return service == GIT_SERVICE_UPLOAD_PACK && policy_git_source(p) == GIT_SOURCE_HOST_MIRROR &&
+	       grants(p, host, repo, service);
+}
+
+/*
+ * Does a profile grant it, or the administrator want it prewarmed (to read it)? ret_private: and a profile
+ * lets it have private addresses.
+ */
+static bool granted(struct job *j, const char *host, const char *repo, enum git_service service, bool *ret_private)
+{
+	bool listed = service == GIT_SERVICE_UPLOAD_PACK && host_mirrors_prewarms(j->config, host, repo);
+	bool any = listed;
 
 	for (uint16_t id = 1; id <= MARK_PROFILE_MAX; id++) {
 		AUTO(policy) struct policy *p = view_policy_of(j->view, id);
 		struct name_decision n = { 0 };
 
-		if (!p || policy_git_source(p) != GIT_SOURCE_HOST_MIRROR || (!listed && !grants(p, host, repo)))
+		if (!p || !(has_mirror(p, host, repo, service) ||
+			    (listed && policy_git_source(p) == GIT_SOURCE_HOST_MIRROR)))
 			continue;
 		any = true;
 		policy_decide_name(p, host, &n);
@@ -197,8 +227,8 @@ void serve_mirror_ask(struct job *j)
 				       .body = j->in.fd[MIRROR_ASK_BODY], .answer = j->in.fd[MIRROR_ASK_ANSWER] };
 	struct upstream_outcome out = { 0 };
 
-	if (!granted(j, q->open.host, q->open.repo, &rq.private_ok)) {
-		out.reason = REASON_REPOSITORY_NOT_ALLOWED;
+	if (!granted(j, q->open.host, q->open.repo, (enum git_service)q->open.service, &rq.private_ok)) {
+		out.reason = serve_is_push(&q->open) ? REASON_PUSH_NOT_ALLOWED : REASON_REPOSITORY_NOT_ALLOWED;
 		serve_refuse(rq.answer, out.reason);
 	} else if (!serve_body_ok(&q->open, rq.body)) {
 		out.reason = REASON_INTERNAL_ERROR;
@@ -219,7 +249,7 @@ static enum reason find_domain(struct job *j, const struct mirror_whose *q, stru
 
 	if (view_wait_ready(j->view, KEEPER_PICTURE_MS) < 0)
 		return REASON_UNAVAILABLE;
-	if (!granted(j, q->host, q->repo, &private_ok))
+	if (!granted(j, q->host, q->repo, GIT_SERVICE_UPLOAD_PACK, &private_ok))
 		return REASON_REPOSITORY_NOT_ALLOWED;
 	if (credential_store_get(j->credentials, q->host, q->repo, &c) == CREDENTIAL_UNUSABLE)
 		return REASON_UPSTREAM_DENIED;

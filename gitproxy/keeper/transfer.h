@@ -18,6 +18,8 @@ struct transfer {
 	CURL *curl;				/* borrowed */
 	struct http_transfer *http;		/* what upstream_http.c keeps; heap */
 	struct keeper_status status;		/* git */
+	uint8_t *commands;			/* of a push, before its pack; heap */
+	size_t commands_n;
 	bool typed; /* the content type is the one git's protocol demands */
 	bool encoded;				/* a content encoding that we did not ask for */
 	bool answered;				/* an answer's head, or a refusal, is out */

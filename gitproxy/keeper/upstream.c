@@ -401,7 +401,7 @@ static void run_on(struct transfer *t, struct pool_handle *h)
 		snprintf(out->detail, sizeof(out->detail), "no address to dial");
 }
 
-/* A connection that becomes a tunnel is nobody's before and nobody's after. */
+/* A connection that nobody used before, nor will after: it becomes a tunnel, or may be used but once. */
 static void run_alone(struct transfer *t, const struct pool_key *key)
 {
 	struct pool_handle *h = pool_handle_new(key);
@@ -440,12 +440,13 @@ static void run_http(struct upstream *u, const struct upstream_request *rq, stru
 	key.port = dial_port(&t.dial);
 	snprintf(key.host, sizeof(key.host), "%s", rq->host);
 	t.data = malloc(sizeof(*t.data));
-	if (t.kind->speak)
+	if (t.kind->speak || rq->push)	/* libcurl asks again when a connection that was kept has died */
 		run_alone(&t, &key);
 	else
 		run_pooled(&t, &key);
 	finish(&t);
 	echo_scan_done(&t.scan);
+	free(t.commands);
 	free(t.data);
 	free(t.http);
 }

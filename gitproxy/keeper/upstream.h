@@ -6,6 +6,7 @@
 
 #include "gitproxy/keeper_ipc.h"
 #include "gitproxy/keeper/credential_store.h"
+#include "gitproxy/push_command.h"
 #include "policy/host_config.h"
 
 struct upstream;
@@ -27,12 +28,19 @@ struct upstream_http {
 	uint64_t body_max;
 	const struct policy *policy;	/* for where the answer may lead */
 };
+/* A push: what is sent is the commands of the list, then the file `body`. All borrowed. */
+struct upstream_push {
+	struct push_list *list;		/* its `upstream` is made less where a server has less */
+	uint64_t pack_bytes;		/* of the request's body; 0: none */
+	bool sent;			/* told back: something of it may have gone out */
+};
 struct upstream_request {
 	uint16_t sandbox; /* connections are reused only within one sandbox, host and port */
 	bool private_ok;		/* the policy lets this name have a private address */
 	const char *host;		/* canonical */
 	const struct keeper_open *open;		/* of git; or */
 	const struct upstream_http *http;
+	struct upstream_push *push;	/* with `open`, which is an RPC of receive-pack; else NULL */
 	/* NULL: none; borrowed. With one, answers that cannot be searched for it are refused. */
 	const struct credential *credential;
 	int body; /* regular file of open->body_length bytes, or -1; borrowed */

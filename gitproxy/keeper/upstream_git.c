@@ -4,6 +4,7 @@
  * Theory of operation: the request is built from the fixed struct alone. Only a 200 of the content
  * type that git's protocol demands is an answer; of its headers those of keeper_ipc.h are passed on.
  * No redirect is followed here: the front is told a repository's new name, and may ask anew.
+ * A push is sent once: whatever happens then, it is for whoever asked to find out what became of it.
  * Invariants: nothing of a sandbox but the repository's canonical path, the cleaned user agent and
  * the body's bytes reaches libcurl.
  */
@@ -60,13 +61,29 @@ static struct curl_slist *request_headers(const struct keeper_open *o)
 	return NULL;
 }
 
+/* Of the commands of a push, or else of the file behind them. */
+static ssize_t body_at(const struct transfer *t, char *to, size_t n, curl_off_t offset)
+{
+	size_t first = t->commands_n;
+	struct rd left = rd_of(t->commands, first);
+
+	if ((uint64_t)offset >= first)
+		return t->rq->body < 0 ? 0 : pread(t->rq->body, to, n, offset - (curl_off_t)first);
+	if (!rd_skip(&left, (size_t)offset))
+		return -1;
+	n = n < left.n ? n : left.n;
+	return rd_copy(&left, to, n) ? (ssize_t)n : -1;
+}
+
 static size_t on_read(char *to, size_t size, size_t n, void *arg)
 {
 	struct transfer *t = arg;
-	ssize_t r = pread(t->rq->body, to, size * n, t->offset);
+	ssize_t r = body_at(t, to, size * n, t->offset);
 
 	if (r < 0)
 		return CURL_READFUNC_ABORT;
+	if (t->rq->push)
+		t->rq->push->sent = true;
 	t->offset += r;
 	t->progress = deadline_now();
 	return (size_t)r;
@@ -76,10 +93,29 @@ static int on_seek(void *arg, curl_off_t offset, int origin)
 {
 	struct transfer *t = arg;
 
-	if (origin != SEEK_SET)
+	if (origin != SEEK_SET || t->rq->push)
 		return CURL_SEEKFUNC_CANTSEEK;
 	t->offset = offset;
 	return CURL_SEEKFUNC_OK;
+}
+
+static bool write_commands(struct transfer *t)
+{
+	const struct push_list *l = t->rq->push->list;
+	size_t cap = push_list_bound(l);
+	struct wr w;
+
+	t->commands = malloc(cap);
+	w = wr_of(t->commands, t->commands ? cap : 0);
+	if (!push_list_write(&w, l))
+		return false;
+	t->commands_n = w.n;
+	return true;
+}
+
+static uint64_t body_bytes(const struct transfer *t)
+{
+	return t->rq->push ? t->commands_n + t->rq->push->pack_bytes : t->rq->open->body_length;
 }
 
 static bool ask(struct transfer *t, struct curl_slist **ret_headers)
@@ -91,7 +127,7 @@ static bool ask(struct transfer *t, struct curl_slist **ret_headers)
 			 o->kind == GP_INFO_REFS ? "info/refs?service=" : "", service_name(o));
 
 	*ret_headers = request_headers(o);
-	if (n < 0 || n >= (int)sizeof(url) || !*ret_headers)
+	if (n < 0 || n >= (int)sizeof(url) || !*ret_headers || (t->rq->push && !write_commands(t)))
 		return false;
 	curl_easy_setopt(c, CURLOPT_URL, url);
 	curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L);
@@ -100,13 +136,20 @@ static bool ask(struct transfer *t, struct curl_slist **ret_headers)
 		curl_easy_setopt(c, CURLOPT_USERAGENT, o->user_agent);
 	if (o->kind == GP_RPC) {
 		curl_easy_setopt(c, CURLOPT_POST, 1L);
-		curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)o->body_length);
+		curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body_bytes(t));
 		curl_easy_setopt(c, CURLOPT_READFUNCTION, on_read);
 		curl_easy_setopt(c, CURLOPT_READDATA, t);
 		curl_easy_setopt(c, CURLOPT_SEEKFUNCTION, on_seek);
 		curl_easy_setopt(c, CURLOPT_SEEKDATA, t);
 	}
 	return true;
+}
+
+static uint32_t push_asked(const struct transfer *t)
+{
+	const struct upstream_push *p = t->rq->push;
+
+	return p && p->sent ? p->list->upstream | KEEPER_PUSH_SENT : 0;
 }
 
 static bool answer(struct transfer *t)
@@ -128,6 +171,7 @@ static bool answer(struct transfer *t)
 	t->status.reason = t->out->reason;
 	t->status.upstream_status = (uint32_t)code;
 	t->status.length = length < 0 ? UINT64_MAX : (uint64_t)length;
+	t->status.push = push_asked(t);
 	t->answered = true;
 	t->refused = t->out->reason != REASON_NONE;
 	return transfer_send(t, &t->status, sizeof(t->status)) && !t->refused;
@@ -187,7 +231,7 @@ static void header(struct transfer *t, struct rd line)
 static void refuse(struct transfer *t)
 {
 	t->status = (struct keeper_status){ .kind = KEEPER_STATUS, .reason = t->out->reason,
-					    .upstream_status = t->out->status };
+					    .upstream_status = t->out->status, .push = push_asked(t) };
 	transfer_send(t, &t->status, sizeof(t->status));
 }
 

@@ -100,9 +100,9 @@ TEST(pushed_lists)
 	CHECK("ref without an end", !mirror_pushed_command_ok(&c));
 
 	CHECK("finding", mirror_pushed_finding_ok(&f));
-	f.accepted = 2;
-	CHECK("neither yes nor no", !mirror_pushed_finding_ok(&f));
-	f.accepted = 1;
+	memset(f.weight, 'a', sizeof(f.weight));
+	CHECK("weight without an end", !mirror_pushed_finding_ok(&f));
+	f.weight[0] = '\0';
 	f.rule[0] = '\x1b';
 	CHECK("rule with an escape", !mirror_pushed_finding_ok(&f));
 	f.rule[0] = '\0';
