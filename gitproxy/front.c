@@ -23,8 +23,8 @@
 #include <sys/socket.h>
 
 #include "base/log.h"
-#include "base/thread.h"
 #include "gitproxy/confine.h"
+#include "gitproxy/crew.h"
 #include "gitproxy/deadline.h"
 #include "gitproxy/keeper_ipc.h"
 #include "gitproxy/session.h"
@@ -33,6 +33,7 @@
 enum {
 	TICK_MS = 1000,
 	THREAD_STACK = 1 << 19,
+	THREADS_KEPT = 32,
 	ACCEPTS_PER_TURN = 64,
 	READY_MS = 10000,
 	CA_PATH = 4096,
@@ -42,6 +43,7 @@ enum {
 struct front {
 	struct env env;
 	struct view *view;
+	struct crew *crew;		/* visitor_main() */
 	const struct front_spec *spec;
 	int signals;
 	int ready;			/* eventfd: netd's picture is there again */
@@ -55,7 +57,7 @@ struct visitor {
 	struct addr peer;
 };
 
-static void *visitor_main(void *arg)
+static void visitor_main(void *arg)
 {
 	struct visitor *v = arg;
 
@@ -63,12 +65,6 @@ static void *visitor_main(void *arg)
 	conns_leave(v->env->conns, v->ticket);		/* before the number can be used again */
 	close(v->fd);
 	free(v);
-	return NULL;
-}
-
-static int start_thread(struct visitor *v)
-{
-	return thread_start(THREAD_STACK, visitor_main, v);
 }
 
 static void reject(const struct front *f, int fd, const struct addr *peer,
@@ -93,7 +89,7 @@ static void admit(const struct front *f, int fd, const struct addr *peer,
 
 	if (v && ticket >= 0) {
 		*v = (struct visitor){ .env = &f->env, .fd = fd, .ticket = ticket, .peer = *peer };
-		if (!start_thread(v))
+		if (!crew_run(f->crew, visitor_main, v))
 			return;
 	}
 	free(v);
@@ -295,7 +291,9 @@ static int front_open(struct front *f)
 	f->env = (struct env){ .config = spec->config,
 			       .audit = spec->audit,
 			       .keeper = spec->keeper };
-	r = conns_new(&f->env.conns);
+	r = crew_new(THREAD_STACK, THREADS_KEPT, &f->crew);
+	if (!r)
+		r = conns_new(&f->env.conns);
 	if (!r)
 		r = budget_new(&f->env.lines);
 	if (!r)

@@ -8,7 +8,7 @@ cordon-gitproxy_SRC := gitproxy/main.c gitproxy/front.c gitproxy/session.c gitpr
 		       gitproxy/relay.c gitproxy/upload.c gitproxy/tunnel.c \
 		       gitproxy/body_file.c gitproxy/input.c gitproxy/refuse.c gitproxy/conns.c gitproxy/tls.c \
 		       gitproxy/ca_text.c gitproxy/budget.c gitproxy/shares.c gitproxy/ssh_refuse.c gitproxy/ask.c gitproxy/internal.c gitproxy/request_route.c \
-		       gitproxy/keeper_client.c gitproxy/confine.c gitproxy/deadline.c $(GITPROXY_PURE) \
+		       gitproxy/keeper_client.c gitproxy/confine.c gitproxy/deadline.c gitproxy/crew.c $(GITPROXY_PURE) \
 		       $(VIEW_SRC) $(POLICY_SRC) $(BASE_ALL)
 cordon-gitproxy_LIB := -lssl -lz $(POLICY_LIB) $(BASE_LIB)
 # What the mirror parses: no files, no children. base/bytes.c and -lcrypto come with them.

@@ -142,6 +142,19 @@ def threads(lab, daemon="cordon-mirror"):
     return max(found)
 
 
+def asked(lab):
+    """How many requests with a body the mirror has, and has not answered yet."""
+    found = [0]
+    for pid in lab.pids("cordon-mirror"):
+        n = 0
+        with contextlib.suppress(OSError):
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(OSError):
+                    n += "memfd:body" in os.readlink(f"/proc/{pid}/fd/{fd}")
+        found.append(n)
+    return max(found)
+
+
 class Crowd:
     """Many clients at once, each a thread: results() are what they returned, in no order."""
 

@@ -357,7 +357,7 @@ def test_a_resting_connection_holds_no_thread_of_the_keeper(lab, guest, origin):
     wait_for("conversations of earlier tests to end", lambda: threads(lab) <= 2)
     with api(guest) as wire:
         assert wire.send(get("/v1/a")).response().status == 200
-        assert threads(lab) == 3
+        assert threads(lab) >= 3
         wait_for("the conversation to end", lambda: threads(lab) == 2)
         assert wire.send(get("/v1/b")).response().status == 200
 

@@ -7,8 +7,8 @@ import pytest
 from lab import row
 from labgit import Repository
 from labhttp import ls_refs
-from labmirror import (Crowd, ask_repo, clone, fetch_body, head, mirror_git, mirror_lab, mirror_of, objects_of, pack_of, sources,
-                       threads, warm)
+from labmirror import (Crowd, ask_repo, asked, clone, fetch_body, head, mirror_git, mirror_lab, mirror_of, objects_of, pack_of, sources,
+                       warm)
 from labnet import wait_for
 
 MANY = 50
@@ -225,10 +225,9 @@ def test_want_that_does_not_exist(lab, server, warmed):
     fresh = warmed.commit()
     held = threading.Event()
     server.change = lambda asked, answer: held.wait(60) and None if asked.kind == "ls-refs" else None
-    idle = threads(lab)
     bad = Crowd(3, lambda i: ask_repo(lab, warmed, fetch_body(f"{i}" * 40)))
     good = Crowd(3, lambda i: ask_repo(lab, warmed, fetch_body(fresh)))
-    wait_for("all of them to wait", lambda: threads(lab) >= idle + 6)
+    wait_for("all of them to wait", lambda: asked(lab) == 6)
     held.set()
     assert all(fresh in objects_of(pack_of(got.body)[0]) for got in good.results())
     assert all(b"not our ref" in got.body for got in bad.results())
@@ -248,11 +247,10 @@ def test_one_ls_refs_for_all(world):
 def one_ls_refs_for_all(lab, server, warmed):
     held = threading.Event()
     server.change = lambda asked, answer: held.wait(60) and None
-    idle = threads(lab)
     body = ls_refs("HEAD", "refs/heads/")
     before = server.count("ls-refs")
     crowd = Crowd(MANY, lambda i: ask_repo(lab, warmed, body))
-    wait_for("all of them to wait", lambda: threads(lab) >= idle + MANY)
+    wait_for("all of them to wait", lambda: asked(lab) == MANY)
     held.set()
     bodies = {got.body for got in crowd.results()}
     assert len(bodies) == 1 and warmed.tip().encode() in bodies.pop()
@@ -266,9 +264,8 @@ def test_one_fetch_and_one_pack_for_all(lab, server, warmed):
     fresh = warmed.commit()
     held = threading.Event()
     server.change = lambda asked, answer: held.wait(60) and None
-    idle = threads(lab)
     crowd = Crowd(MANY, lambda i: ask_repo(lab, warmed, fetch_body(fresh, options=["deepen 1"])))
-    wait_for("all of them to wait", lambda: threads(lab) >= idle + MANY)
+    wait_for("all of them to wait", lambda: asked(lab) == MANY)
     held.set()
     bodies = {got.body for got in crowd.results()}
     assert len(bodies) == 1 and b"shallow-info" in bodies.pop()

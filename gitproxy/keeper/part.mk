@@ -12,6 +12,6 @@ cordon-keeper_SRC := gitproxy/keeper/main.c gitproxy/keeper/serve.c gitproxy/kee
 		     gitproxy/keeper/credential_store.c gitproxy/keeper/credential_line.c gitproxy/keeper/echo.c gitproxy/keeper/echo_mixed.c \
 		     gitproxy/keeper/github_app.c gitproxy/keeper/wipe.c \
 		     gitproxy/keeper/resolve.c gitproxy/keeper/ca.c gitproxy/keeper/ca_cert.c gitproxy/keeper/ca_files.c gitproxy/keeper/ca_renew.c \
-		     gitproxy/keeper/confine.c gitproxy/keeper_ipc.c gitproxy/git_path.c gitproxy/git_moved.c gitproxy/deadline.c gitproxy/shares.c gitproxy/budget.c \
+		     gitproxy/keeper/confine.c gitproxy/keeper_ipc.c gitproxy/git_path.c gitproxy/git_moved.c gitproxy/deadline.c gitproxy/crew.c gitproxy/shares.c gitproxy/budget.c \
 		     $(VIEW_SRC) $(POLICY_SRC) $(BASE_ALL)
 cordon-keeper_LIB := -lcurl -lcares -ljansson -lssl $(POLICY_LIB) $(BASE_LIB)

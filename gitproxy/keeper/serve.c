@@ -21,14 +21,14 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#include "base/thread.h"
 #include "gitproxy/budget.h"
+#include "gitproxy/crew.h"
 #include "gitproxy/deadline.h"
 #include "gitproxy/keeper/serve_job.h"
 #include "gitproxy/mirror_ipc.h"
 #include "gitproxy/shares.h"
 
-enum { JOB_STACK = 1 << 20, MIRROR_LINES_PER_SECOND = 50 };
+enum { JOB_STACK = 1 << 20, JOB_THREADS_KEPT = 32, MIRROR_LINES_PER_SECOND = 50 };
 
 /* Threads are counted by what they do: none waits for a place of those who may wait for it. */
 enum places { PLACES_OPEN = 0, PLACES_SIGN, PLACES_ASK, PLACES_FETCH, PLACES_COUNT };
@@ -47,6 +47,7 @@ struct serve {
 	struct view *view;
 	struct audit *audit;
 	struct budget *lines;
+	struct crew *crew;		/* job_main() */
 	pthread_mutex_t lock;
 	unsigned threads[PLACES_COUNT];
 	struct shares jobs, tunnels;
@@ -57,6 +58,7 @@ int serve_new(const struct host_config *config, struct ca *ca, struct upstream *
 	      struct credential_store *c, struct view *v, struct audit *a, struct serve **ret)
 {
 	struct serve *s = calloc(1, sizeof(*s));
+	int r;
 
 	if (!s)
 		return -ENOMEM;
@@ -70,7 +72,8 @@ int serve_new(const struct host_config *config, struct ca *ca, struct upstream *
 	s->tunnels.max = SERVE_TUNNELS_MAX;
 	pthread_mutex_init(&s->lock, NULL);
 	*ret = s;
-	return budget_new(&s->lines);
+	r = crew_new(JOB_STACK, JOB_THREADS_KEPT, &s->crew);
+	return r < 0 ? r : budget_new(&s->lines);
 }
 
 /* ---- SIGN ---- */
@@ -399,7 +402,7 @@ static void job_leave(struct job *j)
 	pthread_mutex_unlock(&s->lock);
 }
 
-static void *job_main(void *arg)
+static void job_main(void *arg)
 {
 	AUTO(job) struct job *j = arg;
 
@@ -412,7 +415,6 @@ static void *job_main(void *arg)
 	else
 		run_open(j);
 	job_leave(j);
-	return NULL;
 }
 
 static bool request_ok(const struct ipc_in *in)
@@ -476,7 +478,7 @@ static int job_start(struct job *j /* takes */)
 {
 	int r;
 
-	r = thread_start(JOB_STACK, job_main, j);
+	r = crew_run(j->serve->crew, job_main, j);
 	if (!r)
 		return 0;
 	turn_away(j);

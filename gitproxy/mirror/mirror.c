@@ -12,19 +12,20 @@
 #include <pthread.h>
 #include <sys/stat.h>
 
-#include "base/thread.h"
+#include "gitproxy/crew.h"
 #include "gitproxy/deadline.h"
 #include "gitproxy/mirror/control.h"
 #include "gitproxy/mirror/job.h"
 #include "gitproxy/mirror/prewarm.h"
 
-enum { JOBS_MAX = 512, JOB_STACK = 1 << 20, TICK_MS = 1000, VERDICT_MS = 10000,
+enum { JOBS_MAX = 512, JOB_STACK = 1 << 20, JOB_THREADS_KEPT = 32, TICK_MS = 1000, VERDICT_MS = 10000,
        PRODUCERS = 4, GRACE_MS = 10000, SPOOL_ENTRIES = 1 << 16 };
 
 struct mirror {
 	struct depot depot;
 	struct backoff *backoff;
 	int keeper;
+	struct crew *crew;		/* job_main() */
 	pthread_mutex_t lock;
 	unsigned jobs;
 };
@@ -52,14 +53,13 @@ static void leave(struct mirror *m)
 	pthread_mutex_unlock(&m->lock);
 }
 
-static void *job_main(void *arg)
+static void job_main(void *arg)
 {
 	AUTO(job) struct job *j = arg;
 
 	job_run(j);
 	say(j);
 	leave(j->mirror);
-	return NULL;
 }
 
 static bool admit(struct mirror *m)
@@ -80,7 +80,7 @@ static bool start(struct job *j)
 
 	if (!admit(j->mirror))
 		return false;
-	r = thread_start(JOB_STACK, job_main, j);
+	r = crew_run(j->mirror->crew, job_main, j);
 	if (r)
 		leave(j->mirror);
 	return !r;
@@ -162,7 +162,9 @@ int mirror_new(const struct mirror_spec *s, struct mirror **ret)
 	m->keeper = s->keeper;
 	m->depot.config = c;
 	pthread_mutex_init(&m->lock, NULL);
-	r = repos_new(s->path, &m->depot.repos);
+	r = crew_new(JOB_STACK, JOB_THREADS_KEPT, &m->crew);
+	if (!r)
+		r = repos_new(s->path, &m->depot.repos);
 	if (!r)
 		r = flights_new(&m->depot.flights);
 	if (!r)
