@@ -109,7 +109,7 @@ static enum scan_match allowed(const struct scan *e, struct scan_matcher *m, siz
 		return SCAN_MATCH_HARMLESS;
 	by_secret = matches_any(m, &j->secrets, secret);
 	if (!by_secret)
-		by_path = matches_any(m, &j->paths, rd_str(path));
+		by_path = path ? matches_any(m, &j->paths, rd_str(path)) : 0;
 	if (by_secret < 0 || by_path < 0)
 		return SCAN_MATCH_FAILED;
 	return by_secret || by_path ? SCAN_MATCH_HARMLESS : SCAN_MATCH_SECRET;

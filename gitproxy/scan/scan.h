@@ -67,6 +67,7 @@ int scan_scratch_new(const struct scan *e, struct scan_scratch **ret); /* borrow
 void scan_scratch_free(struct scan_scratch *s);
 DEFINE_AUTO(scan_scratch, struct scan_scratch *, scan_scratch_free)
 
+/* Path NULL: none is known, and no allow list of paths counts. */
 enum scan_verdict scan_buffer(struct scan_scratch *s, const char *path, struct rd bytes,
 			      struct scan_sink *sink);
 
