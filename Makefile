@@ -64,7 +64,7 @@ $(B)/obj/%.o: %.c Makefile $(B)/flags
 BUILD_PKGS := gcc libc6-dev make libnftnl-dev libmnl-dev libnftables-dev libnetfilter-queue-dev \
 	      libnetfilter-log-dev libnetfilter-conntrack-dev libc-ares-dev libssl-dev libyaml-dev libidn2-dev \
 	      libcurl4-openssl-dev libbpf-dev libseccomp-dev libjansson-dev zlib1g-dev \
-	      libvectorscan-dev libpcre2-dev
+	      libvectorscan-dev libpcre2-dev libdeflate-dev
 RUN_PKGS   := bubblewrap ca-certificates git iproute2 kmod netbase nftables openssh-client procps
 TEST_PKGS  := python3 python3-pytest python3-pytest-xdist apache2-bin dnsmasq-base bind9-dnsutils curl openssl iputils-ping systemd \
 	      iptables conntrack openssh-server git-lfs python3-pygit2 python3-dulwich python3-websockets jgit-cli default-jre-headless \

@@ -41,7 +41,7 @@ static bool finding_ok(const struct gate_finding *f)
 
 static bool command_ok(const struct gate_command *c)
 {
-	return c->reason > REASON_NONE && c->reason < REASON_COUNT && msg_plain_ok(c->text, sizeof(c->text));
+	return c->reason < REASON_COUNT && c->op <= PUSH_DELETE && (c->reason || c->op) && msg_plain_ok(c->text, sizeof(c->text));
 }
 
 static bool pointer_ok(const struct gate_pointer *p)

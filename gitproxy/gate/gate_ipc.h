@@ -20,11 +20,12 @@
 #include "base/ipc.h"
 #include "gitproxy/oid.h"
 #include "gitproxy/scan/fingerprint.h"
-#include "policy/reason.h"
+#include "policy/push.h"
 
-enum { GATE_FD = 3 };			/* the pair, in cordon-scan */
+enum { GATE_FD = 3,			/* the pair, in cordon-scan */
+       GATE_RULES_FD = 4 };		/* its rules, unless they are builtin */
 enum { GATE_PATH = 1024, GATE_RULE = 64, GATE_TEXT = 160,
-       GATE_SHOWN = 512 };		/* bytes of a path, escaped, with its NUL */
+       GATE_SHOWN = 4 * 256 + 4 };	/* bytes of a path, escaped, with its NUL */
 
 enum gate_message { GATE_NONE = 0, GATE_JUDGE, GATE_SCANFILE,	/* questions */
 		    GATE_PROGRESS, GATE_FINDING, GATE_COMMAND, GATE_POINTER, GATE_JUDGED };
@@ -67,9 +68,10 @@ struct gate_finding {
 };
 
 enum { GATE_EVERY = UINT32_MAX };
-struct gate_command {			/* a command that is refused, and why */
+struct gate_command {			/* what a command does, or why it is refused; both may come */
 	uint32_t index;			/* in the list; GATE_EVERY: the push */
-	uint32_t reason;		/* enum reason, never none */
+	uint32_t reason;		/* enum reason; none: it is not refused by this */
+	uint32_t op, pad_;		/* enum push_op; none: not known */
 	char text[GATE_TEXT];		/* printable */
 };
 

@@ -40,6 +40,8 @@ TEST(what_is_not)
 	CHECK("escape", !BUT(FINDING, finding, path[0], 0x1b));
 	CHECK("fingerprint", !BUT(FINDING, finding, fingerprint[31], 'G'));
 	CHECK("rule without end", !BUT(FINDING, finding, rule, 'a'));
+	CHECK("what it does", OK(COMMAND, (struct gate_command){ .op = PUSH_FORCE }));
+	CHECK("op", !BUT(COMMAND, command, op, 0x7f));
 	CHECK("no reason", !BUT(COMMAND, command, reason, 0));
 	CHECK("reason", !BUT(COMMAND, command, reason, 0x7f));
 	CHECK("text", !BUT(COMMAND, command, text[0], '\n'));

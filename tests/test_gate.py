@@ -1,0 +1,212 @@
+"""cordon-scan: what it says of a push, asked as cordon-mirror asks it, with packs made by git and by hand."""
+
+import os
+import signal
+import string
+import struct
+import time
+import zlib
+
+import pytest
+
+import labobjects as lo
+from labgate import Judge, Repo, oid, push_list, push_rules, sealed
+from labnet import wait_for
+
+MAIN = "refs/heads/main"
+
+
+def token(n=1):
+    """Never written out: this file is scanned too."""
+    letters = string.ascii_letters + string.digits
+    return "ghp" + "_" + "".join(letters[(n * 7919 + i * i * 31 + i * 17) % len(letters)] for i in range(36))
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory):
+    """One for all: what one push does to it is nothing to the next."""
+    j = Judge(tmp_path_factory.mktemp("gate"))
+    yield j
+    j.close()
+
+
+@pytest.fixture
+def repo(tmp_path):
+    return Repo(tmp_path / "work")
+
+
+def first(judge, pack, new="1" * 40, **kw):
+    """A push of a first branch into a repository of which nothing is there."""
+    return judge.push([(None, new, MAIN)], pack, **kw)
+
+
+# -- packs that are none
+
+def good():
+    c, t, b = lo.change(files={b"a": b"a\n" * 99})
+    return lo.pack(c, t, b), c
+
+
+def resealed(data):
+    """With a trailer that fits."""
+    return data + lo.HASHES["sha1"](data).digest()
+
+
+def raw(kind, size, data):
+    """An entry that says any size."""
+    return lo.entry(lo.Object(kind, b"\0" * size))[:len(lo.entry(lo.Object(kind, b"\0" * size))) - len(zlib.compress(b"\0" * size))] + data
+
+
+MALFORMED = {
+    "nothing": lambda p: b"",
+    "cut in its head": lambda p: p[:11],
+    "cut in the middle": lambda p: p[:len(p) // 2],
+    "cut by a byte": lambda p: p[:-1],
+    "a byte behind it": lambda p: p + b"x",
+    "bytes behind its last object": lambda p: resealed(p[:-20] + b"x"),
+    "a wrong trailer": lambda p: p[:-1] + bytes([p[-1] ^ 1]),
+    "a bit flipped": lambda p: p[:30] + bytes([p[30] ^ 4]) + p[31:],
+    "more objects than it has": lambda p: resealed(p[:8] + struct.pack(">I", 4) + p[12:-20]),
+    "less objects than it has": lambda p: resealed(p[:8] + struct.pack(">I", 2) + p[12:-20]),
+    "very many objects": lambda p: resealed(p[:8] + struct.pack(">I", 1 << 19) + p[12:-20]),
+    "version 4": lambda p: resealed(p[:4] + struct.pack(">I", 4) + p[8:-20]),
+    "not a pack": lambda p: resealed(b"KCAP" + p[4:-20]),
+    "SHA-256's trailer": lambda p: p[:-20] + lo.HASHES["sha256"](p[:-20]).digest(),
+}
+
+
+@pytest.mark.parametrize("what", MALFORMED)
+def test_what_is_no_pack_is_refused(judge, what):
+    a = first(judge, MALFORMED[what](good()[0]))
+    assert (a.verdict, a.reason) == ("refused", "pack_malformed"), a.judged
+    assert [c["reason"] for c in a.commands] == ["pack_malformed"] and a.commands[0]["index"] == 2**32 - 1
+    assert a.files() == []
+
+
+ENTRIES = {
+    "type 0": [b"\x00" + zlib.compress(b"")],
+    "type 5": [b"\x50" + zlib.compress(b"")],
+    "a size that is not over": [b"\xb0" + b"\xff" * 12 + zlib.compress(b"")],
+    "longer than it says": [raw(lo.BLOB, 3, zlib.compress(b"abcd"))],
+    "shorter than it says": [raw(lo.BLOB, 5, zlib.compress(b"abcd"))],
+    "no zlib": [raw(lo.BLOB, 5, b"abcde" * 9)],
+    "raw deflate": [raw(lo.BLOB, 4, zlib.compress(b"abcd")[2:])],
+    "a wrong checksum": [raw(lo.BLOB, 4, zlib.compress(b"abcd")[:-1] + b"\0")],
+    "a dictionary": [raw(lo.BLOB, 4, (lambda c: c.compress(b"abcd") + c.flush())(zlib.compressobj(zdict=b"abcd")))],
+    "an object twice": [lo.blob(b"same"), lo.blob(b"same")],
+    "a delta of nothing": [raw(lo.OFS, 4, b"")],
+    "a delta of itself": [b"\x64\x00" + zlib.compress(b"\4\4\4abcd"[:4])],
+    "a delta from before the pack": [lo.blob(b"abcd"), b"\x64\xff\x7f" + zlib.compress(b"\4\4\4a")],
+    "a delta into the middle of an entry": [lo.blob(b"abcd"), b"\x67\x05" + zlib.compress(b"\4\4\4abcd")],
+    "instruction 0": [lo.blob(b"abcd"), lo.delta(lo.blob(b"abcd"), 4, b"\0")],
+    "a copy beyond the base": [lo.blob(b"abcd"), lo.delta(lo.blob(b"abcd"), 4, lo.copy(1, 4))],
+    "another base's length": [lo.blob(b"abcd"), lo.delta(lo.blob(b"abcd"), 4, lo.copy(0, 4), base_size=5)],
+    "a delta that makes less": [lo.blob(b"abcd"), lo.delta(lo.blob(b"abcd"), 5, lo.copy(0, 4))],
+    "a delta that makes more": [lo.blob(b"abcd"), lo.delta(lo.blob(b"abcd"), 3, lo.copy(0, 4))],
+    "a delta that is cut": [lo.blob(b"abcd"), lo.delta(lo.blob(b"abcd"), 9, b"\x09abcd")],
+}
+
+
+@pytest.mark.parametrize("what", ENTRIES)
+def test_an_entry_that_git_does_not_write_is_refused(judge, what):
+    a = first(judge, lo.pack(*ENTRIES[what]))
+    assert (a.verdict, a.reason) == ("refused", "pack_malformed"), (a.judged, a.commands)
+    assert a.files() == []
+
+
+# -- limits
+
+def test_a_bomb_is_refused_before_it_is_there(judge):
+    """A gigabyte of zeros in a megabyte; then a delta that makes much of little, before it is made."""
+    a = first(judge, lo.pack(raw(lo.BLOB, 1 << 20, zlib.compress(bytes(1 << 20)))), max_inflated=1 << 19)
+    assert (a.verdict, a.reason) == ("refused", "pack_limit_exceeded")
+    base = lo.blob(b"a" * 65536)
+    many = [lo.delta(base, 65536 * 1000 + i, lo.copy(0, 65536) * 1000 + lo.insert(b"x" * i)) for i in range(1, 20)]
+    a = first(judge, lo.pack(base, *many), max_inflated=1 << 30)
+    assert (a.verdict, a.reason) == ("refused", "pack_limit_exceeded")
+
+
+def test_a_delta_of_more_than_is_held_is_refused(judge):
+    base = lo.blob(b"a" * 65536)
+    a = first(judge, lo.pack(base, lo.delta(base, 65536 * 4097, lo.copy(0, 65536) * 4097)))
+    assert (a.verdict, a.reason) == ("refused", "pack_limit_exceeded") and "256 MiB" in a.judged["detail"]
+
+
+def test_too_many_objects(judge):
+    a = first(judge, good()[0], max_objects=2)
+    assert (a.verdict, a.reason) == ("refused", "pack_limit_exceeded")
+
+
+def test_a_long_chain_of_deltas(judge):
+    """As git makes them at most they are read; more are refused, not followed."""
+    def chain(n):
+        items = [lo.blob(b"0" * 100)]
+        last = items[0]
+        for i in range(n):
+            now = lo.blob(b"0" * 100 + b"%d" % i)
+            items.append(lo.delta(last, len(now.data), lo.copy(0, 100) + lo.insert(b"%d" % i)))
+            last = now
+        return lo.pack(*items)
+    assert first(judge, chain(5000)).reason == "pack_limit_exceeded"
+    assert first(judge, chain(4000)).reason != "pack_limit_exceeded"
+
+
+# -- what it leans on
+
+def test_a_missing_base_is_said(judge, repo):
+    """And in whatever order deltas come, those that lean on each other in a ring are never made."""
+    base = lo.blob(b"abcd" * 50)
+    a = first(judge, lo.pack(lo.delta(base, 8, lo.copy(0, 8))))
+    assert (a.verdict, a.judged["missing"]) == ("missing", base.id) and a.files() == []
+
+
+# -- a judge that dies
+
+def big(n=40):
+    return lo.pack(*(lo.blob(os.urandom(1 << 20)) for _ in range(n)))
+
+
+def test_a_killed_judge_is_no_verdict(judge):
+    """Whoever asked hears the end; the next push is judged."""
+    asked = judge.start([(None, "1" * 40, MAIN)], big())
+    assert asked.next()[0] == "progress"
+    for pid in judge.judges():
+        os.kill(pid, signal.SIGKILL)
+    a = asked.answer()
+    assert a.judged is None and a.verdict == "failed"
+    assert first(judge, good()[0][:-1]).reason == "pack_malformed"
+    assert "event=judge_killed signal=9" in judge.logs()
+
+
+def test_whoever_listens_no_more_ends_the_work(judge):
+    asked = judge.start([(None, "1" * 40, MAIN)], big())
+    assert asked.next()[0] == "progress" and judge.judges()
+    asked.sock.close()
+    wait_for("its end", lambda: not judge.judges())
+
+
+def test_many_at_a_time_wait_for_each_other(judge):
+    pack = lo.pack(lo.blob(b"x"), lo.blob(b"x"))
+    asked = [judge.start([(None, "1" * 40, MAIN)], pack) for _ in range(30)]
+    assert {a.answer().reason for a in asked} == {"pack_malformed"}
+    wait_for("nobody left", lambda: not judge.judges())
+
+
+QUESTIONS = {
+    "a list that is none": {"raw_list": b"\0" * 16},
+    "a list of another format": {"raw_list": push_list([(None, "1" * 64, MAIN)], form="sha256")},
+    "rules that are none": {"rules": b"\1" * 100},
+    "rules without an end": {"rules": push_rules()[:24] + b"\1" * (len(push_rules()) - 24)},
+}
+
+
+@pytest.mark.parametrize("what", QUESTIONS)
+def test_a_question_that_is_none_fails(judge, what):
+    a = first(judge, good()[0], **QUESTIONS[what])
+    assert (a.verdict, a.reason) == ("failed", "scan_failed") and a.files() == []
+
+
+def test_exceptions_that_are_none_fail(judge, tmp_path):
+    (tmp_path / "exceptions.yaml").write_text("version: 1\nexceptions: [what]\n")
+    a = first(judge, good()[0], exceptions=tmp_path / "exceptions.yaml")
+    assert (a.verdict, a.reason) == ("failed", "scan_failed")
