@@ -130,7 +130,7 @@ static bool message_ok(const struct spawner *s, const struct ipc_in *in)
 	if (in->head.type != MSG_SSH || in->head.length != sizeof(*q))
 		return false;
 	for (size_t i = 0; i < IPC_FDS_MAX; i++)
-		if (in->fd[i] < 0)
+		if ((in->fd[i] >= 0) != (i < SSH_FDS))
 			return false;
 	return q->credential < s->config->n_credentials && msg_plain_ok(q->repo, sizeof(q->repo)) &&
 	       s->config->credentials[q->credential].kind == CREDENTIAL_SSH && address_usable(&q->to, &ctx, true);

@@ -13,7 +13,7 @@
 #include "policy/host_config.h"
 
 enum { SSH_CHILDREN_MAX = 64 };
-enum { SSH_IN = 0, SSH_OUT = 1, SSH_ERR = 2, SSH_LIFE = 3 };	/* descriptors of SSH */
+enum { SSH_IN = 0, SSH_OUT = 1, SSH_ERR = 2, SSH_LIFE = 3, SSH_FDS };	/* descriptors of SSH */
 
 struct ssh_start {
 	uint16_t credential;		/* its number in the configuration */
