@@ -70,6 +70,7 @@ static const struct { const char *type, *before; } forms[] = {
 	[REFUSE_FETCH_PACKET] = { "application/x-git-upload-pack-result", "" },
 	[REFUSE_FETCH_REFS] = { "application/x-git-upload-pack-advertisement",
 				"001e# service=git-upload-pack\n0000" },
+	[REFUSE_PUSH_PACKET] = { "application/x-git-receive-pack-result", "" },
 	[REFUSE_LFS] = { "application/vnd.git-lfs+json", NULL },
 	[REFUSE_PUSH_REFS] = { "application/x-git-receive-pack-advertisement",
 			       "001f# service=git-receive-pack\n0000" },
@@ -83,6 +84,14 @@ static void packet(struct wr *w, const char *before, enum reason r)
 	wr_fmt(w, "%s%04zxERR %s: %s\n", before, n, reason_text(r), reason_sentence(r));
 }
 
+/* The same for who reads bands (gitprotocol-capabilities.txt, side-band-64k). */
+static void band(struct wr *w, enum reason r)
+{
+	size_t n = 4 + 1 + sizeof("cordon: ") - 1 + strlen(reason_text(r)) + 2 + strlen(reason_sentence(r)) + 1;
+
+	wr_fmt(w, "%04zx\3cordon: %s: %s\n", n, reason_text(r), reason_sentence(r));
+}
+
 /* Our own words: nothing in them needs escaping. */
 static void write_body(struct wr *w, enum refuse_form form, enum reason r)
 {
@@ -93,6 +102,9 @@ static void write_body(struct wr *w, enum refuse_form form, enum reason r)
 	case REFUSE_FETCH_REFS:
 	case REFUSE_PUSH_REFS:
 		packet(w, forms[form].before, r);
+		return;
+	case REFUSE_PUSH_PACKET:
+		band(w, r);
 		return;
 	case REFUSE_LFS:
 		wr_fmt(w,

@@ -15,6 +15,7 @@ enum refuse_form {
 				git-upload-pack */
 	REFUSE_FETCH_REFS,   /* 200 and an ERR packet in the place of references: the only thing that */
 	REFUSE_PUSH_REFS,    /* JGit and libgit2 show on info/refs, for each service */
+	REFUSE_PUSH_PACKET,  /* 200 and an error on band 3: what git shows on POST git-receive-pack */
 	REFUSE_LFS	     /* the status and JSON: the only thing git-lfs shows */
 };
 /* What stands behind a status in a head; may be empty. */

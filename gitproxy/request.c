@@ -22,6 +22,7 @@
 
 enum {
 	IDLE_MS = 60000,		/* between requests */
+	CONTINUE_MS = 10000,
 	HEAD_MS = 10000,		/* from a head's first byte to its last */
 	TALK_MS = 2000,			/* between requests, until their means are given back */
 	REQUESTS_MAX = 1000		/* on one connection */
@@ -116,6 +117,13 @@ static enum refuse_form form_of(const struct request *rq)
 	if (rq->head.method == HTTP_HEAD)
 		return REFUSE_NO_BODY;
 	return rq->kind && rq->kind->form ? rq->kind->form(rq) : REFUSE_TEXT;
+}
+
+bool request_go_on(struct session *s, const struct http_head *h)
+{
+	static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+	return !h->expect_continue || !stream_write(&s->stream, text, sizeof(text) - 1, CONTINUE_MS);
 }
 
 enum step request_refuse(struct session *s, struct request *rq, bool body_pending)

@@ -3,13 +3,16 @@
  *
  * Theory of operation: the target must match the grammar of git_path.c, the repository and service
  * the policy. What goes upstream is made from parsed fields alone (struct keeper_open); no byte of
- * a head is copied. Bodies of fetches are small: they are read and decoded whole first.
+ * a head is copied. Bodies of fetches are small: they are read and decoded whole first. Those of pushes are
+ * passed on as they come, whatever their size, to who judges them.
  */
 #include "gitproxy/body_file.h"
 #include "gitproxy/relay.h"
 #include "gitproxy/request_kind.h"
+#include "policy/push.h"
 
-enum { SLOT_WAIT_MS = 15000 };		/* for one of the sandbox's transfers to end */
+enum { SLOT_WAIT_MS = 15000,		/* for one of the sandbox's transfers to end */
+       PUSH_SLACK = 32 << 20 };
 
 /* ---- judging ---- */
 
@@ -47,8 +50,6 @@ static enum reason judge(const struct session *s, struct request *rq)
 	rq->rule = decision.rule;
 	if (!decision.allowed)
 		return decision.reason;
-	if (rq->path.service != GIT_SERVICE_UPLOAD_PACK)	/* no path for pushes exists yet */
-		return REASON_PUSH_NOT_ALLOWED;
 	return type_fits(rq) ? REASON_NONE : REASON_REQUEST_MALFORMED;
 }
 
@@ -63,7 +64,8 @@ static uint8_t git_protocol(const struct http_head *h)
 static bool build(const struct session *s, const struct request *rq, struct keeper_open *o)
 {
 	*o = (struct keeper_open){ .kind = rq->path.kind, .service = rq->path.service,
-				   .git_protocol = git_protocol(&rq->head) };
+				   .git_protocol = rq->path.service == GIT_SERVICE_RECEIVE_PACK ? 0 :
+						   git_protocol(&rq->head) };
 	keeper_agent_set(rq->head.field[HTTP_USER_AGENT], o->user_agent);
 	return msg_text_set(o->host, sizeof(o->host), s->name) &&
 	       msg_text_set(o->repo, sizeof(o->repo), rq->path.repo);
@@ -94,14 +96,15 @@ static enum refuse_form form(const struct request *rq)
 	if (rq->reason == REASON_REQUEST_MALFORMED || !rq->path.service || !method_fits(rq))
 		return REFUSE_TEXT;
 	if (rq->path.kind == GP_RPC)
-		return push ? REFUSE_TEXT : REFUSE_FETCH_PACKET;
+		return push ? REFUSE_PUSH_PACKET : REFUSE_FETCH_PACKET;
 	if (!shows_packets_only(rq->head.field[HTTP_USER_AGENT]))
 		return REFUSE_TEXT;
 	return push ? REFUSE_PUSH_REFS : REFUSE_FETCH_REFS;
 }
 
-static enum relay_result ask_keeper(struct session *s, const struct request *rq,
-				    const struct keeper_open *o, int body, struct relay *ret)
+/* body, or up, or neither. */
+static enum relay_result ask_keeper(struct session *s, const struct request *rq, const struct keeper_open *o, int body,
+				    struct upload *up, struct relay *ret)
 {
 	const struct host_config *c = s->env->config;
 	AUTO(fd) int frames = keeper_open(s->env->keeper, o, s->stream.fd, body);
@@ -114,6 +117,11 @@ static enum relay_result ask_keeper(struct session *s, const struct request *rq,
 		return RELAY_REFUSED;
 	git_answer_init(git, o->git_protocol == 2, o->kind == GP_INFO_REFS);
 	spec.frames = frames;
+	spec.upload = up;
+	if (up && !request_go_on(s, &rq->head)) {
+		ret->reason = REASON_NONE;
+		return RELAY_BROKEN;
+	}
 	return relay_run(&spec, ret);
 }
 
@@ -134,22 +142,28 @@ static bool may_follow(const struct session *s, struct request *rq, const struct
 	return d.allowed && msg_text_set(io->repo, sizeof(io->repo), relay->moved);
 }
 
-static enum step forward(struct session *s, struct request *rq, const struct keeper_open *o,
-			 int body)
+static enum step forward(struct session *s, struct request *rq, const struct keeper_open *o, int body,
+			 struct upload *up)
 {
 	struct keeper_open again = *o;
 	struct relay relay;
-	enum relay_result r = ask_keeper(s, rq, o, body, &relay);
+	enum relay_result r = ask_keeper(s, rq, o, body, up, &relay);
 
-	if (r == RELAY_REFUSED && may_follow(s, rq, &relay, &again))	/* once: no loop */
-		r = ask_keeper(s, rq, &again, body, &relay);
+	if (r == RELAY_REFUSED && !up && may_follow(s, rq, &relay, &again))	/* once: no loop */
+		r = ask_keeper(s, rq, &again, body, NULL, &relay);
+	if (up) {
+		rq->up = up->seen;
+		rq->close |= relay.close;
+		if (relay.reason == REASON_BODY_TOO_LARGE)
+			relay.reason = REASON_PACK_LIMIT_EXCEEDED;
+	}
 	rq->down = relay.down;
 	rq->reason = relay.reason;
 	rq->source = r == RELAY_REFUSED ? NULL : keeper_source_text(relay.source);
 	rq->coalesced = relay.coalesced;
 	switch (r) {
 	case RELAY_REFUSED:
-		return request_refuse(s, rq, false);
+		return request_refuse(s, rq, up && !upload_is_read(up));
 	case RELAY_DONE:
 		rq->status = 200;
 		return rq->close ? STEP_CLOSE : STEP_NEXT;
@@ -163,19 +177,58 @@ static enum step forward(struct session *s, struct request *rq, const struct kee
 	return r == RELAY_TOLD ? STEP_CLOSE : STEP_RESET;
 }
 
-static enum step transfer(struct session *s, struct request *rq, const struct keeper_open *o,
-			  int body)
+static enum step transfer(struct session *s, struct request *rq, const struct keeper_open *o, int body,
+			  struct upload *up)
 {
 	uint32_t limit = policy_limits(rq->sandbox.policy)->git_transfers;
 	enum step step;
 
 	if (!conns_transfer_begin(s->env->conns, rq->sandbox.id, limit, SLOT_WAIT_MS)) {
 		rq->reason = REASON_TOO_MANY_CONNECTIONS;
-		return request_refuse(s, rq, false);
+		return request_refuse(s, rq, up && !upload_is_read(up));
 	}
-	step = forward(s, rq, o, body);
+	step = forward(s, rq, o, body, up);
 	conns_transfer_end(s->env->conns, rq->sandbox.id);
 	return step;
+}
+
+/* ---- pushes ---- */
+
+/* What a push may send before it is cut: its pack, and commands as many as there may be. */
+static uint64_t push_max(const struct session *s, const struct request *rq)
+{
+	AUTO(mem) struct push_rules *rules = malloc(sizeof(*rules));
+
+	if (!rules)
+		return 0;
+	policy_push_rules(rq->sandbox.policy, s->name, rq->path.repo, rules);
+	return rules->max_pack_bytes + PUSH_SLACK;
+}
+
+static enum reason encoding(const struct request *rq, struct upload_gzip **ret)
+{
+	struct rd value = rq->head.field[HTTP_CONTENT_ENCODING];
+
+	if (!http_has(&rq->head, HTTP_CONTENT_ENCODING))
+		return REASON_NONE;
+	if (!rd_eq_nocase(value, "gzip") && !rd_eq_nocase(value, "x-gzip"))
+		return REASON_REQUEST_MALFORMED;
+	*ret = upload_gzip_new();
+	return *ret ? REASON_NONE : REASON_INTERNAL_ERROR;
+}
+
+static enum step push(struct session *s, struct input *in, struct request *rq, struct keeper_open *o)
+{
+	AUTO(upload_gzip) struct upload_gzip *gzip = NULL;
+	struct upload up;
+
+	rq->reason = encoding(rq, &gzip);
+	upload_init(&up, in, &rq->head, push_max(s, rq));
+	up.gzip = gzip;
+	if (rq->reason != REASON_NONE)
+		return request_refuse(s, rq, !upload_is_read(&up));
+	o->body_length = KEEPER_UNKNOWN;
+	return transfer(s, rq, o, -1, &up);
 }
 
 /* The body first, then upstream. */
@@ -191,10 +244,12 @@ static enum step perform(struct session *s, struct input *in, struct request *rq
 		return request_refuse(s, rq, rq->head.framing != HTTP_NO_BODY);
 	}
 	if (rq->path.kind == GP_INFO_REFS)
-		return transfer(s, rq, &o, -1);
+		return transfer(s, rq, &o, -1, NULL);
+	if (rq->path.service == GIT_SERVICE_RECEIVE_PACK)
+		return push(s, in, rq, &o);
 	if (!body_file_read(in, &rq->head, max, &body, &rq->up, &e)) {
 		o.body_length = rq->up;
-		return transfer(s, rq, &o, body);
+		return transfer(s, rq, &o, body, NULL);
 	}
 	rq->reason = e.reason;
 	rq->status = e.status;

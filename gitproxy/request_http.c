@@ -22,8 +22,6 @@
 #include "gitproxy/tunnel.h"
 #include "gitproxy/websocket.h"
 
-enum { CONTINUE_MS = 10000 };
-
 struct http_request {
 	struct keeper_text text;	/* for the keeper */
 	size_t n;			/* bytes of the frame */
@@ -118,15 +116,6 @@ static bool build(const struct session *s, struct request *rq)
 	       msg_text_set(q->host, sizeof(q->host), s->name);
 }
 
-/* True: the client listens, or does not wait. */
-static bool go_on(struct session *s, const struct http_head *h)
-{
-	static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
-
-	return !h->expect_continue ||
-	       !stream_write(&s->stream, text, sizeof(text) - 1, CONTINUE_MS);
-}
-
 static void hang_up(struct session *s)
 {
 	if (s->talk >= 0)
@@ -210,7 +199,7 @@ static enum step forward(struct session *s, struct input *in, struct request *rq
 		rq->reason = REASON_INTERNAL_ERROR;
 		return request_refuse(s, rq, !upload_is_read(&up));
 	}
-	if (go_on(s, &rq->head))
+	if (request_go_on(s, &rq->head))
 		return relay(s, rq, &up);
 	hang_up(s);
 	return STEP_RESET;

@@ -69,6 +69,8 @@ void request_route_end(struct session *s);
 /* The request's line; decide_and_serve() writes it, but for one that goes on as a tunnel. */
 void request_audit(const struct session *s, const struct request *rq, bool refused);
 
+/* A client that asked to be told so is told to send its body. False: it does not listen. */
+bool request_go_on(struct session *s, const struct http_head *h);
 /* Say rq->reason. body_pending: the connection cannot be used again. */
 enum step request_refuse(struct session *s, struct request *rq, bool body_pending);
 

@@ -4,7 +4,8 @@
  * Theory of operation: one thread serves both directions, so it never waits for one alone: whenever
  * a frame of the keeper is there, upload_run() returns and the answer goes first. The body is taken
  * out of its framing and sent in pieces as they come; what the keeper's socket does not take stays
- * where it is, in the connection's one buffer, and the client is not read meanwhile.
+ * where it is, in the connection's one buffer, and the client is not read meanwhile. gzip, where the
+ * caller has it taken off, needs a window of its own; the bound holds for both sides of it.
  */
 #include "gitproxy/upload.h"
 
@@ -69,6 +70,51 @@ bool upload_is_read(const struct upload *u)
 	return u->body.done && !rd_left(&u->pending);
 }
 
+struct upload_gzip *upload_gzip_new(void)
+{
+	struct upload_gzip *g = calloc(1, sizeof(*g));
+
+	if (g && http_gzip_init(&g->gzip) < 0) {
+		free(g);
+		g = NULL;
+	}
+	return g;
+}
+
+void upload_gzip_free(struct upload_gzip *g)
+{
+	if (g)
+		http_gzip_done(&g->gzip);
+	free(g);
+}
+
+/* As http_body_next(), with gzip taken off. */
+static enum parse next_decoded(struct upload *u, struct rd *io, struct rd *ret)
+{
+	struct upload_gzip *g = u->gzip;
+
+	*ret = (struct rd){ 0 };
+	for (;;) {
+		struct wr w = wr_of(g->window, sizeof(g->window));
+		enum parse r;
+
+		if (g->full || rd_left(&g->encoded)) {
+			r = http_gzip_next(&g->gzip, &g->encoded, &w);
+			g->full = r == PARSE_OK;
+			*ret = wr_rd(&w);
+			if (r == PARSE_BAD || w.n)
+				return r == PARSE_BAD ? r : PARSE_OK;
+			continue;
+		}
+		if (u->body.done)
+			return http_gzip_complete(&g->gzip) ? PARSE_OK : PARSE_BAD;
+		r = http_body_next(&u->body, io, &g->encoded);
+		u->wire += g->encoded.n;
+		if (r != PARSE_OK || u->wire > u->max)
+			return r;
+	}
+}
+
 int upload_run(struct upload *u, int frames, unsigned idle_ms)
 {
 	int r = 0;
@@ -78,13 +124,14 @@ int upload_run(struct upload *u, int frames, unsigned idle_ms)
 		enum parse got = PARSE_OK;
 
 		if (!rd_left(&u->pending)) {
-			got = http_body_next(&u->body, &left, &u->pending);
+			got = u->gzip ? next_decoded(u, &left, &u->pending) :
+					http_body_next(&u->body, &left, &u->pending);
 			u->seen += u->pending.n;
 		}
 		input_keep(u->in, left.n);
 		if (got == PARSE_BAD)
 			return -EBADMSG;
-		if (u->seen > u->max)
+		if (u->seen > u->max || u->wire > u->max)
 			return -EFBIG;
 		r = got == PARSE_MORE ? fill(u, frames, idle_ms) : push(u, frames, idle_ms);
 	}

@@ -8,11 +8,26 @@
 #include "gitproxy/input.h"
 #include "policy/reason.h"
 
+enum { UPLOAD_WINDOW = 16384 };
+
+/* What takes gzip off a body on its way. upload_gzip_new() and _free(). */
+struct upload_gzip {
+	struct http_gzip gzip;
+	struct rd encoded;	/* in the input's buffer */
+	bool full;		/* there may be more of what was put in already */
+	uint8_t window[UPLOAD_WINDOW];
+};
+struct upload_gzip *upload_gzip_new(void);	/* NULL: no memory */
+void upload_gzip_free(struct upload_gzip *g);
+DEFINE_AUTO(upload_gzip, struct upload_gzip *, upload_gzip_free)
+
 struct upload {			/* embedded; no release needed */
 	struct input *in;	/* borrowed; nobody else reads from it until done */
 	struct http_body body;
-	struct rd pending;	/* decoded, in the input's buffer, not yet taken by the keeper */
+	struct upload_gzip *gzip;	/* borrowed; NULL: the body is passed on as it comes */
+	struct rd pending;	/* decoded, in the input's buffer or gzip's, not yet taken by the keeper */
 	uint64_t sent, seen, max;	/* bytes that the keeper has, the client has sent, it may send */
+	uint64_t wire;		/* bytes with gzip on them; the same bound holds */
 	bool done;		/* END is out */
 };
 void upload_init(struct upload *u, struct input *in, const struct http_head *head, uint64_t max);

@@ -151,12 +151,14 @@ def test_push(lab, guest, seen, family):
 
 @row("C2", "C6")
 def test_push_without_asking(lab, guest, seen):
-    """The service is what the path says: with or without .git, probe or pack."""
+    """The service is what the path says: with or without .git, probe or pack. As an error that git shows."""
     for repo in ("acme/widgets", "acme/widgets.git"):
         command = pkt("0" * 40 + " " + "1" * 40 + " refs/heads/x\0report-status\n")
         for body in (b"0000", command + b"0000PACK"):
             got = ask(guest, post(repo, body, service="git-receive-pack", protocol=0))
-            assert got.status == 403 and got.reason == "push_not_allowed"
+            assert got.status == 200 and got.reason == "push_not_allowed"
+            assert got.fields["content-type"] == "application/x-git-receive-pack-result"
+            assert got.body[4:].startswith(b"\3cordon: push_not_allowed: ")
     refused(lab, "push_not_allowed")
     assert not seen()
 
