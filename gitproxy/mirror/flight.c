@@ -19,7 +19,7 @@
 struct flight {
 	struct flight *next;
 	struct flights *all;
-	uint8_t key[FLIGHT_KEY];
+	uint8_t key[FLIGHT_KEY], domain[MIRROR_DOMAIN];
 	uint64_t asked;
 	unsigned window_ms;		/* how long it may be of use */
 	bool landed, forgotten;
@@ -98,13 +98,14 @@ static struct flight *find(const struct flights *f, const uint8_t key[FLIGHT_KEY
 	return NULL;
 }
 
-static struct flight *begin(struct flights *f, const uint8_t key[FLIGHT_KEY])
+static struct flight *begin(struct flights *f, const uint8_t key[FLIGHT_KEY], const struct mirror_domain *d)
 {
 	struct flight *x = f->n < FLIGHTS_MAX ? calloc(1, sizeof(*x)) : NULL;
 
 	if (!x)
 		return NULL;
 	memcpy(x->key, key, FLIGHT_KEY);
+	memcpy(x->domain, d->id, sizeof(x->domain));
 	x->all = f;
 	x->asked = deadline_now();
 	x->answer.file = -1;
@@ -184,7 +185,7 @@ int flight_take(struct flights *f, const uint8_t key[FLIGHT_KEY], unsigned windo
 	x = find(f, key, window_ms);
 	first = !x;
 	if (!x)
-		x = begin(f, key);
+		x = begin(f, key, q->domain);
 	if (x) {
 		x->users++;
 		x->window_ms = window_ms > x->window_ms ? window_ms : x->window_ms;
@@ -229,10 +230,10 @@ int flight_read(const struct flight_answer *a, uint8_t **ret)
 	return 0;
 }
 
-void flights_forget(struct flights *f)
+void flights_forget(struct flights *f, const uint8_t domain[MIRROR_DOMAIN])
 {
 	pthread_mutex_lock(&f->lock);
 	for (struct flight *x = f->first; x; x = x->next)
-		x->forgotten = true;
+		x->forgotten |= !memcmp(x->domain, domain, MIRROR_DOMAIN);
 	pthread_mutex_unlock(&f->lock);
 }

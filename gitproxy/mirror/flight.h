@@ -31,7 +31,7 @@ int flight_take(struct flights *f, const uint8_t key[FLIGHT_KEY], unsigned windo
 void flight_done(struct flight_answer *a);
 /* A heap copy of the body. 0 or -errno. */
 int flight_read(const struct flight_answer *a, uint8_t **ret);
-/* Whatever was answered before is out of date. */
-void flights_forget(struct flights *f);
+/* Whatever was answered before about this domain is out of date. */
+void flights_forget(struct flights *f, const uint8_t domain[MIRROR_DOMAIN]);
 
 #endif

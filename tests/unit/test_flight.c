@@ -13,6 +13,7 @@
 #include "gitproxy/deadline.h"
 #include "tests/unit/check.h"
 
+static const struct mirror_domain domain, other = { .id = { 1 } };
 static uint64_t skew;			/* how far this clock is ahead */
 static struct {
 	enum reason reason;
@@ -60,7 +61,7 @@ void ask_upstream(const struct ask *q, struct ask_outcome *ret)
 static int take(struct flights *f, uint8_t key, unsigned window, uint64_t patience)
 {
 	const uint8_t bytes[FLIGHT_KEY] = { key };
-	const struct ask q = { .total_ms = patience };
+	const struct ask q = { .domain = &domain, .total_ms = patience };
 	AUTO(mem) uint8_t *text = NULL;
 	struct flight_answer a;
 	int r = flight_take(f, bytes, window, &q, &a);
@@ -165,7 +166,10 @@ TEST(forgotten)
 	struct flights *f = begin();
 
 	take(f, 1, 60000, 60000);
-	flights_forget(f);
+	flights_forget(f, other.id);
+	take(f, 1, 60000, 60000);
+	CHECK_EQ("of another domain", say.asked, 1);
+	flights_forget(f, domain.id);
 	take(f, 1, 60000, 60000);
 	CHECK_EQ("asked again", say.asked, 2);
 	flights_free(f);
@@ -174,7 +178,7 @@ TEST(forgotten)
 TEST(full)
 {
 	static const uint8_t key[2] = { 1, 2 };
-	const struct ask q = { .total_ms = 60000 };
+	const struct ask q = { .domain = &domain, .total_ms = 60000 };
 	struct flights *f = begin();
 	struct flight_answer a;
 	int r = 0;
