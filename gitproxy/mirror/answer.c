@@ -12,6 +12,7 @@
 #include <sys/uio.h>
 
 #include "gitproxy/deadline.h"
+#include "gitproxy/keeper_client.h"
 
 enum { SEND_MS = 3600 * 1000 };		/* the front may be busy with what it has; when it goes, we are told at once */
 
@@ -49,17 +50,51 @@ static void header(struct keeper_status *st, enum keeper_header_id id, const cha
 	keeper_value_set(rd_str(value), h->value);
 }
 
-int answer_begin(int to, const struct answer_head *h, int file)
+static const char *type_of(const struct answer_head *h)
+{
+	static const char *const type[2][2] = {
+		{ "application/x-git-upload-pack-result", "application/x-git-upload-pack-advertisement" },
+		{ "application/x-git-receive-pack-result", "application/x-git-receive-pack-advertisement" },
+	};
+
+	return type[h->service == GIT_SERVICE_RECEIVE_PACK][h->kind == GP_INFO_REFS];
+}
+
+static int begin(int to, const struct answer_head *h, int file)
 {
 	struct keeper_status st = { .kind = KEEPER_STATUS, .length = h->length, .source = h->source,
-				    .coalesced = h->coalesced, .file = 1 };
+				    .coalesced = h->coalesced, .file = file >= 0 };
 
 	header(&st, KEEPER_EXPIRES, "Fri, 01 Jan 1980 00:00:00 GMT");
 	header(&st, KEEPER_PRAGMA, "no-cache");
 	header(&st, KEEPER_CACHE_CONTROL, "no-cache, max-age=0, must-revalidate");
-	header(&st, KEEPER_CONTENT_TYPE, h->kind == GP_INFO_REFS ? "application/x-git-upload-pack-advertisement" :
-								   "application/x-git-upload-pack-result");
+	header(&st, KEEPER_CONTENT_TYPE, type_of(h));
 	return send_frame(to, &st, sizeof(st), file);
+}
+
+int answer_begin(int to, const struct answer_head *h, int file)
+{
+	return file < 0 ? -EINVAL : begin(to, h, file);
+}
+
+int answer_stream(int to, const struct answer_head *h)
+{
+	return begin(to, h, -1);
+}
+
+int answer_data(int to, struct rd bytes)
+{
+	uint64_t deadline = deadline_in(SEND_MS);
+	int r;
+
+	if (!bytes.n || bytes.n > KEEPER_DATA_MAX)
+		return -EINVAL;
+	do {
+		r = deadline_wait(to, POLLOUT, deadline);
+		if (!r)
+			r = keeper_put(to, KEEPER_DATA, bytes);
+	} while (r == -EAGAIN || r == -EINTR);
+	return r == -ECONNRESET ? -EPIPE : r;
 }
 
 int answer_grown(int to, uint64_t upto)

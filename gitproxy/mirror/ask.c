@@ -15,8 +15,9 @@
 static int start(const struct ask *q, int *ret_frames)
 {
 	struct mirror_ask m = { .domain = *q->domain, .large = q->large,
-				.open = { .kind = q->body.n ? GP_RPC : GP_INFO_REFS, .git_protocol = 2,
-					  .service = GIT_SERVICE_UPLOAD_PACK, .body_length = q->body.n } };
+				.open = { .kind = q->body.n ? GP_RPC : GP_INFO_REFS, .git_protocol = q->push ? 0 : 2,
+					  .service = q->push ? GIT_SERVICE_RECEIVE_PACK : GIT_SERVICE_UPLOAD_PACK,
+					  .body_length = q->body.n } };
 	AUTO(fd) int body = q->body.n ? ipc_memfd("request", q->body.p, q->body.n) : -1;
 	AUTO(fd) int ours = -1;
 	AUTO(fd) int theirs = -1;

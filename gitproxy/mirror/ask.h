@@ -14,6 +14,7 @@ struct ask {				/* all borrowed */
 	const struct mirror_domain *domain;
 	const char *host, *repo;
 	bool large;			/* it is for objects: may take long */
+	bool push;			/* of what is there for pushes: the advertisement alone, in protocol version 0 */
 	struct rd body;			/* a request of protocol v2; empty: the advertisement is asked for */
 	uint64_t total_ms;
 	unsigned idle_ms;

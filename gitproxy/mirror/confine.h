@@ -4,7 +4,10 @@
 #ifndef GITPROXY_MIRROR_CONFINE_H
 #define GITPROXY_MIRROR_CONFINE_H
 
-/* Before the first thread. `folder`: the only place that may be written. 0 or -errno. */
-int mirror_confine(const char *folder);
+/*
+ * Before the first thread. `folder`: the only place that may be written. judge: cordon-scan, which may be run ("":
+ * there is none), and its configuration. 0 or -errno.
+ */
+int mirror_confine(const char *folder, const char *judge, const char *config);
 
 #endif

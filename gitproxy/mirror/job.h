@@ -25,6 +25,8 @@ struct depot {
 	struct refresh refresh;
 	struct behind *behind;
 	struct upkeep *upkeep;
+	struct judge *judge;
+	const char *folder;		/* the mirrors' */
 };
 
 struct job {
@@ -60,5 +62,7 @@ void job_malformed(struct job *j, const char *why);
 void serve_advert(struct job *j);
 void serve_refs(struct job *j, const struct fetch_request *q);
 void serve_fetch(struct job *j, const struct fetch_request *q);
+void serve_push_advert(struct job *j);
+void serve_push(struct job *j);
 
 #endif

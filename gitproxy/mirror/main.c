@@ -41,10 +41,11 @@ static int open_folder(const struct host_config *c, char path[PATH_BYTES], int *
 	return *ret_fd < 0 ? -errno : 0;
 }
 
-static int run(const struct host_config *c)
+static int run(const struct host_config *c, const char *config)
 {
-	char path[PATH_BYTES];
-	struct mirror_spec s = { .config = c, .path = path, .folder = -1, .keeper = MIRROR_KEEPER_FD };
+	char path[PATH_BYTES], judge[PATH_BYTES] = "";
+	struct mirror_spec s = { .config = c, .path = path, .folder = -1, .keeper = MIRROR_KEEPER_FD,
+				 .judge = judge, .judge_config = config };
 	int r = open_folder(c, path, &s.folder), control = r < 0 ? r : control_open(c);
 	struct mirror *m;
 
@@ -52,12 +53,14 @@ static int run(const struct host_config *c)
 		log_line(LOG_ERR, "event=listen_failed path=%s/mirror.sock error=\"%s\"", c->run_dir, strerror(-control));
 		r = control;
 	}
+	if (!r && proc_program("cordon-scan", judge, sizeof(judge)) < 0)
+		judge[0] = '\0';		/* no push is let through then */
 	if (!r)
 		r = proc_drop(ROLE_MIRROR, 0);
 	if (!r && fchdir(s.folder) < 0)		/* git looks where it is */
 		r = -errno;
 	if (!r)
-		r = mirror_confine(path);
+		r = mirror_confine(path, judge, config);
 	if (!r)
 		r = mirror_new(&s, &m);
 	if (!r)
@@ -92,7 +95,7 @@ int main(int argc, char **argv)
 	raise_limits();
 	if (host_config_open(argv[2], &c) < 0)
 		return 2;
-	r = run(c);
+	r = run(c, argv[2]);
 	if (r == -ECONNRESET)			/* the keeper is gone: the ordinary end */
 		_exit(0);
 	log_line(LOG_ERR, "event=mirror_failed error=\"%s\"", strerror(-r));

@@ -16,7 +16,9 @@
 #include "gitproxy/deadline.h"
 #include "gitproxy/mirror/control.h"
 #include "gitproxy/mirror/job.h"
+#include "gitproxy/mirror/judge.h"
 #include "gitproxy/mirror/prewarm.h"
+#include "gitproxy/mirror/quarantine.h"
 
 enum { JOBS_MAX = 512, JOB_STACK = 1 << 20, JOB_THREADS_KEPT = 32, TICK_MS = 1000, VERDICT_MS = 10000,
        PRODUCERS = 4, GRACE_MS = 10000, SPOOL_ENTRIES = 1 << 16 };
@@ -90,7 +92,8 @@ static bool request_ok(const struct ipc_in *in)
 {
 	return in->head.type == MSG_MIRROR_SERVE && in->head.length == sizeof(struct mirror_serve) &&
 	       in->fd[MIRROR_ANSWER] >= 0 && in->fd[MIRROR_VERDICT_TO] >= 0 &&
-	       mirror_serve_ok((const struct mirror_serve *)in->body);
+	       mirror_serve_ok((const struct mirror_serve *)in->body) &&
+	       (!mirror_is_push((const struct mirror_serve *)in->body) || in->fd[MIRROR_RULES] >= 0);
 }
 
 static int serve_request(struct mirror *m)
@@ -161,6 +164,7 @@ int mirror_new(const struct mirror_spec *s, struct mirror **ret)
 		return -ENOMEM;
 	m->keeper = s->keeper;
 	m->depot.config = c;
+	m->depot.folder = s->path;
 	pthread_mutex_init(&m->lock, NULL);
 	r = crew_new(JOB_STACK, JOB_THREADS_KEPT, &m->crew);
 	if (!r)
@@ -171,6 +175,10 @@ int mirror_new(const struct mirror_spec *s, struct mirror **ret)
 		r = backoff_new(&m->backoff);
 	if (!r)
 		r = producers_new(PRODUCERS, m->depot.repos, &m->depot.producers);
+	if (!r)
+		r = quarantine_sweep(s->path);
+	if (!r)
+		r = judge_new(s->judge, s->judge_config, &m->depot.judge);
 	if (!r)
 		r = open_spool(s->folder, c->mirrors.max_bytes, &m->depot.spool);
 	if (!r)
@@ -197,6 +205,7 @@ void mirror_free(struct mirror *m)
 	if (m->depot.spool)
 		spool_free(m->depot.spool);
 	producers_free(m->depot.producers);
+	judge_free(m->depot.judge);
 	behind_free(m->depot.behind);
 	backoff_free(m->backoff);
 	flights_free(m->depot.flights);

@@ -23,7 +23,7 @@ struct push_upstream {
 	struct push_told *told;
 	push_progress_fn *progress;
 	void *owner;
-	bool unpacked, complete, bad;
+	bool banded, unpacked, complete, bad;
 	char error[PUSH_TOLD];
 	struct pkt_stream bands, report;
 };
@@ -103,14 +103,15 @@ static struct push_told *told_of(struct push_upstream *u, struct rd name)
 
 /* ---- upstream's ---- */
 
-int push_upstream_new(const struct push_list *l, struct push_told *told, push_progress_fn *progress, void *owner,
-		      struct push_upstream **ret)
+int push_upstream_new(const struct push_list *l, uint8_t asked, struct push_told *told, push_progress_fn *progress,
+		      void *owner, struct push_upstream **ret)
 {
 	AUTO(push_upstream) struct push_upstream *u = calloc(1, sizeof(*u));
 
 	if (!u)
 		return -ENOMEM;
 	u->list = l;
+	u->banded = asked & PUSH_SIDE_BAND;
 	u->told = told;
 	u->progress = progress;
 	u->owner = owner;
@@ -234,9 +235,7 @@ static bool bands(struct push_upstream *u, struct rd data)
 
 enum parse push_upstream_next(struct push_upstream *u, struct rd data)
 {
-	bool banded = u->list->upstream & PUSH_SIDE_BAND;
-
-	if (!u->bad && !(banded ? bands(u, data) : report(u, data)))
+	if (!u->bad && !(u->banded ? bands(u, data) : report(u, data)))
 		u->bad = true;
 	return u->bad ? PARSE_BAD : u->complete ? PARSE_OK : PARSE_MORE;
 }

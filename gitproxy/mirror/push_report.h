@@ -6,13 +6,16 @@
 
 #include "gitproxy/pkt_stream.h"
 #include "gitproxy/push_command.h"
+#include "policy/reason.h"
 
-enum { PUSH_TOLD = 200 };
+enum { PUSH_TOLD = 320 };
 
 enum push_fate { PUSH_UNTOLD = 0, PUSH_REFUSED, PUSH_DONE };
 
 struct push_told {			/* of one command */
 	enum push_fate fate;
+	uint8_t op;			/* enum push_op, for the audit */
+	enum reason reason;		/* of a refused one, where it is ours */
 	char why[PUSH_TOLD];		/* of a refused one; push_text() */
 };
 
@@ -30,9 +33,12 @@ struct push_upstream;
 /* Its band 2, cleaned, as it comes. */
 typedef void push_progress_fn(void *owner, struct rd text);
 
-/* For this list, which is borrowed as are `told` (one for each command, zeroed) and the owner. 0 or -ENOMEM. */
-int push_upstream_new(const struct push_list *l, struct push_told *told, push_progress_fn *progress, void *owner,
-		      struct push_upstream **ret);
+/*
+ * For this list, which is borrowed as are `told` (one for each command, of no fate) and the owner; asked: what of
+ * enum push_capability it was sent with. 0 or -ENOMEM.
+ */
+int push_upstream_new(const struct push_list *l, uint8_t asked, struct push_told *told, push_progress_fn *progress,
+		      void *owner, struct push_upstream **ret);
 void push_upstream_free(struct push_upstream *u);
 DEFINE_AUTO(push_upstream, struct push_upstream *, push_upstream_free)
 /* The next bytes. PARSE_BAD, sticky: not an answer to this push. PARSE_OK: the report is complete. */

@@ -254,10 +254,14 @@ void job_run(struct job *j)
 	job_leave_to_upstream(j);
 	j->to = j->in.fd[MIRROR_ANSWER];
 	j->repo = repo_get(j->depot->repos, &j->q->domain, o->host, o->repo);
+	if (!j->repo && o->service == GIT_SERVICE_RECEIVE_PACK)
+		job_refuse(j, REASON_UNAVAILABLE, "it is mirrored in another spelling of its name, or there is no memory for it");
 	if (!j->repo)
 		return;
 	repo_used(j->depot->repos, j->repo);
-	if (o->kind == GP_INFO_REFS)
+	if (o->service == GIT_SERVICE_RECEIVE_PACK)
+		(o->kind == GP_INFO_REFS ? serve_push_advert : serve_push)(j);
+	else if (o->kind == GP_INFO_REFS)
 		serve_advert(j);
 	else
 		serve_rpc(j);

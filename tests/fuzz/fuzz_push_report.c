@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	m.list.upstream = data[0] & 0x80 ? PUSH_SIDE_BAND : 0;
 	strcpy(m.command[0].ref, "refs/heads/b");
 	strcpy(m.command[1].ref, "refs/heads/a");
-	if (push_upstream_new(&m.list, told, heard, NULL, &u) < 0)
+	if (push_upstream_new(&m.list, m.list.upstream, told, heard, NULL, &u) < 0)
 		return 0;
 	all = rd_of(data + 1, n - 1);
 	while (rd_left(&all) && rd_take(&all, all.n < (data[0] & 0x7fu) + 1 ? all.n : (data[0] & 0x7fu) + 1, &part))

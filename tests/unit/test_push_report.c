@@ -56,7 +56,7 @@ static enum parse feed(const struct made *m, struct push_told *told, struct rd a
 	enum parse r = PARSE_MORE;
 	struct rd part;
 
-	CHECK_EQ("new", push_upstream_new(&m->list, told, heard, text, &u), 0);
+	CHECK_EQ("new", push_upstream_new(&m->list, m->list.upstream, told, heard, text, &u), 0);
 	while (rd_left(&all) && rd_take(&all, all.n < step ? all.n : step, &part)) {
 		AUTO(mem) void *in = check_exact(part.p, part.n);
 
@@ -149,7 +149,7 @@ TEST(texts)
 TEST(ours)
 {
 	struct made m = made(true);
-	struct push_told told[2] = { { PUSH_DONE, "" }, { PUSH_REFUSED, "ref_not_allowed: no" } };
+	struct push_told told[2] = { { .fate = PUSH_DONE }, { .fate = PUSH_REFUSED, .why = "ref_not_allowed: no" } };
 	uint8_t out[1024], want[1024];
 	struct wr w = wr_of(out, push_report_bound(&m.list)), x = wr_of(want, sizeof(want));
 
