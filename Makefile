@@ -5,7 +5,7 @@
 # kind has its own tree below build/. `make help` lists what there is.
 
 B       ?= build/out
-PARTS   := base policy nft netd netd/inspect dns gitproxy gitproxy/keeper gitproxy/gate gitproxy/mirror gitproxy/scan cli tests/unit tests/fuzz tests/bench
+PARTS   := base policy nft netd netd/inspect dns gitproxy gitproxy/keeper gitproxy/scan gitproxy/gate gitproxy/mirror cli tests/unit tests/fuzz tests/bench
 VERSION := 0.1.0
 PREFIX  ?= /usr/local
 PYTHON  ?= /usr/bin/python3
