@@ -25,6 +25,8 @@ $(eval $(call fuzzer,name,policy/name.c policy/known.c base/addr.c base/bytes.c,
 $(eval $(call fuzzer,http_rule,policy/http_rule.c base/bytes.c,))
 $(eval $(call fuzzer,pkt,gitproxy/pkt.c base/bytes.c,))
 $(eval $(call fuzzer,git_answer,gitproxy/git_answer.c gitproxy/pkt.c policy/reason.c base/bytes.c,))
+$(eval $(call fuzzer,lfs_batch,gitproxy/lfs_batch.c $(LFS_ANSWER),-ljansson -lidn2 -lcrypto))
+$(eval $(call fuzzer,lfs_answer,$(LFS_ANSWER),-ljansson -lidn2 -lcrypto))
 $(eval $(call fuzzer,git_path,gitproxy/git_path.c base/bytes.c,))
 $(eval $(call fuzzer,git_moved,gitproxy/git_moved.c gitproxy/git_path.c policy/name.c policy/known.c base/addr.c base/bytes.c,-lidn2))
 $(eval $(call fuzzer,route,gitproxy/route.c policy/scope.c policy/name.c policy/known.c base/addr.c base/bytes.c,-lidn2 -lcrypto))

@@ -1,0 +1,81 @@
+/*
+ * lfs_json.c - JSON of Git LFS, from either side
+ *
+ * Theory of operation: jansson reads it. It recurses for each level of nesting, so a text that is nested
+ * deeper than any of the protocol is refused before; a key that stands twice is refused too, since two
+ * readers would believe another one of them.
+ * Spec: git-lfs docs/api/batch.md, RFC 8259. Fuzzed by tests/fuzz/fuzz_lfs_batch.c and fuzz_lfs_answer.c.
+ */
+#include "gitproxy/lfs_json.h"
+
+/* Where brackets stand outside of strings, whatever else the text is. */
+static bool shallow(struct rd text)
+{
+	bool quoted = false, escaped = false;
+	size_t depth = 0;
+	uint8_t c;
+
+	while (rd_left(&text)) {
+		if (!rd_u8(&text, &c))
+			return false;
+		if (escaped) {
+			escaped = false;
+		} else if (quoted) {
+			escaped = c == '\\';
+			quoted = c != '"';
+		} else {
+			quoted = c == '"';
+			depth += c == '{' || c == '[';
+			depth -= depth && (c == '}' || c == ']');
+		}
+		if (depth > LFS_JSON_DEPTH)
+			return false;
+	}
+	return true;
+}
+
+json_t *lfs_json_read(struct rd text)
+{
+	json_t *root = shallow(text) ? json_loadb((const char *)text.p, text.n, JSON_REJECT_DUPLICATES, NULL) : NULL;
+
+	if (root && json_is_object(root))
+		return root;
+	json_decref(root);
+	return NULL;
+}
+
+static int digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool lfs_json_object(const json_t *entry, struct lfs_object *ret)
+{
+	const json_t *oid = json_object_get(entry, "oid"), *size = json_object_get(entry, "size");
+	const char *text = json_string_value(oid);
+	struct lfs_object o = { 0 };
+
+	if (!text || json_string_length(oid) != LFS_HEX || !json_is_integer(size) || json_integer_value(size) < 0 ||
+	    (uint64_t)json_integer_value(size) > LFS_SIZE_MAX)
+		return false;
+	for (size_t i = 0; i < LFS_HEX; i++) {
+		int v = digit(text[i]);
+
+		if (v < 0)
+			return false;
+		o.oid[i / 2] = (uint8_t)(o.oid[i / 2] << 4 | v);
+	}
+	o.size = (uint64_t)json_integer_value(size);
+	*ret = o;
+	return true;
+}
+
+void lfs_hex(struct wr *w, const uint8_t *p, size_t n)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < n; i++) {
+		wr_u8(w, (uint8_t)digits[p[i] >> 4]);
+		wr_u8(w, (uint8_t)digits[p[i] & 15]);
+	}
+}
