@@ -130,7 +130,7 @@ static const struct ending *ending_of(const struct segments *s, bool nested, siz
 	return NULL;
 }
 
-/* info/lfs/... behind a repository: known, never served, whatever follows. */
+/* info/lfs/... behind a repository, whatever follows: no groups are called so. */
 static bool is_lfs(const struct segments *s, bool nested, size_t *ret_depth)
 {
 	for (size_t i = 2; i + 2 < s->n && i <= (nested ? GP_DEPTH_MAX : 2); i++) {
@@ -187,13 +187,61 @@ static enum reason query_reason(bool has_query, struct rd query, struct gp_path 
 	return REASON_NONE;
 }
 
+/* ---- Git LFS ---- */
+
+static bool hex_read(struct rd text, uint8_t *ret, size_t n)
+{
+	static const char digits[] = "0123456789abcdef";
+	const char *at;
+	uint8_t c;
+
+	if (text.n != 2 * n)
+		return false;
+	memset(ret, 0, n);
+	for (size_t i = 0; i < 2 * n; i++) {
+		at = rd_u8(&text, &c) && c ? strchr(digits, c) : NULL;
+		if (!at)
+			return false;
+		ret[i / 2] = (uint8_t)(ret[i / 2] << 4 | (at - digits));
+	}
+	return true;
+}
+
+/* What stands behind info/lfs. Objects have one spelling of their id: lower case. */
+static enum gp_kind lfs_kind(const struct segments *s, size_t at, bool has_query, struct gp_path *io)
+{
+	size_t n = s->n - at;
+
+	if (rd_eq_str(s->seg[at], "locks"))
+		return GP_LFS_LOCKS;		/* and all below it */
+	if (n < 2 || !rd_eq_str(s->seg[at], "objects"))
+		return GP_LFS_OTHER;
+	if (n == 2 && rd_eq_str(s->seg[at + 1], "batch"))
+		return has_query ? GP_LFS_OTHER : GP_LFS_BATCH;
+	if (!hex_read(s->seg[at + 1], io->oid, LFS_OID))
+		return GP_LFS_OTHER;
+	if (n == 2)
+		return GP_LFS_OBJECT;
+	return n == 3 && rd_eq_str(s->seg[at + 2], "verify") ? GP_LFS_VERIFY : GP_LFS_OTHER;
+}
+
+static void lfs_classify(const struct segments *s, size_t at, bool has_query, struct rd query,
+			 struct gp_path *io)
+{
+	io->kind = lfs_kind(s, at, has_query, io);
+	if ((io->kind != GP_LFS_OBJECT && io->kind != GP_LFS_VERIFY) || !rd_prefix(&query, "link=") ||
+	    !hex_read(query, io->link, LFS_LINK))
+		memset(io->link, 0, sizeof(io->link));
+}
+
 static enum reason classify(struct rd target, bool nested, struct gp_path *io)
 {
 	bool has_query = target.n && memchr(target.p, '?', target.n);
 	struct rd path = target, query = { 0 };
-	const struct ending *e;
+	const struct ending *e = NULL;
 	struct segments s;
 	size_t depth;
+	bool lfs;
 
 	if (has_query) {
 		query = target;
@@ -202,15 +250,19 @@ static enum reason classify(struct rd target, bool nested, struct gp_path *io)
 	}
 	if (!only_path_bytes(path) || !split(path, &s))
 		return REASON_NOT_GIT;
-	e = ending_of(&s, nested, &depth);
-	if (!e && !is_lfs(&s, nested, &depth))
+	lfs = is_lfs(&s, nested, &depth);
+	if (!lfs)
+		e = ending_of(&s, nested, &depth);
+	if (!lfs && !e)
 		return REASON_NOT_GIT;
 	if (!repo_of(&s, depth, nested, io->repo)) {
 		io->repo[0] = '\0';
 		return REASON_NOT_GIT;
 	}
-	if (!e)
-		return REASON_LFS_NOT_ALLOWED;
+	if (lfs) {
+		lfs_classify(&s, depth + 2, has_query, query, io);
+		return REASON_NONE;
+	}
 	if (e->reason != REASON_NONE)
 		return e->reason;
 	io->kind = e->kind;

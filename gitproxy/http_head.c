@@ -28,6 +28,7 @@ static const struct { const char *name; enum http_field field; bool repeats; } k
 
 static const struct { const char *text; enum http_method method; } methods[] = {
 	{ "GET", HTTP_GET }, { "HEAD", HTTP_HEAD }, { "POST", HTTP_POST },
+	{ "PUT", HTTP_PUT },
 };
 
 static bool is_token(struct rd r)

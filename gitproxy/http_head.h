@@ -17,7 +17,7 @@ enum {
 	HTTP_FIELDS_MAX = 64
 };
 
-enum http_method { HTTP_OTHER = 0, HTTP_GET, HTTP_HEAD, HTTP_POST };
+enum http_method { HTTP_OTHER = 0, HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT };
 enum http_framing { HTTP_NO_BODY = 0, HTTP_LENGTH, HTTP_CHUNKED };
 
 /* The fields we look at. The request is rebuilt; see http_fields.h for what others do. */

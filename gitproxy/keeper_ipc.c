@@ -17,6 +17,7 @@ static const char *const header_names[KEEPER_HEADER_COUNT] = {
 	[KEEPER_CACHE_CONTROL] = "cache-control",
 	[KEEPER_EXPIRES] = "expires",
 	[KEEPER_PRAGMA] = "pragma",
+	[KEEPER_FINDING] = "x-cordon-finding",
 };
 
 const char *keeper_source_text(uint32_t source)
@@ -97,17 +98,32 @@ bool keeper_cert_ok(const struct keeper_cert *c)
 	return c->result < 0 || (!c->result && c->der_len && c->der_len <= KEEPER_DER_MAX);
 }
 
+/* The body that each kind has. */
+static bool body_ok(const struct keeper_open *o)
+{
+	bool push = o->service == GIT_SERVICE_RECEIVE_PACK;
+	uint64_t n = o->body_length;
+
+	switch (o->kind) {
+	case GP_INFO_REFS:
+		return !n;
+	case GP_RPC:
+		return push == (n == KEEPER_UNKNOWN);
+	case GP_LFS_BATCH:
+		return n && !(n % sizeof(struct lfs_object)) && n / sizeof(struct lfs_object) <= LFS_BATCH_MAX;
+	case GP_LFS_OBJECT:
+		return push ? n == KEEPER_UNKNOWN : !n;
+	case GP_LFS_VERIFY:
+		return push && !n;
+	}
+	return false;
+}
+
 bool keeper_open_ok(const struct keeper_open *o)
 {
-	bool refs = o->kind == GP_INFO_REFS, rpc = o->kind == GP_RPC;
-
-	if (!refs && !rpc)
-		return false;
 	if (o->service != GIT_SERVICE_UPLOAD_PACK && o->service != GIT_SERVICE_RECEIVE_PACK)
 		return false;
-	if (o->git_protocol > 2 || (refs && o->body_length))
-		return false;
-	if (rpc && (o->service == GIT_SERVICE_RECEIVE_PACK) != (o->body_length == KEEPER_UNKNOWN))
+	if (o->git_protocol > 2 || (o->git_protocol && gp_kind_is_lfs(o->kind)) || !body_ok(o))
 		return false;
 	return host_ok(o->host) && text_ok(o->repo, sizeof(o->repo)) &&
 	       gp_repo_valid(rd_str(o->repo), true) &&

@@ -16,6 +16,10 @@
  * cleanly.
  * A push (GP_RPC of receive-pack) has no descriptor of a body: the front sends it on the answer socket as DATA
  * and END while it comes, whatever its length.
+ * Of Git LFS: GP_LFS_BATCH brings a body of struct lfs_object[], and DATA of its answer is struct lfs_offer[], as
+ * many and in the same order. GP_LFS_OBJECT of upload-pack is an object's bytes; of receive-pack it comes as a
+ * push does, and a STATUS without a reason, which is all of the answer, says that it is held for a push.
+ * GP_LFS_VERIFY is answered so, too.
  * OPEN_HTTP begins a conversation for one connection of a client. The front sends frames too: one
  * TEXT, which is a request; if it has a body, DATA and END. Whoever is slow holds the other up, so
  * bodies of any size need constant memory. A HEAD may carry the first of the body behind its text, or
@@ -58,8 +62,9 @@ struct keeper_open {
 	uint8_t service;		/* enum git_service */
 	uint8_t git_protocol;		/* 0: no header, 1, 2 */
 	uint8_t pad_[5];
-	/* GP_RPC only: of descriptor KEEPER_BODY, a sealed memfd; KEEPER_UNKNOWN for receive-pack, see above */
+	/* Of descriptor KEEPER_BODY, a sealed memfd; KEEPER_UNKNOWN for receive-pack, see above */
 	uint64_t body_length;
+	uint8_t oid[LFS_OID], link[LFS_LINK]; /* of GP_LFS_OBJECT and GP_LFS_VERIFY */
 	char host[MSG_NAME];		/* canonical */
 	char repo[GP_REPO_MAX + 1];	/* canonical */
 	char user_agent[KEEPER_AGENT];	/* cleaned; may be empty */
@@ -90,6 +95,7 @@ enum keeper_header_id {
 	KEEPER_CACHE_CONTROL,
 	KEEPER_EXPIRES,
 	KEEPER_PRAGMA,
+	KEEPER_FINDING,			/* an object of LFS that was brought: what a refusal is for */
 	KEEPER_HEADER_COUNT
 };
 struct keeper_header { uint32_t id; char value[KEEPER_VALUE]; };

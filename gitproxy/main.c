@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -198,6 +199,7 @@ static int run(const struct options *o, const struct host_config *c)
 			       &spec.audit);
 	if (!r)
 		r = start_keeper(o->config, &spec);
+	json_object_seed(0);			/* reads a file: later it could not */
 	if (!r)
 		r = proc_drop(ROLE_GITPROXY, 0);
 	return r < 0 ? r : front_run(&spec);

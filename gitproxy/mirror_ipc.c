@@ -5,12 +5,13 @@
 
 static bool reads(const struct keeper_open *o)
 {
-	return keeper_open_ok(o) && o->service == GIT_SERVICE_UPLOAD_PACK && o->git_protocol == 2;
+	return keeper_open_ok(o) && o->service == GIT_SERVICE_UPLOAD_PACK && o->git_protocol == 2;	/* none of LFS has one */
 }
 
 static bool pushes(const struct keeper_open *o)
 {
-	return keeper_open_ok(o) && o->service == GIT_SERVICE_RECEIVE_PACK && !o->git_protocol;
+	return keeper_open_ok(o) && o->service == GIT_SERVICE_RECEIVE_PACK && !o->git_protocol &&
+	       !gp_kind_is_lfs(o->kind);
 }
 
 static bool domain_ok(const struct mirror_domain *d)

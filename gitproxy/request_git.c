@@ -8,7 +8,7 @@
  */
 #include "gitproxy/body_file.h"
 #include "gitproxy/relay.h"
-#include "gitproxy/request_kind.h"
+#include "gitproxy/request_lfs.h"
 #include "policy/push.h"
 
 enum { SLOT_WAIT_MS = 15000,		/* for one of the sandbox's transfers to end */
@@ -31,6 +31,15 @@ static bool type_fits(const struct request *rq)
 	return rq->path.kind != GP_RPC || rd_eq_nocase(rq->head.field[HTTP_CONTENT_TYPE], want);
 }
 
+/* A link opens nothing to others, but it is no business of a log either. */
+static void hide_link(struct request *rq)
+{
+	struct rd target = rd_of(rq->target, rq->target_n), path;
+
+	if (rd_until(&target, '?', &path))
+		rq->target_n = path.n;
+}
+
 static enum reason judge(const struct session *s, struct request *rq)
 {
 	const struct policy *p = rq->sandbox.policy;
@@ -44,6 +53,10 @@ static enum reason judge(const struct session *s, struct request *rq)
 		return REASON_METHOD_NOT_ALLOWED;
 	if (gp_path_parse(h->target, policy_git_nested(p, s->name), &rq->path, &reason) != PARSE_OK)
 		return reason;
+	if (gp_kind_is_lfs(rq->path.kind)) {
+		hide_link(rq);
+		return lfs_judge(s, rq);
+	}
 	if (!method_fits(rq))
 		return REASON_METHOD_NOT_ALLOWED;
 	policy_decide_repo(p, s->name, rq->path.repo, rq->path.service, &decision);
@@ -60,12 +73,18 @@ static uint8_t git_protocol(const struct http_head *h)
 	return rd_eq_str(v, "version=2") ? 2 : rd_eq_str(v, "version=1") ? 1 : 0;
 }
 
-/* The request as the keeper will make it: from parsed fields alone. */
-static bool build(const struct session *s, const struct request *rq, struct keeper_open *o)
+/* Only fetches have one, whatever the header says. */
+static bool has_version(const struct gp_path *p)
+{
+	return p->service == GIT_SERVICE_UPLOAD_PACK && !gp_kind_is_lfs(p->kind);
+}
+
+bool git_build(const struct session *s, const struct request *rq, struct keeper_open *o)
 {
 	*o = (struct keeper_open){ .kind = rq->path.kind, .service = rq->path.service,
-				   .git_protocol = rq->path.service == GIT_SERVICE_RECEIVE_PACK ? 0 :
-						   git_protocol(&rq->head) };
+				   .git_protocol = has_version(&rq->path) ? git_protocol(&rq->head) : 0 };
+	memcpy(o->oid, rq->path.oid, sizeof(o->oid));
+	memcpy(o->link, rq->path.link, sizeof(o->link));
 	keeper_agent_set(rq->head.field[HTTP_USER_AGENT], o->user_agent);
 	return msg_text_set(o->host, sizeof(o->host), s->name) &&
 	       msg_text_set(o->repo, sizeof(o->repo), rq->path.repo);
@@ -91,7 +110,7 @@ static enum refuse_form form(const struct request *rq)
 {
 	bool push = rq->path.service == GIT_SERVICE_RECEIVE_PACK;
 
-	if (rq->reason == REASON_LFS_NOT_ALLOWED)
+	if (gp_kind_is_lfs(rq->path.kind))
 		return REFUSE_LFS;
 	if (rq->reason == REASON_REQUEST_MALFORMED || !rq->path.service || !method_fits(rq))
 		return REFUSE_TEXT;
@@ -239,7 +258,9 @@ static enum step perform(struct session *s, struct input *in, struct request *rq
 	struct body_error e;
 	AUTO(fd) int body = -1;
 
-	if (!build(s, rq, &o)) {
+	if (gp_kind_is_lfs(rq->path.kind))
+		return lfs_perform(s, in, rq);
+	if (!git_build(s, rq, &o)) {
 		rq->reason = REASON_INTERNAL_ERROR;
 		return request_refuse(s, rq, rq->head.framing != HTTP_NO_BODY);
 	}
@@ -269,7 +290,8 @@ static void describe(const struct request *rq, bool many, struct audit_line *l, 
 	const char *repo = many ? "*" : rq->path.repo;
 
 	audit_str(l, "repo", repo);
-	audit_str(l, "service", service_text(rq->path.service));
+	if (!gp_kind_is_lfs(rq->path.kind))
+		audit_str(l, "service", service_text(rq->path.service));
 	if (rq->source)
 		audit_str(l, "source", rq->source);
 	if (rq->coalesced)
@@ -277,6 +299,8 @@ static void describe(const struct request *rq, bool many, struct audit_line *l, 
 	if (rq->moved[0] && !many)
 		audit_str(l, "moved", rq->moved);
 	wr_fmt(key, "|%s|%s", repo, service_text(rq->path.service));
+	if (gp_kind_is_lfs(rq->path.kind))
+		lfs_describe(rq, many, l, key);
 }
 
 const struct request_kind request_git = {

@@ -23,7 +23,8 @@ struct request {
 	bool own_credential;		/* the client sent one in its place, which is dropped */
 	enum reason reason;
 	unsigned status;		/* that was, or is to be, answered; 0: the reason's own */
-	bool routed;			/* came by the explicit route */
+	bool routed;			/* came by the explicit route, */
+	struct rd route;		/* which is this much of the target; in the head's bytes */
 	bool malformed;			/* the head itself: nothing in it can be believed */
 	bool close;
 	bool cut;			/* allowed, and part of an answer went out: reason says why no more */
@@ -31,6 +32,7 @@ struct request {
 	uint64_t started, up, down;
 	const char *source;		/* git: where the answer came from; NULL: nowhere */
 	uint32_t coalesced;		/* git: with how many others */
+	uint32_t objects;		/* LFS: that a batch asks for */
 	char method[20];
 	uint8_t target[REQUEST_SHOWN];	/* of the audit */
 	size_t target_n;

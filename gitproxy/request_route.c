@@ -66,6 +66,7 @@ enum reason request_route(struct session *s, struct request *rq)
 	if (!policy_is_git_host(rq->sandbox.policy, r.host))
 		return REASON_HOST_NOT_ALLOWED;
 	rq->head.target = r.target;
+	rq->route = rd_of(target.p, target.n - r.target.n);
 	return msg_text_set(s->name, sizeof(s->name), r.host) ? REASON_NONE : REASON_INTERNAL_ERROR;
 }
 

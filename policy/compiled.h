@@ -68,7 +68,7 @@ struct policy {
 	struct rule_index index;
 	struct policy_range *ranges; /* by prefix, protocol and port */
 	size_t n_ranges;
-	bool git_enabled, all_repos, git_stale_ok;
+	bool git_enabled, all_repos, git_stale_ok, git_lfs;
 	enum git_source git_source;
 	struct repo_set allowed_repos, denied_repos;
 	char **git_hosts; /* as written in the policy, canonical, sorted */

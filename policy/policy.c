@@ -225,6 +225,11 @@ bool policy_git_stale_ok(const struct policy *p)
 	return p->git_stale_ok;
 }
 
+bool policy_git_lfs(const struct policy *p)
+{
+	return p->git_lfs;
+}
+
 bool policy_git_nested(const struct policy *p, const char *host)
 {
 	const struct rule *r = git_host(p, host);

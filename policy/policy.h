@@ -140,6 +140,7 @@ bool policy_git_nested(const struct policy *p, const char *host);	/* deeper grou
 enum git_source { GIT_SOURCE_UPSTREAM = 0, GIT_SOURCE_HOST_MIRROR };
 enum git_source policy_git_source(const struct policy *p);
 bool policy_git_stale_ok(const struct policy *p);	/* a mirror may answer for an upstream that is away */
+bool policy_git_lfs(const struct policy *p);	/* objects of Git LFS go the way of their repository */
 bool policy_ech_allowed(const struct policy *p);
 bool policy_icmp_echo(const struct policy *p);
 

@@ -127,6 +127,7 @@ void compile_git(struct compile *c)
 	p->git_enabled = schema_number(SCHEMA_PROFILE, c->root, "", GIT "enabled");
 	p->git_source = word_is(c, GIT "source", "host_mirror") ? GIT_SOURCE_HOST_MIRROR : GIT_SOURCE_UPSTREAM;
 	p->git_stale_ok = word_is(c, GIT "stale", "allow");
+	p->git_lfs = schema_number(SCHEMA_PROFILE, c->root, "", GIT "lfs");
 	p->all_repos = !repos;
 	p->denied_repos.deny = true;
 	compile_each(c, GIT "allowed_hosts", git_host_row);

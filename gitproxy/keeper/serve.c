@@ -24,6 +24,7 @@
 #include "gitproxy/budget.h"
 #include "gitproxy/crew.h"
 #include "gitproxy/deadline.h"
+#include "gitproxy/keeper/lfs_links.h"
 #include "gitproxy/keeper/serve_job.h"
 #include "gitproxy/mirror_ipc.h"
 #include "gitproxy/shares.h"
@@ -50,6 +51,7 @@ struct serve {
 	struct crew *crew;		/* job_main() */
 	pthread_mutex_t lock;
 	unsigned threads[PLACES_COUNT];
+	struct lfs_links *links;
 	struct shares jobs, tunnels;
 	uint16_t git[UINT16_MAX + 1], http[UINT16_MAX + 1], tunnel[UINT16_MAX + 1];	/* by sandbox */
 };
@@ -73,6 +75,8 @@ int serve_new(const struct host_config *config, struct ca *ca, struct upstream *
 	pthread_mutex_init(&s->lock, NULL);
 	*ret = s;
 	r = crew_new(JOB_STACK, JOB_THREADS_KEPT, &s->crew);
+	if (!r)
+		r = lfs_links_new(&s->links);
 	return r < 0 ? r : budget_new(&s->lines);
 }
 
@@ -127,7 +131,7 @@ bool serve_body_ok(const struct keeper_open *o, int body)
 {
 	struct stat st;
 
-	if (o->kind != GP_RPC || o->service == GIT_SERVICE_RECEIVE_PACK)	/* a push's comes later */
+	if (o->kind != GP_LFS_BATCH && (o->kind != GP_RPC || o->service == GIT_SERVICE_RECEIVE_PACK))	/* a push's comes later */
 		return body < 0;
 	return body >= 0 && !fstat(body, &st) && S_ISREG(st.st_mode) &&
 	       (uint64_t)st.st_size == o->body_length;
@@ -250,7 +254,9 @@ static void perform(struct job *j, const struct view_sandbox *sb, const struct r
 		return;
 	}
 	rq->credential = c;
-	if (serve_is_push(rq->open))
+	if (gp_kind_is_lfs(rq->open->kind))
+		serve_lfs(j, sb, rq, out);
+	else if (serve_is_push(rq->open))
 		serve_push(j, sb, d, rq, out);
 	else if (serve_by_mirror(sb, rq->open) && serve_mirror(j, sb, rq, out))
 		;				/* answered */
@@ -272,6 +278,8 @@ static void open_for(struct job *j, const struct view_sandbox *sb)
 	struct repo_decision d;
 
 	policy_decide_repo(sb->policy, o->host, o->repo, (enum git_service)o->service, &d);
+	if (gp_kind_is_lfs(o->kind) && !policy_git_lfs(sb->policy))
+		d = (struct repo_decision){ .reason = REASON_LFS_NOT_ALLOWED, .rule = "default" };
 	if (!policy_git_nested(sb->policy, o->host) && !gp_repo_valid(rd_str(o->repo), false))
 		d = (struct repo_decision){ .reason = REASON_NOT_GIT, .rule = "default" };
 	if (!d.allowed || !serve_body_ok(o, rq.body)) {
@@ -503,6 +511,7 @@ static int take(struct serve *s, int from, bool (*ok)(const struct ipc_in *in))
 	j->credentials = s->credentials;
 	j->view = s->view;
 	j->audit = s->audit;
+	j->links = s->links;
 	j->started = deadline_now();
 	if (!ok(&j->in))
 		return -EPROTO;

@@ -10,11 +10,12 @@ enum { SERVE_ANSWER_MS = 10000 };
 
 struct job {
 	struct serve *serve;
-	const struct host_config *config; /* borrowed, as are the next four */
+	const struct host_config *config; /* borrowed, as are the next five */
 	struct upstream *upstream;
 	struct credential_store *credentials;
 	struct view *view;
 	struct audit *audit;
+	struct lfs_links *links;
 	struct ipc_in in;
 	uint64_t started;		/* the request that is served */
 };
@@ -61,6 +62,13 @@ void serve_mirror_ask(struct job *j);
 void serve_mirror_whose(struct job *j);
 void serve_mirror_event(const struct job *j);
 bool serve_mirror_ok(const struct ipc_in *in);
+
+/*
+ * serve_lfs.c. Requests of Git LFS, which the policy allows, with the credential that there is. Answers, and fills
+ * *ret.
+ */
+void serve_lfs(struct job *j, const struct view_sandbox *sb, const struct upstream_request *rq,
+	       struct upstream_outcome *ret);
 
 /* The body is a plain file of the announced length: reading it cannot block. */
 bool serve_body_ok(const struct keeper_open *o, int body);

@@ -34,7 +34,7 @@ static bool domain_of(const char *host, const char *repo, const struct credentia
 
 bool serve_by_mirror(const struct view_sandbox *sb, const struct keeper_open *o)
 {
-	return policy_git_source(sb->policy) == GIT_SOURCE_HOST_MIRROR && o->git_protocol == 2 &&
+	return !gp_kind_is_lfs(o->kind) && policy_git_source(sb->policy) == GIT_SOURCE_HOST_MIRROR && o->git_protocol == 2 &&
 	       o->service == GIT_SERVICE_UPLOAD_PACK;
 }
 

@@ -17,6 +17,7 @@ struct transfer {
 	struct upstream_outcome *out;
 	CURL *curl;				/* borrowed */
 	struct http_transfer *http;		/* what upstream_http.c keeps; heap */
+	struct lfs_transfer *lfs;		/* what upstream_lfs.c keeps; heap */
 	struct keeper_status status;		/* git */
 	uint8_t *commands;			/* of a push, before its pack; heap */
 	size_t commands_n;
@@ -32,7 +33,7 @@ struct transfer {
 	struct keeper_data *data;		/* of the answer, likewise; heap */
 	size_t data_n;
 	struct dial dial;
-	struct echo_scan scan;			/* of the body, for the credential */
+	struct echo_scan scan[2];		/* of the body: for the credential, for what else is secret */
 	bool echoed;				/* it came back */
 	uint64_t started, progress;
 	curl_off_t offset;			/* in the body */
@@ -50,16 +51,23 @@ struct transfer_kind {
 	bool (*answer)(struct transfer *t);
 	void (*refuse)(struct transfer *t);	/* tell out->reason; nothing is out yet */
 	bool (*may_keep)(struct transfer *t);	/* NULL: the front asks once */
+	/* Instead of sending it to the front, or before transfer_pass_on() does. False: out->reason says why not. */
+	bool (*take)(struct transfer *t, struct rd data);
+	bool (*whole)(struct transfer *t);	/* the body has ended: is it all? NULL: yes */
+	bool quiet;				/* nothing goes to the front, not even how it ended */
 	/* libcurl only connects; this is done with the connection, instead of all but ask and refuse. */
 	void (*speak)(struct transfer *t);
 };
-extern const struct transfer_kind transfer_git, transfer_http, transfer_upgrade;
+extern const struct transfer_kind transfer_git, transfer_http, transfer_upgrade, transfer_lfs, transfer_lfs_get;
+
+void lfs_transfer_free(struct lfs_transfer *x);	/* NULL is fine */
 
 const struct host_config *transfer_config(const struct transfer *t);
 
 uint64_t transfer_deadline(const struct transfer *t);	/* for sending to the front */
 bool transfer_send(const struct transfer *t, const void *frame, size_t n);
 bool transfer_send_on(struct transfer *t);	/* what waits of the answer; false: the front has gone */
+bool transfer_pass_on(struct transfer *t, struct rd data);	/* of the answer; false: the front has gone */
 /* One more header of the request; false: no memory. */
 bool transfer_header(struct curl_slist **list, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* The value of a header line, behind its colon. */

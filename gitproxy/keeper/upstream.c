@@ -121,7 +121,8 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
 	struct transfer *t = arg;
 
 	t->progress = deadline_now();
-	t->echoed |= echo_in(t->scan.echo, line);
+	for (size_t i = 0; i < ARRAY_SIZE(t->scan); i++)
+		t->echoed |= echo_in(t->scan[i].echo, line);
 	if (t->answered || (t->headed && !is_interim(t)))	/* a trailer never becomes a header */
 		return size * n;
 	if (rd_prefix(&start, "HTTP/")) {
@@ -157,7 +158,7 @@ bool transfer_send_on(struct transfer *t)
 }
 
 /* Bytes of the answer, gathered into frames: whoever waits sends on first. */
-static bool pass_on(struct transfer *t, struct rd left)
+bool transfer_pass_on(struct transfer *t, struct rd left)
 {
 	while (rd_left(&left)) {
 		size_t room = KEEPER_DATA_MAX - t->data_n;
@@ -176,15 +177,21 @@ static bool pass_on(struct transfer *t, struct rd left)
 	return true;
 }
 
+static bool give(struct transfer *t, struct rd data)
+{
+	return t->kind->take ? t->kind->take(t, data) : transfer_pass_on(t, data);
+}
+
 static size_t on_body(char *p, size_t size, size_t n, void *arg)
 {
 	struct transfer *t = arg;
-	struct rd pass;
+	struct rd pass = rd_of(p, size * n);
 
 	if (!begin(t))
 		return CURL_WRITEFUNC_ERROR;
-	t->echoed |= !echo_scan_next(&t->scan, rd_of(p, size * n), &pass);
-	if (t->echoed || !pass_on(t, pass))
+	for (size_t i = 0; i < ARRAY_SIZE(t->scan) && !t->echoed; i++)
+		t->echoed |= !echo_scan_next(&t->scan[i], pass, &pass);
+	if (t->echoed || !give(t, pass))
 		return CURL_WRITEFUNC_ERROR;
 	t->progress = deadline_now();
 	return size * n;
@@ -262,6 +269,8 @@ static void finish_answer(struct transfer *t)
 /* A refusal before any answer, or the end after one. */
 static void finish(struct transfer *t)
 {
+	if (t->kind->quiet)
+		return;
 	if (t->answered && !t->refused)
 		finish_answer(t);
 	else if (!t->refused)			/* else the head said it all */
@@ -305,6 +314,15 @@ static CURLcode run(struct transfer *t, CURLM *multi)
 	return m != CURLM_OK ? CURLE_OUT_OF_MEMORY : running ? CURLE_WRITE_ERROR : result_of(multi);
 }
 
+/* What was held back. */
+static bool give_rest(struct transfer *t)
+{
+	struct rd pass = echo_scan_end(&t->scan[0]);
+
+	t->echoed |= !echo_scan_next(&t->scan[1], pass, &pass);
+	return !t->echoed && give(t, pass) && give(t, echo_scan_end(&t->scan[1]));
+}
+
 /* libcurl has read an answer to its end. */
 static void complete(struct transfer *t)
 {
@@ -312,8 +330,8 @@ static void complete(struct transfer *t)
 		t->out->reason = REASON_UPSTREAM_UNREACHABLE;	/* it ended inside the headers */
 	else
 		begin(t);				/* an answer without a body */
-	if (t->answered && t->out->reason == REASON_NONE)
-		pass_on(t, echo_scan_end(&t->scan));
+	if (t->answered && t->out->reason == REASON_NONE && !t->echoed && give_rest(t) && t->kind->whole)
+		t->kind->whole(t);
 }
 
 static void perform(struct transfer *t, CURLM *multi)
@@ -326,10 +344,12 @@ static void perform(struct transfer *t, CURLM *multi)
 	else if (code == CURLE_OK)
 		complete(t);
 	curl_multi_remove_handle(multi, t->curl);
-	if (t->echoed || echo_in(t->scan.echo, rd_str(t->error))) {
+	for (size_t i = 0; i < ARRAY_SIZE(t->scan); i++)
+		t->echoed |= echo_in(t->scan[i].echo, rd_str(t->error));
+	if (t->echoed) {
 		t->out->reason = REASON_UPSTREAM_UNTRUSTED;
-		snprintf(t->out->detail, sizeof(t->out->detail),
-			 "the answer holds the secret of credential %.63s", t->rq->credential->of->name);
+		snprintf(t->out->detail, sizeof(t->out->detail), "the answer holds the secret of credential %.63s",
+			 t->rq->credential ? t->rq->credential->of->name : "that it came by");
 	}
 	curl_easy_getinfo(t->curl, CURLINFO_PRETRANSFER_TIME_T, &connected);
 	if (code == CURLE_OPERATION_TIMEDOUT && connected)
@@ -340,7 +360,7 @@ static void perform(struct transfer *t, CURLM *multi)
 	} else if (code != CURLE_OK && t->out->reason == REASON_NONE) {
 		t->out->reason = t->dial.refused ? REASON_REBINDING_BLOCKED : code_reason(code);
 		snprintf(t->out->detail, sizeof(t->out->detail), "%.150s",
-			 t->error[0] ? t->error : curl_easy_strerror(code));
+			 t->error[0] && !t->rq->lfs /* whose URLs are secret */ ? t->error : curl_easy_strerror(code));
 	}
 }
 
@@ -420,6 +440,8 @@ static void run_pooled(struct transfer *t, const struct pool_key *key)
 
 static const struct transfer_kind *kind_of(const struct upstream_request *rq)
 {
+	if (rq->lfs)
+		return rq->lfs->step == UPSTREAM_LFS_GET ? &transfer_lfs_get : &transfer_lfs;
 	if (!rq->http)
 		return &transfer_git;
 	return rq->http->upgrade ? &transfer_upgrade : &transfer_http;
@@ -436,7 +458,8 @@ static void run_http(struct upstream *u, const struct upstream_request *rq, stru
 	t.progress = t.started;
 	t.dial = (struct dial){ .ways = u->ways, .private_ok = rq->private_ok,
 				.plain = rq->http && rq->http->plain };
-	echo_scan_init(&t.scan, rq->credential ? rq->credential->echo : NULL);
+	echo_scan_init(&t.scan[0], rq->lfs ? rq->lfs->echo[0] : rq->credential ? rq->credential->echo : NULL);
+	echo_scan_init(&t.scan[1], rq->lfs ? rq->lfs->echo[1] : NULL);
 	key.port = dial_port(&t.dial);
 	snprintf(key.host, sizeof(key.host), "%s", rq->host);
 	t.data = malloc(sizeof(*t.data));
@@ -445,17 +468,19 @@ static void run_http(struct upstream *u, const struct upstream_request *rq, stru
 	else
 		run_pooled(&t, &key);
 	finish(&t);
-	echo_scan_done(&t.scan);
+	echo_scan_done(&t.scan[0]);
+	echo_scan_done(&t.scan[1]);
 	free(t.commands);
 	free(t.data);
 	free(t.http);
+	lfs_transfer_free(t.lfs);
 }
 
 void upstream_run(struct upstream *u, const struct upstream_request *rq, struct upstream_outcome *ret)
 {
 	const struct upstream_ssh ssh = { u->config, u->ways, u->ssh };
 
-	if (rq->open && rq->credential && rq->credential->of->kind == CREDENTIAL_SSH)
+	if (rq->open && !rq->lfs && rq->credential && rq->credential->of->kind == CREDENTIAL_SSH)
 		upstream_ssh_run(&ssh, rq, ret);
 	else
 		run_http(u, rq, ret);

@@ -34,12 +34,32 @@ struct upstream_push {
 	uint64_t pack_bytes;		/* of the request's body; 0: none */
 	bool sent;			/* told back: something of it may have gone out */
 };
+struct lfs_action;
+struct echo;
+/* One request of Git LFS; decided. Nothing of the first three's answer goes to `answer`, whose end is watched. */
+enum upstream_lfs_step {
+	UPSTREAM_LFS_ASK = 1,		/* a batch request: POST `body`, *collect gets the answer */
+	UPSTREAM_LFS_BRING,		/* PUT the file `body_file` */
+	UPSTREAM_LFS_TELL,		/* that it was brought: POST `body` */
+	UPSTREAM_LFS_GET		/* the object goes to `answer` */
+};
+struct upstream_lfs {
+	enum upstream_lfs_step step;
+	const char *url;		/* https, of upstream_request.host */
+	const struct lfs_action *action;	/* its fields are sent; NULL: none */
+	struct rd body;
+	struct wr *collect;
+	const uint8_t *oid;		/* GET: what the bytes must be; */
+	uint64_t size;			/* and how many; BRING: of the file */
+	const struct echo *echo[2];	/* GET: what must not come back, sent or not; NULL: nothing */
+};
 struct upstream_request {
 	uint16_t sandbox; /* connections are reused only within one sandbox, host and port */
 	bool private_ok;		/* the policy lets this name have a private address */
 	const char *host;		/* canonical */
 	const struct keeper_open *open;		/* of git; or */
-	const struct upstream_http *http;
+	const struct upstream_http *http;	/* or, with `open` for its names, */
+	const struct upstream_lfs *lfs;
 	struct upstream_push *push;	/* with `open`, which is an RPC of receive-pack; else NULL */
 	/* NULL: none; borrowed. With one, answers that cannot be searched for it are refused. */
 	const struct credential *credential;

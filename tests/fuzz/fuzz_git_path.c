@@ -20,6 +20,11 @@ static void check_again(const struct gp_path *p, bool nested)
 	enum reason reason;
 	char text[512];
 
+	if (gp_kind_is_lfs(p->kind)) {
+		if (!gp_repo_valid(rd_str(p->repo), nested) || p->service != GIT_SERVICE_NONE)
+			abort();
+		return;
+	}
 	snprintf(text, sizeof(text), "/%s.git/%s%s", p->repo,
 		 p->kind == GP_INFO_REFS ? "info/refs?service=" : "", service);
 	if (gp_path_parse(rd_str(text), nested, &again, &reason) != PARSE_OK ||

@@ -3,6 +3,8 @@
  */
 #include "gitproxy/git_path.h"
 
+#include <stdio.h>
+
 #include "tests/unit/check.h"
 
 #define UP GIT_SERVICE_UPLOAD_PACK
@@ -136,9 +138,7 @@ static const struct { const char *what, *target; size_t n; enum reason want;
 	{ "rpc in capitals", W("/acme/widgets/Git-Upload-Pack"), REASON_NOT_GIT },
 	{ "refs in capitals", W("/acme/widgets/info/Refs?service=git-upload-pack"),
 	  REASON_NOT_GIT },
-	{ "LFS", W("/acme/widgets.git/info/lfs/objects/batch"), REASON_LFS_NOT_ALLOWED },
 	{ "LFS without more", W("/acme/widgets.git/info/lfs"), REASON_NOT_GIT },
-	{ "LFS locks", W("/acme/widgets/info/lfs/locks/verify"), REASON_LFS_NOT_ALLOWED },
 	{ "LFS of a bad repo", W("/acme/../info/lfs/objects/batch"), REASON_NOT_GIT },
 	{ "endless", W("/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q/r/s/t/u/v/w/x/y/z" TAIL),
 	  REASON_NOT_GIT },
@@ -167,7 +167,8 @@ static const struct { const char *target, *repo; } nested[] = {
 	{ "/acme/group.git/widgets" TAIL, NULL },
 	{ "/acme/../widgets" TAIL, NULL },
 	{ "/acme/group./widgets" TAIL, NULL },
-	{ "/a/b/c/info/lfs/objects/batch", NULL },
+	{ "/a/b/c/info/lfs/objects/batch", "a/b/c" },
+	{ "/a/b/info/lfs/c.git/git-upload-pack", "a/b" },
 	{ "/widgets" TAIL, NULL },
 };
 
@@ -183,6 +184,56 @@ TEST(groups)
 			 nested[i].repo ? PARSE_OK : PARSE_BAD);
 		if (nested[i].repo)
 			CHECK_STR(nested[i].target, p.repo, nested[i].repo);
+	}
+}
+
+#define ID "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define LINK "00112233445566778899aabbccddeeff"
+
+static const struct { const char *tail; enum gp_kind kind; bool linked; } lfs[] = {
+	{ "objects/batch", GP_LFS_BATCH, false },
+	{ "objects/batch?x", GP_LFS_OTHER, false },
+	{ "objects/Batch", GP_LFS_OTHER, false },
+	{ "objects/batch/x", GP_LFS_OTHER, false },
+	{ "objects", GP_LFS_OTHER, false },
+	{ "x", GP_LFS_OTHER, false },
+	{ "locks", GP_LFS_LOCKS, false },
+	{ "locks?path=x", GP_LFS_LOCKS, false },
+	{ "locks/verify", GP_LFS_LOCKS, false },
+	{ "locks/1/unlock", GP_LFS_LOCKS, false },
+	{ "objects/" ID "?link=" LINK, GP_LFS_OBJECT, true },
+	{ "objects/" ID "/verify?link=" LINK, GP_LFS_VERIFY, true },
+	{ "objects/" ID, GP_LFS_OBJECT, false },
+	{ "objects/" ID "?", GP_LFS_OBJECT, false },
+	{ "objects/" ID "?link=", GP_LFS_OBJECT, false },
+	{ "objects/" ID "?link=" LINK "0", GP_LFS_OBJECT, false },
+	{ "objects/" ID "?link=" LINK "&x", GP_LFS_OBJECT, false },
+	{ "objects/" ID "?x&link=" LINK, GP_LFS_OBJECT, false },
+	{ "objects/" ID "?Link=" LINK, GP_LFS_OBJECT, false },
+	{ "objects/" ID "?link=00112233445566778899AABBCCDDEEFF", GP_LFS_OBJECT, false },
+	{ "objects/" ID "0?link=" LINK, GP_LFS_OTHER, false },
+	{ "objects/0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef?link=" LINK, GP_LFS_OTHER, false },
+	{ "objects/" ID "/verify/x?link=" LINK, GP_LFS_OTHER, false },
+	{ "objects/" ID "/other?link=" LINK, GP_LFS_OTHER, false },
+};
+
+TEST(large_files)
+{
+	static const uint8_t none[LFS_LINK];
+
+	for (size_t i = 0; i < ARRAY_SIZE(lfs); i++) {
+		AUTO(mem) char *text = NULL;
+		int n = asprintf(&text, "/acme/widgets.git/info/lfs/%s", lfs[i].tail);
+		AUTO(mem) void *in = check_exact(text, (size_t)n);
+		struct gp_path p;
+		enum reason reason;
+
+		CHECK_EQ(text, gp_path_parse(rd_of(in, (size_t)n), false, &p, &reason), PARSE_OK);
+		CHECK_EQ(text, p.kind, lfs[i].kind);
+		CHECK_EQ(text, p.service, GIT_SERVICE_NONE);
+		CHECK_STR(text, p.repo, "acme/widgets");
+		CHECK_EQ(text, memcmp(p.link, none, sizeof(none)) != 0, lfs[i].linked);
+		CHECK("the id", p.kind != GP_LFS_OBJECT || (p.oid[0] == 0x01 && p.oid[31] == 0xef));
 	}
 }
 

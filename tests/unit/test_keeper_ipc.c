@@ -26,7 +26,15 @@ TEST(open)
 		CHECK(what, !keeper_open_ok(&o)); \
 	} while (0)
 	LIE("no kind", o.kind = GP_NONE);
-	LIE("unknown kind", o.kind = 3);
+	LIE("unknown kind", o.kind = GP_KINDS);
+	LIE("locks", o.kind = GP_LFS_LOCKS);
+	LIE("a batch of nothing", o.kind = GP_LFS_BATCH);
+	LIE("a batch of half an object", (o.kind = GP_LFS_BATCH, o.body_length = sizeof(struct lfs_object) + 1));
+	LIE("a batch of too many", (o.kind = GP_LFS_BATCH, o.body_length = (LFS_BATCH_MAX + 1) * sizeof(struct lfs_object)));
+	LIE("an object to have, with a body", (o.kind = GP_LFS_OBJECT, o.body_length = KEEPER_UNKNOWN));
+	LIE("an object to bring, without one", (o.kind = GP_LFS_OBJECT, o.service = GIT_SERVICE_RECEIVE_PACK));
+	LIE("to verify what is to be had", o.kind = GP_LFS_VERIFY);
+	LIE("LFS with a version of git's protocol", (o.kind = GP_LFS_OBJECT, o.git_protocol = 2));
 	LIE("no service", o.service = GIT_SERVICE_NONE);
 	LIE("unknown service", o.service = 3);
 	LIE("unknown protocol", o.git_protocol = 3);

@@ -162,7 +162,6 @@ TEST(not_supported_yet)
 		{ "ech", W(NET "    ech: allow\n"), { E("4:10") "sandbox.network.ech: \"allow\" is not supported yet" } },
 		{ "echo", W(NET "    icmp_echo: true\n"), { E("4:16") "sandbox.network.icmp_echo: \"true\" is not supported yet" } },
 		{ "dns_types", W(ALLOW("{host: a.example, dns_types: [SRV]}")), { E("5:27") "sandbox.network.allow[].dns_types[] is not" } },
-		{ "lfs", W(GIT(", lfs: true")), { E("3:80") "sandbox.git.lfs: \"true\" is not supported yet" } },
 		{ "push", W(GIT(", push: {}")), { E("3:75") "sandbox.git.push is not supported yet" } },
 	};
 

@@ -1,0 +1,18 @@
+/*
+ * request_lfs.h - requests of Git LFS. Private to request*.c
+ */
+#ifndef GITPROXY_REQUEST_LFS_H
+#define GITPROXY_REQUEST_LFS_H
+
+#include "gitproxy/keeper_ipc.h"
+#include "gitproxy/request_kind.h"
+
+/* As those of struct request_kind, for a request whose path is of such a kind. */
+enum reason lfs_judge(const struct session *s, struct request *rq);
+enum step lfs_perform(struct session *s, struct input *in, struct request *rq);
+void lfs_describe(const struct request *rq, bool many, struct audit_line *l, struct wr *key);
+
+/* request_git.c. The request as the keeper will make it: from parsed fields alone. False: a name does not fit. */
+bool git_build(const struct session *s, const struct request *rq, struct keeper_open *o);
+
+#endif
