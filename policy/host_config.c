@@ -81,6 +81,8 @@ void host_config_free(struct host_config *c)
 	free(c->state_dir);
 	free(c->log_dir);
 	free(c->upstream_ca_file);
+	free(c->scan_rules);
+	free(c->scan_exceptions);
 	free(c);
 }
 
@@ -545,6 +547,17 @@ static void load_files(struct load *l)
 		      "git.upstream_ca_file is an absolute path, or system");
 }
 
+static void load_scan(struct load *l)
+{
+	const char *rules = load_text(l, "git.scan.rules");
+
+	l->c->scan_exceptions = load_dup(l, load_text(l, "git.scan.exceptions"));
+	if (*rules == '/')
+		l->c->scan_rules = load_dup(l, rules);
+	else if (strcmp(rules, "builtin"))
+		fault(l, load_at(l, "git.scan.rules"), "git.scan.rules is an absolute path, or builtin");
+}
+
 static void load_git(struct load *l)
 {
 	struct host_config *c = l->c;
@@ -562,6 +575,7 @@ static void load_git(struct load *l)
 	c->first_byte_ms = (uint32_t)load_number(l, "git.timeouts.first_byte");
 	c->idle_ms = (uint32_t)load_number(l, "git.timeouts.idle");
 	c->total_ms = (uint32_t)load_number(l, "git.timeouts.total");
+	load_scan(l);
 	c->observe_permitted = !strcmp(load_text(l, "observe"), "permitted");
 }
 

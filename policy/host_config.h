@@ -48,6 +48,7 @@ struct host_config {
 	struct host_proxy proxy;				/* git.upstream_proxy */
 	char **nested_groups; size_t n_nested_groups;
 	struct host_mirrors mirrors;				/* git.mirrors */
+	char *scan_rules, *scan_exceptions;			/* git.scan; NULL: builtin rules */
 	uint16_t explicit_port;					/* of the explicit route; 0: none */
 	uint32_t connect_ms, first_byte_ms, idle_ms, total_ms;	/* git timeouts */
 	struct host_credential *credentials; size_t n_credentials;

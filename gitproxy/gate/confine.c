@@ -13,7 +13,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "base/landlock.h"
 #include "base/proc.h"
@@ -101,7 +100,6 @@ static int limit(const struct gate_judge *q, int pack)
 		{ RLIMIT_DATA, memory + objects_of(q, pack) * OBJECT_BYTES },
 #endif
 	};
-	(void)q;
 	for (size_t i = 0; i < ARRAY_SIZE(limits) && !r; i++)
 		if (setrlimit(limits[i].what, &(struct rlimit){ limits[i].max, limits[i].max }) < 0)
 			r = -errno;
@@ -117,7 +115,6 @@ int gate_confine(const struct gate_judge *q, int quarantine, int pack)
 	};
 	int r = 0;
 
-	tzset();
 	if (q && fchdir(quarantine) < 0)
 		r = -errno;
 	if (!r)

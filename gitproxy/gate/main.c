@@ -20,6 +20,7 @@
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "base/proc.h"
@@ -175,6 +176,7 @@ static void warm_up(void)
 
 	EVP_Digest("", 0, out, NULL, EVP_sha1(), NULL);
 	EVP_Digest("", 0, out, NULL, EVP_sha256(), NULL);
+	tzset();
 	mallopt(M_MMAP_THRESHOLD, SOME);	/* objects come and go: no call of the kernel for each */
 	mallopt(M_TRIM_THRESHOLD, MUCH);
 	mallopt(M_ARENA_MAX, 4);
@@ -219,7 +221,7 @@ int main(int argc, char **argv)
 	int r;
 
 	log_init("scan");
-	if (argc != 2 && argc != 3) {
+	if (argc != 2) {
 		fprintf(stderr, "usage: cordon-scan RULES (started by cordon-mirror)\n");
 		return 2;
 	}
@@ -230,7 +232,7 @@ int main(int argc, char **argv)
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	warm_up();
-	r = compile(argc == 2 ? argv[1] : "builtin", &z.engine);
+	r = compile(argv[1], &z.engine);
 	if (r) {
 		log_line(LOG_ERR, "event=rules_failed error=\"%s\"", strerror(-r));
 		return 1;

@@ -45,6 +45,7 @@ struct store {
 	struct slot slot[SLOTS];
 	size_t cached, hand;
 	struct object *given;		/* to whom read last */
+	bool loose[256];		/* there are loose ones whose id begins so */
 };
 
 struct step { const struct store_pack *pack; struct rd stored; uint64_t size, at; };
@@ -162,6 +163,37 @@ static int add_files(struct store *s)
 	return r;
 }
 
+/* Mostly there are none, and nobody need look for each. */
+static int see_loose(struct store *s)
+{
+	char path[STORE_PATH];
+	struct dirent *e;
+	struct oid first;
+	DIR *dir;
+
+	if (snprintf(path, sizeof(path), "%s/objects", s->dir) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	dir = opendir(path);
+	if (!dir)
+		return -errno;
+	while ((e = readdir(dir))) {
+		char full[2 * 20 + 1];
+
+		if (strlen(e->d_name) != 2)
+			continue;
+		snprintf(full, sizeof(full), "%.2s%038d", e->d_name, 0);
+		if (oid_parse(rd_str(full), OBJECT_SHA1, &first))
+			s->loose[first.byte[0]] = true;
+	}
+	closedir(dir);
+	return 0;
+}
+
+static bool has_loose(const struct store *s, const struct oid *oid)
+{
+	return s->loose[oid->byte[0]] && loose_has(s->dir, oid, s->format);
+}
+
 int store_new(const char *git_dir, enum object_format format, struct store *beyond, struct store **ret)
 {
 	AUTO(store) struct store *s = calloc(1, sizeof(*s));
@@ -173,7 +205,9 @@ int store_new(const char *git_dir, enum object_format format, struct store *beyo
 	s->beyond = beyond;
 	if (git_dir) {
 		s->dir = strdup(git_dir);
-		r = s->dir ? add_files(s) : -ENOMEM;
+		r = s->dir ? see_loose(s) : -ENOMEM;
+		if (!r)
+			r = add_files(s);
 	}
 	if (!r)
 		*ret = STEAL(s);
@@ -266,7 +300,7 @@ int store_has(struct store *s, const struct oid *oid)
 {
 	uint64_t at;
 
-	return find(s, oid, &at) ? 1 : s->dir && loose_has(s->dir, oid, s->format);
+	return find(s, oid, &at) || has_loose(s, oid);
 }
 
 static int read_object(struct store *s, const struct oid *oid, uint64_t max, struct object **ret);
@@ -321,7 +355,7 @@ static int base_of(struct store *s, struct store_pack **p, uint64_t *at, const s
 		*p = other;
 		return 0;
 	}
-	if (s->dir && loose_has(s->dir, &h->base, s->format))
+	if (has_loose(s, &h->base))
 		return read_object(s, &h->base, PACK_WHOLE_MAX, ret_object);
 	return s->beyond ? read_object(s->beyond, &h->base, PACK_WHOLE_MAX, ret_object) : -ENOENT;
 }
@@ -404,7 +438,7 @@ static int read_packed(struct store *s, struct store_pack *p, uint64_t at, struc
 static int read_loose(struct store *s, const struct oid *oid, uint64_t max, struct object **ret)
 {
 	struct object *o = calloc(1, sizeof(*o));
-	int r = !o ? -ENOMEM : s->dir ? loose_read(s->dir, oid, s->format, max, &o->type, &o->bytes, &o->n) : -ENOENT;
+	int r = !o ? -ENOMEM : s->loose[oid->byte[0]] ? loose_read(s->dir, oid, s->format, max, &o->type, &o->bytes, &o->n) : -ENOENT;
 
 	if (r) {
 		free(o);

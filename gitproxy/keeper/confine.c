@@ -112,13 +112,15 @@ int keeper_confine(const struct host_config *c)
 	uint16_t ports[] = { KEEPER_UPSTREAM_PORT, KEEPER_PLAIN_PORT, NS_DEFAULTPORT,
 			     c->dns_upstream_port, c->proxy.port,     0 };
 	AUTO(mem)
-	struct landlock_path *all = calloc(ARRAY_SIZE(paths) + c->n_credentials + 1, sizeof(*all));
+	struct landlock_path *all = calloc(ARRAY_SIZE(paths) + c->n_credentials + 2, sizeof(*all));
 	AUTO(mem) char *key = NULL;
 	size_t n = 0;
 	int r = all && asprintf(&key, "%s/ca/ca.key", c->state_dir) > 0 ? 0 : -ENOMEM;
 
 	if (!r)
 		r = path_add(&all[n++], key, "the CA, when it is renewed") ? 0 : -ENOMEM;
+	if (!r && c->scan_exceptions)
+		r = path_add(&all[n++], c->scan_exceptions, "findings that are accepted, for the judge of pushes") ? 0 : -ENOMEM;
 	for (size_t i = 0; !r && i < c->n_credentials; i++)
 		r = path_add(&all[n++], c->credentials[i].file, "credentials") ? 0 : -ENOMEM;
 	if (!r) {

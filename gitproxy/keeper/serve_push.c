@@ -11,10 +11,12 @@
  * Nothing goes out while the audit cannot be written.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "base/log.h"
 #include "gitproxy/deadline.h"
 #include "gitproxy/keeper/serve_job.h"
 #include "gitproxy/mirror_ipc.h"
@@ -308,10 +310,25 @@ static bool step(struct pushing *p, int from)
 	return ok;
 }
 
+/* -1: there are none, or none that count: what others could write accepts nothing. */
+static int open_exceptions(const char *path)
+{
+	AUTO(fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	struct stat st;
+
+	if (fd < 0 && errno == ENOENT)
+		return -1;
+	if (fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode) && !st.st_uid && !(st.st_mode & 022))
+		return STEAL_FD(fd);
+	log_line(LOG_WARN, "event=exceptions_ignored file=%s fix=\"chown root:root, chmod 644\"", path);
+	return -1;
+}
+
 static int hand_over(struct pushing *p, int *ret_from)
 {
 	AUTO(mem) struct push_rules *rules = malloc(sizeof(*rules));
 	AUTO(fd) int file = -1;
+	AUTO(fd) int exceptions = -1;
 	struct mirror_serve q;
 
 	if (!rules || !serve_mirror_begin(p->sb, p->rq, &q))
@@ -320,7 +337,10 @@ static int hand_over(struct pushing *p, int *ret_from)
 		return serve_mirror_hand_over(&q, p->rq->answer, NULL, 0, ret_from);
 	policy_push_rules(p->sb->policy, p->rq->host, p->rq->open->repo, rules);
 	file = ipc_memfd("push-rules", rules, sizeof(*rules));
-	return file < 0 ? file : serve_mirror_hand_over(&q, p->rq->answer, &file, 1, ret_from);
+	if (file < 0)
+		return file;
+	exceptions = open_exceptions(p->j->config->scan_exceptions);
+	return serve_mirror_hand_over(&q, p->rq->answer, (int[]){ file, exceptions }, exceptions < 0 ? 1 : 2, ret_from);
 }
 
 void serve_push(struct job *j, const struct view_sandbox *sb, const struct repo_decision *d,

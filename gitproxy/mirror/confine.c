@@ -160,12 +160,11 @@ static const struct proc_syscall table[] = {
 	{ -1, NULL },
 };
 
-int mirror_confine(const char *folder, const char *judge, const char *config)
+int mirror_confine(const char *folder, const char *judge)
 {
 	const struct landlock_path paths[] = {
 		{ folder, LANDLOCK_READ | LANDLOCK_WRITE | LANDLOCK_LIST | LANDLOCK_MAKE, "repositories, answers" },
 		{ *judge ? judge : "/usr", LANDLOCK_READ | LANDLOCK_RUN, "cordon-scan" },
-		{ config, LANDLOCK_READ, "cordon-scan" },
 		{ "/usr", LANDLOCK_READ | LANDLOCK_LIST | LANDLOCK_RUN, "git and what it is linked with" },
 		{ "/bin", LANDLOCK_READ | LANDLOCK_RUN, "the same, where that is no link" },
 		{ "/lib", LANDLOCK_READ | LANDLOCK_RUN, "libraries" },

@@ -6,8 +6,8 @@
 
 /*
  * Before the first thread. `folder`: the only place that may be written. judge: cordon-scan, which may be run ("":
- * there is none), and its configuration. 0 or -errno.
+ * there is none). 0 or -errno.
  */
-int mirror_confine(const char *folder, const char *judge, const char *config);
+int mirror_confine(const char *folder, const char *judge);
 
 #endif

@@ -23,20 +23,22 @@
 enum { TRIES = 2 };
 
 struct judge {
-	const char *program, *config;
+	const char *program, *rules;
+	int rules_fd;
 	pthread_mutex_t lock;		/* for what follows */
 	int pair;			/* -1: it does not run */
 	pid_t pid;
 };
 
-int judge_new(const char *program, const char *config, struct judge **ret)
+int judge_new(const char *program, const char *rules, int rules_fd, struct judge **ret)
 {
 	struct judge *j = calloc(1, sizeof(*j));
 
 	if (!j)
 		return -ENOMEM;
 	j->program = program;
-	j->config = config;
+	j->rules = rules;
+	j->rules_fd = rules_fd;
 	j->pair = -1;
 	pthread_mutex_init(&j->lock, NULL);
 	*ret = j;
@@ -64,13 +66,14 @@ void judge_free(struct judge *j)
 
 static int spawn(struct judge *j, int theirs)
 {
-	const char *const argv[] = { "cordon-scan", "--config", j->config, NULL };
-	const struct proc_fd fds[] = { { theirs, GATE_FD } };
+	const char *const argv[] = { "cordon-scan", j->rules ? j->rules : "builtin", NULL };
+	const struct proc_fd fds[] = { { theirs, GATE_FD }, { j->rules_fd, GATE_RULES_FD } };
 	AUTO(fd) int pidfd = -1;
 
 	if (!*j->program)
 		return -ENOENT;
-	return proc_spawn(&(struct proc_spec){ .path = j->program, .argv = argv, .fds = fds, .nfds = 1 }, &j->pid, &pidfd);
+	return proc_spawn(&(struct proc_spec){ .path = j->program, .argv = argv, .fds = fds,
+					     .nfds = j->rules ? 2 : 1 }, &j->pid, &pidfd);
 }
 
 /* Under the lock. */

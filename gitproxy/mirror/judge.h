@@ -7,8 +7,11 @@
 #include "gitproxy/gate/gate_ipc.h"
 
 struct judge;
-/* This program is started when it is first needed, and again when it has died. Both borrowed. 0 or -ENOMEM. */
-int judge_new(const char *program, const char *config, struct judge **ret);
+/*
+ * This program is started when it is first needed, and again when it has died, with the rules of this file, which
+ * is open already (NULL, -1: the builtin ones). All borrowed. 0 or -ENOMEM.
+ */
+int judge_new(const char *program, const char *rules, int rules_fd, struct judge **ret);
 void judge_free(struct judge *j);
 /* Start it now, so that its rules are compiled before the first push. 0 or -errno: a push will try again. */
 int judge_start(struct judge *j);

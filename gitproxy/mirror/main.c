@@ -41,11 +41,21 @@ static int open_folder(const struct host_config *c, char path[PATH_BYTES], int *
 	return *ret_fd < 0 ? -errno : 0;
 }
 
-static int run(const struct host_config *c, const char *config)
+/* What is not named is builtin; what cannot be read is no rule, and nothing is let through then. */
+static int open_rules(const struct host_config *c)
+{
+	int fd = c->scan_rules ? open(c->scan_rules, O_RDONLY | O_CLOEXEC | O_NOCTTY) : -1;
+
+	if (c->scan_rules && fd < 0)
+		log_line(LOG_ERR, "event=rules_failed file=%s error=\"%s\"", c->scan_rules, strerror(errno));
+	return fd;
+}
+
+static int run(const struct host_config *c)
 {
 	char path[PATH_BYTES], judge[PATH_BYTES] = "";
 	struct mirror_spec s = { .config = c, .path = path, .folder = -1, .keeper = MIRROR_KEEPER_FD,
-				 .judge = judge, .judge_config = config };
+				 .judge = judge, .rules = open_rules(c) };
 	int r = open_folder(c, path, &s.folder), control = r < 0 ? r : control_open(c);
 	struct mirror *m;
 
@@ -53,14 +63,14 @@ static int run(const struct host_config *c, const char *config)
 		log_line(LOG_ERR, "event=listen_failed path=%s/mirror.sock error=\"%s\"", c->run_dir, strerror(-control));
 		r = control;
 	}
-	if (!r && proc_program("cordon-scan", judge, sizeof(judge)) < 0)
+	if ((c->scan_rules && s.rules < 0) || proc_program("cordon-scan", judge, sizeof(judge)) < 0)
 		judge[0] = '\0';		/* no push is let through then */
 	if (!r)
 		r = proc_drop(ROLE_MIRROR, 0);
 	if (!r && fchdir(s.folder) < 0)		/* git looks where it is */
 		r = -errno;
 	if (!r)
-		r = mirror_confine(path, judge, config);
+		r = mirror_confine(path, judge);
 	if (!r)
 		r = mirror_new(&s, &m);
 	if (!r)
@@ -95,7 +105,7 @@ int main(int argc, char **argv)
 	raise_limits();
 	if (host_config_open(argv[2], &c) < 0)
 		return 2;
-	r = run(c, argv[2]);
+	r = run(c);
 	if (r == -ECONNRESET)			/* the keeper is gone: the ordinary end */
 		_exit(0);
 	log_line(LOG_ERR, "event=mirror_failed error=\"%s\"", strerror(-r));

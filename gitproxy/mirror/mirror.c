@@ -178,7 +178,7 @@ int mirror_new(const struct mirror_spec *s, struct mirror **ret)
 	if (!r)
 		r = quarantine_sweep(s->path);
 	if (!r)
-		r = judge_new(s->judge, s->judge_config, &m->depot.judge);
+		r = judge_new(s->judge, s->config->scan_rules, s->rules, &m->depot.judge);
 	if (!r)
 		r = open_spool(s->folder, c->mirrors.max_bytes, &m->depot.spool);
 	if (!r)

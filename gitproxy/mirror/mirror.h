@@ -14,7 +14,8 @@ struct mirror_spec {			/* all borrowed */
 	const char *path;		/* STATE/mirrors, by name (for git) */
 	int folder;			/* and by descriptor */
 	int keeper;			/* the pair */
-	const char *judge, *judge_config;	/* cordon-scan, and its configuration's path */
+	const char *judge;		/* cordon-scan, by name */
+	int rules;			/* its rules' file; -1: builtin */
 };
 int mirror_new(const struct mirror_spec *s, struct mirror **ret);	/* 0 or -errno */
 /* Its threads, for ever: it is not freed after that. `control`: control_open(). 0 or -errno. */

@@ -103,6 +103,8 @@ TEST(one_line_is_a_configuration)
 	CHECK_STR("log", c->log_dir, "/var/log/cordon");
 	CHECK_EQ("CA names", c->n_ca_names, 3);
 	CHECK("system trust", !c->upstream_ca_file);
+	CHECK("builtin rules", !c->scan_rules);
+	CHECK_STR("exceptions", c->scan_exceptions, "/etc/cordon/exceptions.yaml");
 	CHECK_EQ("idle", c->idle_ms, 15 * 60 * 1000);
 	CHECK_EQ("total", c->total_ms, 6 * 3600 * 1000);
 	CHECK("observe is off", !c->observe_permitted);
@@ -144,6 +146,7 @@ TEST(everything_given)
 		"directories: {run: /tmp/r, state: /tmp/s, log: /tmp/l}\n"
 		"ca: {names: [GitHub.com, git.corp.example]}\nobserve: forbidden\naudit: {journald: false}\n"
 		"git:\n  upstream_ca_file: /etc/ca.pem\n  upstream_proxy: none\n  explicit_route: {port: 0}\n"
+		"  scan: {rules: /etc/rules.yaml, exceptions: /srv/exceptions.yaml}\n"
 		"  timeouts: {connect: 1s, first_byte: 500ms, idle: 1m, total: 1h}\n  nested_groups: [Git.Corp.Example]\n"
 		"  mirrors: {max_bytes: 2MiB, window: 60s, prewarm: [GitHub.com/Acme/Widgets.git, git.corp.example/a/b/c]}\n"
 		"sandboxes:\n"
@@ -166,6 +169,8 @@ TEST(everything_given)
 	CHECK_EQ("networks, and the one of run that is not there", c->n_networks, 4);
 	CHECK_STR("CA name, canonical", c->ca_names[0], "github.com");
 	CHECK_STR("CA file", c->upstream_ca_file, "/etc/ca.pem");
+	CHECK_STR("rules", c->scan_rules, "/etc/rules.yaml");
+	CHECK_STR("exceptions", c->scan_exceptions, "/srv/exceptions.yaml");
 	CHECK_EQ("first byte", c->first_byte_ms, 500);
 	CHECK_EQ("window", c->mirrors.window_ms, 60000);
 	CHECK_EQ("size of mirrors", c->mirrors.max_bytes, 2 << 20);
@@ -213,6 +218,7 @@ TEST(errors)
 		{ "host is no address", W("version: 1\nhosts: {a.example: b.example}\n"), ":2:20: error: hosts.*: \"b.example\" is not an address" },
 		{ "address as host", W("version: 1\nhosts: {10.0.0.1: 10.0.0.2}\n"), ":2:9: error: \"10.0.0.1\" is not a host name" },
 		{ "relative directory", W("version: 1\ndirectories: {run: run}\n"), ":2:20: error: directories.run: \"run\" is not an absolute path" },
+		{ "rules", W("version: 1\ngit: {scan: {rules: mine.yaml}}\n"), ":2:21: error: git.scan.rules is an absolute path, or builtin" },
 		{ "CA file", W("version: 1\ngit: {upstream_ca_file: ca.pem}\n"), ":2:25: error: git.upstream_ca_file is an absolute path, or system" },
 		{ "prewarm without a host", W("version: 1\ngit: {mirrors: {prewarm: [acme/widgets]}}\n"), ":2:27: error: git.mirrors.prewarm: \"acme/widgets\" is not one repository" },
 		{ "prewarm of many", W("version: 1\ngit: {mirrors: {prewarm: ['github.com/acme/*']}}\n"), ":2:27: error: git.mirrors.prewarm: " },
