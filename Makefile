@@ -1,11 +1,11 @@
 # Cordon: polices what a sandbox may reach, from the host side of its link.
 #
 # One non-recursive Makefile. Each folder that holds code has a part.mk which sets NAME_SRC and NAME_LIB
-# and appends NAME to PROGS (programs), UNITS (unit tests) or FUZZERS (libFuzzer targets). Every build
+# and appends NAME to PROGS (programs), UNITS (unit tests), TOOLS (programs that tests run) or FUZZERS (libFuzzer targets). Every build
 # kind has its own tree below build/. `make help` lists what there is.
 
 B       ?= build/out
-PARTS   := base policy nft netd netd/inspect dns gitproxy gitproxy/keeper gitproxy/scan gitproxy/gate gitproxy/mirror cli tests/unit tests/fuzz tests/bench
+PARTS   := base policy nft netd netd/inspect dns gitproxy gitproxy/keeper gitproxy/scan gitproxy/gate gitproxy/mirror cli tests/unit tests/tools tests/fuzz tests/bench
 VERSION := 0.1.0
 PREFIX  ?= /usr/local
 PYTHON  ?= /usr/bin/python3
@@ -22,6 +22,7 @@ DEFS    := -D_GNU_SOURCE -DCORDON_VERSION='"$(VERSION)"' -DCORDON_LIBEXECDIR='"$
 
 PROGS :=
 UNITS :=
+TOOLS :=
 FUZZERS :=
 REPLAYS :=
 BENCHES :=
@@ -34,7 +35,7 @@ include $(wildcard $(PARTS:%=%/part.mk))
 say = $(if $(V),,@printf '  %-5s %s\n' '$(1)' '$(2)';)
 
 all: $(PROGS:%=$(B)/%) ## build every program
-unit: $(UNITS:%=$(B)/%)
+unit: $(UNITS:%=$(B)/%) $(TOOLS:%=$(B)/%)
 fuzzers: $(FUZZERS:%=$(B)/%)
 replays: $(REPLAYS:%=$(B)/%)
 benches: $(BENCHES:%=$(B)/%)
@@ -45,7 +46,7 @@ $(B)/$(1): $$($(1)_SRC:%.c=$(B)/obj/%.o)
 	@mkdir -p $$(@D)
 	$$(call say,LINK,$$@)$$(CC) $$(SANF) $(2) $$(LDHARD) $$(LDFLAGS) $$^ $$($(1)_LIB) -o $$@
 endef
-$(foreach p,$(PROGS) $(UNITS) $(REPLAYS) $(BENCHES),$(eval $(call link,$(p))))
+$(foreach p,$(PROGS) $(UNITS) $(TOOLS) $(REPLAYS) $(BENCHES),$(eval $(call link,$(p))))
 $(foreach p,$(FUZZERS),$(eval $(call link,$(p),$(FUZZLINK))))
 
 # Other flags (a PREFIX, a sanitizer) build everything anew.

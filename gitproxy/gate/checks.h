@@ -45,7 +45,7 @@ struct checks_spec {
 /* An object about which more is to be known: where it came in. */
 struct checks_place {
 	struct oid object;
-	struct oid commit;	/* of the pack, the one that brought it; zero: not found on a path */
+	struct oid commit;	/* of the pack, the one that brought it, or itself; zero: no commit has it on a path */
 	struct oid before;	/* what upstream has at that path before the push; zero: nothing */
 	char *path;		/* heap, raw, "/" between; NULL: none. An entry of a tree, or "" for a root's tree */
 };
@@ -72,7 +72,7 @@ enum reason checks_large_blob(struct checks *c, const struct oid *oid, uint64_t 
 enum checks_verdict { CHECKS_FAILED = 0, CHECKS_CLEAN, CHECKS_REFUSED, CHECKS_MISSING };
 /*
  * REFUSED: the sink was told at least one reason. MISSING: *ret_missing is in neither pack nor mirror.
- * An object of the pack that was not seen, or refused by checks_object(), is REFUSED again.
+ * What checks_object() refused is REFUSED again; an object of the pack that it was not given is FAILED.
  */
 enum checks_verdict checks_run(struct checks *c, struct oid *ret_missing);
 /* Fill in where place->object came in. After checks_run(), whatever it said. 0 or -errno. */

@@ -3,7 +3,11 @@
 GATE_IPC := gitproxy/gate/gate_ipc.c gitproxy/scan/fingerprint.c
 GATE_PACK := $(addprefix gitproxy/gate/,entry.c inflate.c pack.c resolve.c index.c store.c loose.c objects.c)
 GATE_PACK_LIB := -ldeflate -lz -lcrypto -lpthread
-GATE_CHECKS := gitproxy/gate/checks.c
+# The checks of objects: GATE_FORMS knows one object, GATE_CHECKS all of a push (with what cordon-scan has of push_command.c
+# and policy/).
+GATE_FORMS := $(addprefix gitproxy/gate/,commit.c config_text.c dotgit.c fault.c headers.c lfs_pointer.c special.c tree.c)
+GATE_CHECKS := $(addprefix gitproxy/gate/,ancestry.c arena.c bounds.c checks.c commands.c feed.c feed_tree.c forms.c graph.c \
+	       ids.c keep.c names.c protect.c walk.c where.c) $(GATE_FORMS)
 
 PROGS += cordon-scan
 cordon-scan_SRC := $(addprefix gitproxy/gate/,main.c confine.c judge.c judge_file.c question.c contents.c weigh.c tell.c publish.c) \
