@@ -38,6 +38,9 @@ enum {
 	LINGER_BYTES = 1 << 20
 };
 
+/* Ours go first: 128 bits are enough, and cost a tenth less, and SHA-256 is what processors are made for. */
+#define TLS_SUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+
 struct cached {
 	char name[MSG_NAME];
 	SSL_CTX *ctx;			/* NULL: free slot */
@@ -148,6 +151,7 @@ static SSL_CTX *ctx_new(const struct keeper_leaf *l)
 	SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION |
 					 SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
 	SSL_CTX_set_num_tickets(ctx, 0);
+	SSL_CTX_set_ciphersuites(ctx, TLS_SUITES);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 			      SSL_MODE_RELEASE_BUFFERS);
