@@ -143,7 +143,8 @@ bool keeper_status_ok(const struct keeper_status *s)
 {
 	if (s->kind != KEEPER_STATUS || s->reason >= REASON_COUNT ||
 	    s->n_headers > KEEPER_HEADERS_MAX || !moved_ok(s) ||
-	    s->source >= KEEPER_SOURCE_COUNT || s->file > 1 || (s->file && s->reason != REASON_NONE))
+	    s->source >= KEEPER_SOURCE_COUNT || s->file >= KEEPER_FILES || (s->file && s->reason != REASON_NONE) ||
+	    (s->file == KEEPER_FILE_WHOLE && s->length == KEEPER_UNKNOWN))
 		return false;
 	for (uint32_t i = 0; i < s->n_headers; i++)
 		if (!keeper_header_name(s->header[i].id) ||

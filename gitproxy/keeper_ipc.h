@@ -11,7 +11,7 @@
  * An answer is SEQPACKET datagrams that begin with a struct keeper_frame: one STATUS (HEAD for
  * OPEN_HTTP); if that has no reason, any number of DATA and then END. The body of a mirror's answer
  * is a file: its descriptor comes with STATUS, which then says `file`, and GROWN instead of DATA
- * tells how much of it may be sent. Anything else, and above all
+ * tells how much of it may be sent; a whole file is all of the answer, without END. Anything else, and above all
  * an end of file without END, is a failure: the client's connection is then reset, never ended
  * cleanly.
  * A push (GP_RPC of receive-pack) has no descriptor of a body: the front sends it on the answer socket as DATA
@@ -105,6 +105,9 @@ enum keeper_source { KEEPER_FROM_UPSTREAM = 0, KEEPER_FROM_MIRROR, KEEPER_FROM_S
 		     KEEPER_SOURCE_COUNT };
 const char *keeper_source_text(uint32_t source);	/* "upstream" ... */
 
+/* WHOLE: all of it is there, `length` bytes, and no frame follows. */
+enum keeper_file { KEEPER_FILE_NONE = 0, KEEPER_FILE_GROWS, KEEPER_FILE_WHOLE, KEEPER_FILES };
+
 #define KEEPER_PUSH_SENT 0x80000000u	/* of `push`: upstream may have got some of it */
 struct keeper_status {
 	uint32_t kind;			/* KEEPER_STATUS */
@@ -114,7 +117,7 @@ struct keeper_status {
 	uint64_t length;		/* UINT64_MAX: unknown */
 	uint32_t source;		/* enum keeper_source */
 	uint32_t coalesced;		/* others that this very answer went to, or will go to, so far */
-	uint32_t file;			/* 1: a descriptor comes along */
+	uint32_t file;			/* enum keeper_file */
 	uint32_t push;			/* of an answer to MIRROR_PUSH: mirror_ipc.h */
 	struct keeper_header header[KEEPER_HEADERS_MAX];
 	/* redirect_not_allowed: the repository's new name, where that is all that changed; else "" */

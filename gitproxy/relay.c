@@ -20,7 +20,7 @@
 #include "gitproxy/deadline.h"
 #include "gitproxy/refuse.h"
 
-enum { STATUS_SWITCHING = 101, CHUNK_HEAD = 16, HEAD_TEXT = 2 * KEEPER_TEXT_MAX, RECORD = 16384 };
+enum { STATUS_SWITCHING = 101, CHUNK_HEAD = 16, HEAD_TEXT = 2 * KEEPER_TEXT_MAX, RECORD = 16384, LITTLE = 4096 };
 
 struct relay_room {
 	union keeper_in in;		/* the last frame */
@@ -185,6 +185,18 @@ static int put_held(struct out *o)
 	return o->spec->git ? put_data(o, git_answer_end(o->spec->git)) : 0;
 }
 
+/* Little of it goes out with what is gathered already; much from where it is. */
+static int put_part(struct out *o, uint64_t n)
+{
+	uint8_t little[LITTLE];
+	int r;
+
+	if (n <= sizeof(little))
+		return pread(o->file, little, n, (off_t)o->sent) == (ssize_t)n ? put(o, little, n) : -EIO;
+	r = flush(o);
+	return r < 0 ? r : stream_send_file(o->spec->stream, o->file, o->sent, n, o->spec->idle_ms);
+}
+
 /* What the file has grown by. */
 static int put_file(struct out *o, uint64_t upto)
 {
@@ -197,9 +209,7 @@ static int put_file(struct out *o, uint64_t upto)
 	if (!r && o->length == KEEPER_UNKNOWN)
 		r = put(o, head, (size_t)snprintf(head, sizeof(head), "%jx\r\n", (uintmax_t)n));
 	if (!r)
-		r = flush(o);
-	if (!r)
-		r = stream_send_file(o->spec->stream, o->file, o->sent, n, o->spec->idle_ms);
+		r = put_part(o, n);
 	if (!r && o->length == KEEPER_UNKNOWN)
 		r = put(o, "\r\n", 2);
 	o->sent = upto;
@@ -312,6 +322,11 @@ static enum relay_result body(struct out *o)
 	return o->ret->reason == REASON_NONE ? end(o, f->end.kept) : broken(o);
 }
 
+static enum relay_result whole_file(struct out *o)
+{
+	return o->length && put_file(o, o->length) < 0 ? RELAY_BROKEN : end(o, false);
+}
+
 /* An answer that may be passed on: its head is here, and perhaps n bytes with it. */
 static enum relay_result begin(struct out *o, enum keeper_frame_kind kind, size_t n)
 {
@@ -321,7 +336,7 @@ static enum relay_result begin(struct out *o, enum keeper_frame_kind kind, size_
 	if (put_head(o, kind) < 0)
 		return RELAY_BROKEN;
 	if (kind == KEEPER_STATUS)
-		return body(o);
+		return o->room->in.status.file == KEEPER_FILE_WHOLE ? whole_file(o) : body(o);
 	if (h->status == STATUS_SWITCHING)
 		return RELAY_UPGRADED;
 	if (!keeper_head_split(h, n, &text, &data) || put_data(o, data) < 0)

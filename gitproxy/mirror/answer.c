@@ -22,6 +22,7 @@ static int send_frame(int to, const void *p, size_t n, int fd)
 	struct iovec iov = { (void *)(uintptr_t)p, n };
 	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
 	uint64_t deadline = deadline_in(SEND_MS);
+	int r = 0;
 
 	if (fd >= 0) {
 		mh.msg_control = &control;
@@ -30,16 +31,12 @@ static int send_frame(int to, const void *p, size_t n, int fd)
 							.cmsg_type = SCM_RIGHTS };
 		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&mh)), &fd, sizeof(fd));
 	}
-	for (;;) {
-		int r = deadline_wait(to, POLLOUT, deadline);
-
-		if (r < 0)
-			return r;
-		if (sendmsg(to, &mh, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
-			return 0;
+	while (!r && sendmsg(to, &mh, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
 		if (errno != EAGAIN && errno != EINTR)
 			return errno == ECONNRESET ? -EPIPE : -errno;
+		r = deadline_wait(to, POLLOUT, deadline);
 	}
+	return r;
 }
 
 static void header(struct keeper_status *st, enum keeper_header_id id, const char *value)
@@ -60,10 +57,10 @@ static const char *type_of(const struct answer_head *h)
 	return type[h->service == GIT_SERVICE_RECEIVE_PACK][h->kind == GP_INFO_REFS];
 }
 
-static int begin(int to, const struct answer_head *h, int file)
+static int send_status(int to, const struct answer_head *h, int file, enum keeper_file how)
 {
 	struct keeper_status st = { .kind = KEEPER_STATUS, .length = h->length, .source = h->source,
-				    .coalesced = h->coalesced, .file = file >= 0 };
+				    .coalesced = h->coalesced, .file = how };
 
 	header(&st, KEEPER_EXPIRES, "Fri, 01 Jan 1980 00:00:00 GMT");
 	header(&st, KEEPER_PRAGMA, "no-cache");
@@ -74,12 +71,12 @@ static int begin(int to, const struct answer_head *h, int file)
 
 int answer_begin(int to, const struct answer_head *h, int file)
 {
-	return file < 0 ? -EINVAL : begin(to, h, file);
+	return file < 0 ? -EINVAL : send_status(to, h, file, KEEPER_FILE_GROWS);
 }
 
 int answer_stream(int to, const struct answer_head *h)
 {
-	return begin(to, h, -1);
+	return send_status(to, h, -1, KEEPER_FILE_NONE);
 }
 
 int answer_data(int to, struct rd bytes)
@@ -117,9 +114,5 @@ int answer_refuse(int to, enum reason reason, unsigned upstream_status)
 
 int answer_file(int to, const struct answer_head *h, int file)
 {
-	int r = answer_begin(to, h, file);
-
-	if (!r && h->length)
-		r = answer_grown(to, h->length);
-	return r < 0 ? r : answer_end(to, REASON_NONE);
+	return file < 0 ? -EINVAL : send_status(to, h, file, KEEPER_FILE_WHOLE);
 }

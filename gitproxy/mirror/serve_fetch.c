@@ -163,8 +163,13 @@ static void pass(struct job *j, struct spool_reader *r, struct spool_progress no
 {
 	struct answer_head h = head_of(r, &now, stale);
 	uint64_t told = 0;
-	int e = answer_begin(j->to, &h, spool_reader_fd(r));
+	int e;
 
+	if (now.complete) {
+		job_sent(j, answer_file(j->to, &h, spool_reader_fd(r)), now.size);
+		return;
+	}
+	e = answer_begin(j->to, &h, spool_reader_fd(r));
 	while (!e) {
 		if (now.size > told)
 			e = answer_grown(j->to, now.size);

@@ -93,6 +93,16 @@ TEST(status)
 	CHECK("a new name without a redirect", !keeper_status_ok(&s));
 	s = (struct keeper_status){ .kind = KEEPER_DATA };
 	CHECK("other kind", !keeper_status_ok(&s));
+	s = (struct keeper_status){ .kind = KEEPER_STATUS, .file = KEEPER_FILE_WHOLE, .length = 5 };
+	CHECK("a whole file", keeper_status_ok(&s));
+	s.length = KEEPER_UNKNOWN;
+	CHECK("a whole file of no length", !keeper_status_ok(&s));
+	s.file = KEEPER_FILE_GROWS;
+	CHECK("one that grows may have none", keeper_status_ok(&s));
+	s.reason = REASON_INTERNAL_ERROR;
+	CHECK("a file with a refusal", !keeper_status_ok(&s));
+	s = (struct keeper_status){ .kind = KEEPER_STATUS, .file = KEEPER_FILES };
+	CHECK("no such file", !keeper_status_ok(&s));
 }
 
 TEST(cert_and_sign)
