@@ -6,9 +6,12 @@
 #include "gitproxy/mirror/flight.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "gitproxy/deadline.h"
 #include "tests/unit/check.h"
@@ -22,6 +25,9 @@ static struct {
 	unsigned until_shared;		/* it is answered when so many share it */
 	_Atomic unsigned asked;
 	_Atomic bool hold;
+	size_t large;			/* so many bytes instead of the body, which nobody keeps */
+	_Atomic unsigned said;		/* answers that are whole, or not taken */
+	_Atomic bool hold_said;
 } say;
 
 static uint64_t real_now(void)
@@ -52,9 +58,20 @@ void ask_upstream(const struct ask *q, struct ask_outcome *ret)
 		sched_yield();
 	skew += say.takes;
 	ret->reason = say.reason;
-	if (say.body && q->sink(q->owner, rd_str(say.body)) < 0)
+	if (say.large && q->sink(q->owner, rd_of("", say.large)) < 0)
+		ret->reason = REASON_INTERNAL_ERROR;
+	if (!say.large && say.body && q->sink(q->owner, rd_str(say.body)) < 0)
 		ret->reason = REASON_INTERNAL_ERROR;
 	a->n += say.claims;
+	say.said++;
+	while (say.hold_said)
+		sched_yield();
+}
+
+/* In place of the C library's: large answers are memory that the test has no need for. */
+ssize_t write(int fd, const void *p, size_t n)
+{
+	return say.large ? (ssize_t)n : (ssize_t)syscall(SYS_write, fd, p, n);
 }
 
 /* What is said for this key: 0 to 9. The body is compared with what say says. */
@@ -149,6 +166,51 @@ TEST(memory_is_bounded)
 	flights_free(f);
 }
 
+static enum reason reason_of(struct flights *f, uint8_t key)
+{
+	const uint8_t bytes[FLIGHT_KEY] = { key };
+	const struct ask q = { .total_ms = 60000 };
+	struct flight_answer a;
+
+	CHECK_EQ("an answer, or why not", flight_take(f, bytes, 1000, &q, &a), 0);
+	flight_done(&a);
+	return a.outcome.reason;
+}
+
+TEST(one_answer_is_bounded)
+{
+	static const struct { const char *what; size_t n; enum reason want; } rows[] = {
+		{ "as large as may be", FLIGHT_BYTES_MAX, REASON_NONE },
+		{ "a byte more", FLIGHT_BYTES_MAX + 1, REASON_INTERNAL_ERROR },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct flights *f = begin();
+
+		say.large = rows[i].n;
+		CHECK_EQ(rows[i].what, reason_of(f, 1), rows[i].want);
+		flights_free(f);
+	}
+	say.large = 0;
+}
+
+/* All have one descriptor of the same file: nobody may write into what the others read. */
+TEST(answers_are_for_reading)
+{
+	const uint8_t key[FLIGHT_KEY] = { 1 };
+	const struct ask q = { .total_ms = 60000 };
+	struct flights *f = begin();
+	struct flight_answer a;
+
+	CHECK_EQ("an answer", flight_take(f, key, 1000, &q, &a), 0);
+	CHECK("not written", pwrite(a.file, "x", 1, 0) < 0 && errno == EPERM);
+	CHECK("not cut", ftruncate(a.file, 0) < 0 && errno == EPERM);
+	CHECK("not longer", ftruncate(a.file, 4096) < 0 && errno == EPERM);
+	CHECK("not unsealed", fcntl(a.file, F_ADD_SEALS, F_SEAL_FUTURE_WRITE) < 0 && errno == EPERM);
+	flight_done(&a);
+	flights_free(f);
+}
+
 TEST(a_refusal_is_shared)
 {
 	struct flights *f = begin();
@@ -217,6 +279,42 @@ TEST(one_question_for_all)
 		CHECK_EQ("each has it", (intptr_t)r, 0);
 	}
 	CHECK_EQ("asked once", say.asked, 1);
+	flights_free(f);
+}
+
+struct one { struct flights *f; uint8_t key; enum reason reason; };
+
+static void *reason_main(void *arg)
+{
+	struct one *o = arg;
+
+	o->reason = reason_of(o->f, o->key);
+	return NULL;
+}
+
+/* What is on its way counts, whoever it is for; when it is gone there is room again. */
+TEST(all_answers_are_bounded)
+{
+	enum { FIT = FLIGHTS_BYTES_MAX / FLIGHT_BYTES_MAX };
+	struct flights *f = begin();
+	struct one one[FIT + 1];
+	pthread_t id[FIT + 1];
+
+	say.large = FLIGHT_BYTES_MAX;
+	say.hold_said = true;
+	for (uint8_t i = 0; i <= FIT; i++) {
+		one[i] = (struct one){ f, i, REASON_NONE };
+		pthread_create(&id[i], NULL, reason_main, &one[i]);
+		while (say.said <= i)		/* one after the other: who is too much is known */
+			sched_yield();
+	}
+	say.hold_said = false;
+	for (int i = 0; i <= FIT; i++) {
+		pthread_join(id[i], NULL);
+		CHECK_EQ(i < FIT ? "room" : "none", one[i].reason, i < FIT ? REASON_NONE : REASON_INTERNAL_ERROR);
+	}
+	CHECK_EQ("again", reason_of(f, FIT + 1), REASON_NONE);
+	say.large = 0;
 	flights_free(f);
 }
 
