@@ -54,7 +54,7 @@ def oid(text):
 def push_list(commands, options=(), form="sha1"):
     """commands: (old, new, ref), old and new in hexadecimal, None for none."""
     pack = any(new for _, new, _ in commands)
-    head = struct.pack("<IIBBBBB3x", len(commands), len(options), form == "sha256", 0, 0, pack, 0)
+    head = struct.pack("<IIBBBBB3x", len(commands), len(options), form == "sha256", 0, 0, pack, 127 & ~8)
     rows = b"".join(oid(old or ZERO[form]) + oid(new or ZERO[form]) + ref.encode().ljust(256, b"\0")
                     for old, new, ref in commands)
     return head + rows + b"".join(o.encode().ljust(1024, b"\0") for o in options)
