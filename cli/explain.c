@@ -6,7 +6,8 @@
  * that is refused is not told to a resolver. What a destination can be: ADDRESS:PORT, HOST:PORT,
  * HOST (its port 443), a URL, of a git host a URL with a repository, of a host whose requests are
  * read a URL with a path, which stands for a GET of it. A word tcp:// or udp:// before it says which
- * protocol.
+ * protocol. Of a push it is the name and the kind of one ref's command that is decided, which is what
+ * a profile can say beforehand.
  */
 #include <netinet/in.h>
 #include <stddef.h>
@@ -16,6 +17,7 @@
 #include <jansson.h>
 
 #include "cli/cli.h"
+#include "policy/push.h"
 
 enum { WHAT_MAX = 512, NEED_MAX = 1024 };
 
@@ -27,6 +29,8 @@ struct target {
 	char path[WHAT_MAX]; /* "owner/name" of a URL, or "" */
 	char request[WHAT_MAX]; /* "/owner/name.git", without a query, or "" */
 	enum git_service service;
+	enum push_op op;
+	char ref[WHAT_MAX]; /* of a push; "" : none is named */
 };
 
 struct answer {
@@ -36,6 +40,7 @@ struct answer {
 	const char *how;     /* allowed: what happens to the flow */
 	const char *credential; /* what is added to it, by name; NULL: nothing */
 	char need[NEED_MAX]; /* refused: what would have to change */
+	char refs[PUSH_TEXT + 1]; /* of a push: what the policy says of refs */
 };
 
 /* ---- reading it ---- */
@@ -116,7 +121,17 @@ static bool read_target(const char *what, struct target *ret)
 	return read_place(text, ret) && ret->port;
 }
 
-/* WHAT, or: git clone|fetch|push URL. */
+/* As git takes it: [+][SOURCE:]NAME, :NAME to delete it; a short name is a branch's. */
+static bool read_ref(const char *text, struct target *ret)
+{
+	const char *colon = strrchr(text, ':'), *name = colon ? colon + 1 : text + (*text == '+');
+	const char *before = strncmp(name, "refs/", 5) ? "refs/heads/" : "";
+
+	ret->op = *text == '+' ? PUSH_FORCE : colon == text ? PUSH_DELETE : PUSH_CREATE;
+	return *name && snprintf(ret->ref, sizeof(ret->ref), "%s%s", before, name) < (int)sizeof(ret->ref);
+}
+
+/* WHAT, or: git clone|fetch URL, git push URL [REF]. */
 static bool read_words(const struct args *a, struct target *ret)
 {
 	*ret = (struct target){ .service = GIT_SERVICE_UPLOAD_PACK };
@@ -126,6 +141,8 @@ static bool read_words(const struct args *a, struct target *ret)
 		return false;
 	if (!strcmp(a->word[1], "push"))
 		ret->service = GIT_SERVICE_RECEIVE_PACK;
+	if (a->n > 3 && (ret->service != GIT_SERVICE_RECEIVE_PACK || !read_ref(a->word[3], ret)))
+		return false;
 	return read_target(a->word[2], ret);
 }
 
@@ -145,7 +162,7 @@ static void decide_address(const struct policy *p, const struct target *t,
 	char text[ADDR_TEXT_MAX];
 
 	policy_decide_address(p, &t->addr, t->proto, t->port, &d);
-	*ret = (struct answer){ d.allowed, d.reason, d.rule, "forwarded, unread", NULL, "" };
+	*ret = (struct answer){ d.allowed, d.reason, d.rule, "forwarded, unread", NULL, "", "" };
 	addr_format(&t->addr, text);
 	if (forbidden)
 		snprintf(ret->need, sizeof(ret->need), "nothing: no row can grant it (%s)",
@@ -158,6 +175,39 @@ static void decide_address(const struct policy *p, const struct target *t,
 			 text, addr_len(&t->addr) * 8, t->port, proto_text(t));
 }
 
+/* A ref that may not be made may still be moved forward. */
+static enum reason decide_op(const struct push_rules *r, const struct target *t, struct wr *text)
+{
+	enum reason reason = push_rules_ref(r, t->ref, t->op, text);
+
+	if (reason == REASON_NONE || t->op != PUSH_CREATE || push_rules_ref(r, t->ref, PUSH_UPDATE, NULL) != REASON_NONE)
+		return reason;
+	text->n = 0;
+	wr_str(text, "only if it exists: the policy lets no refs be made");
+	return REASON_NONE;
+}
+
+static void decide_ref(const struct policy *p, const struct target *t, struct answer *ret)
+{
+	struct wr text = wr_of(ret->refs, PUSH_TEXT);
+	struct push_rules r;
+
+	policy_push_rules(p, t->host, t->path, &r);
+	ret->how = "judged by the gate: its refs, objects and contents; then sent on";
+	if (*t->ref) {
+		ret->reason = decide_op(&r, t, &text);
+		ret->allowed = ret->reason == REASON_NONE;
+		ret->refs[text.n] = '\0';
+	} else {
+		push_rules_text(&r, &text);
+		ret->refs[text.n] = '\0';
+	}
+	snprintf(ret->need, sizeof(ret->need), "%s",
+		 ret->reason == REASON_FORCE_NOT_ALLOWED  ? "git.push.force: true" :
+		 ret->reason == REASON_DELETE_NOT_ALLOWED ? "git.push.delete: true" :
+							    "a pattern in git.push.refs, and git.push.create");
+}
+
 static void decide_repo(const struct policy *p, const struct target *t, struct answer *ret)
 {
 	struct repo_decision d;
@@ -166,8 +216,10 @@ static void decide_repo(const struct policy *p, const struct target *t, struct a
 	ret->allowed = d.allowed;
 	ret->reason = d.reason;
 	ret->rule = d.rule;
-	if (d.reason == REASON_PUSH_NOT_ALLOWED)
-		snprintf(ret->need, sizeof(ret->need), "nothing: pushing is not supported yet");
+	if (d.allowed && t->service == GIT_SERVICE_RECEIVE_PACK)
+		decide_ref(p, t, ret);
+	else if (d.reason == REASON_PUSH_NOT_ALLOWED)
+		snprintf(ret->need, sizeof(ret->need), "%s in git.push.allowed_repos", t->path);
 	else
 		snprintf(ret->need, sizeof(ret->need),
 			 "%s in git.allowed_repos, and not in denied_repos", t->path);
@@ -200,7 +252,7 @@ static void decide_name(const struct policy *p, const struct target *t, struct a
 	struct name_decision d;
 
 	policy_decide_name(p, t->host, &d);
-	*ret = (struct answer){ d.allowed, d.reason, d.rule, how[action], NULL, "" };
+	*ret = (struct answer){ d.allowed, d.reason, d.rule, how[action], NULL, "", "" };
 	if (!d.allowed && d.reason == REASON_NAME_DENIED)
 		snprintf(ret->need, sizeof(ret->need),
 			 "the row of network.deny, which wins over every grant");
@@ -235,7 +287,7 @@ static void decide_internal(const struct target *t, struct answer *ret)
 
 	*ret = (struct answer){ web, web ? REASON_NONE : REASON_PORT_NOT_GRANTED, "default",
 				"answered by Cordon itself: every sandbox's own policy and refusals", NULL,
-				"nothing: it has ports 80 and 443" };
+				"nothing: it has ports 80 and 443", "" };
 }
 
 static void decide(const struct policy *p, const struct target *t,
@@ -243,7 +295,7 @@ static void decide(const struct policy *p, const struct target *t,
 {
 	if (t->port == 53)
 		*ret = (struct answer){ true, REASON_NONE, "default",
-					"answered by Cordon's resolver, whatever the address", NULL, "" };
+					"answered by Cordon's resolver, whatever the address", NULL, "", "" };
 	else if (!strcmp(t->host, CORDON_INTERNAL))
 		decide_internal(t, ret);
 	else if (t->host[0])
@@ -267,6 +319,8 @@ static void tell(const struct cli *c, const struct policy *p, const struct args 
 
 		if (r->credential)
 			json_object_set_new(row, "credential", json_string(r->credential));
+		if (*r->refs)
+			json_object_set_new(row, "refs", json_string(r->refs));
 		json_dumpf(row, stdout, JSON_INDENT(2));
 		putchar('\n');
 		json_decref(row);
@@ -275,6 +329,8 @@ static void tell(const struct cli *c, const struct policy *p, const struct args 
 	printf("%s with profile %s: %s%s\n", what, policy_name(p),
 	       r->allowed ? "allowed" : "refused, ", r->allowed ? "" : reason_text(r->reason));
 	printf("  %s\n  rule: %s\n", r->allowed ? r->how : reason_sentence(r->reason), r->rule);
+	if (*r->refs)
+		printf("  refs: %s\n", r->refs);
 	if (r->credential)
 		printf("  credential: %s, added to each request\n", r->credential);
 	if (!r->allowed)
@@ -332,14 +388,14 @@ const struct command command_explain = {
 	.name = "explain",
 	.usage = "[--profile NAME] WHAT",
 	.line = "Say what a profile decides of a destination, and why",
-	.more = "WHAT is ADDRESS:PORT, HOST:PORT, HOST, a URL, or: git clone URL; udp:// before "
-		"it\n"
-		"asks of UDP. The files are asked, not the daemons, and nothing is looked up. The\n"
+	.more = "WHAT is ADDRESS:PORT, HOST:PORT, HOST, a URL, or: git clone URL, git push URL\n"
+		"[+][:]REF; udp:// before it asks of UDP. The files are asked, not the daemons, and nothing is looked up. The\n"
 		"exit status is 1 when it is refused.",
 	.examples = "  cordon explain --profile agent pypi.org\n"
 		    "  cordon explain --profile agent 10.20.3.4:9000\n"
 		    "  cordon explain --profile agent udp://time.example:123\n"
-		    "  cordon explain --profile agent git clone https://github.com/acme/widgets\n",
+		    "  cordon explain --profile agent git clone https://github.com/acme/widgets\n"
+		    "  cordon explain --profile agent git push https://github.com/acme/widgets refs/heads/agent/x\n",
 	.options = explain_options,
 	.n_options = ARRAY_SIZE(explain_options),
 	.min_args = 1,

@@ -18,6 +18,8 @@
 #include "policy/doc.h"
 #include "policy/schema.h"
 
+#define PUSH "sandbox.git.push."
+
 static void print_budget(FILE *to, const struct rule *r)
 {
 	struct wildcard_budget b = row_budget(NULL);
@@ -140,6 +142,33 @@ static void print_denied_repos(FILE *to, const struct policy *p)
 	print_repos(to, &p->denied_repos);
 }
 
+static void print_push_repos(FILE *to, const struct policy *p)
+{
+	print_repos(to, &p->push_repos);
+}
+
+/* Of what has a meaning between quotes a pattern can have one. */
+static void print_patterns(FILE *to, const char (*patterns)[PUSH_PATTERN_MAX], uint32_t n)
+{
+	fputs(n ? "\n" : " []\n", to);
+	for (uint32_t i = 0; i < n; i++) {
+		fputs("        - \"", to);
+		for (const char *at = patterns[i]; *at; at++)
+			fprintf(to, "%s%c", *at == '"' ? "\\" : "", *at);
+		fputs("\"\n", to);
+	}
+}
+
+static void print_push_refs(FILE *to, const struct policy *p)
+{
+	print_patterns(to, p->push->refs, p->push->n_refs);
+}
+
+static void print_push_paths(FILE *to, const struct policy *p)
+{
+	print_patterns(to, p->push->denied, p->push->n_denied);
+}
+
 /* Lists are printed from what was compiled, everything else from the tree. */
 static const struct {
 	const char *path;
@@ -150,6 +179,9 @@ static const struct {
 	{ "sandbox.git.allowed_hosts[]", print_hosts },
 	{ "sandbox.git.allowed_repos[]", print_allowed_repos },
 	{ "sandbox.git.denied_repos[]", print_denied_repos },
+	{ PUSH "allowed_repos[]", print_push_repos },
+	{ PUSH "refs[]", print_push_refs },
+	{ PUSH "denied_paths[]", print_push_paths },
 };
 
 static bool print_list(FILE *to, const struct policy *p, const char *path)
@@ -177,10 +209,12 @@ static void print_value(FILE *to, const struct schema_row *row, const struct nod
 	}
 }
 
-/* A row is printed unless it is inside a list's rows, not supported, or an absent allowed_repos. */
+/* A row is printed unless it is inside a list's rows, not supported, or an absent allowed_repos or push. */
 static bool row_is_printed(const struct schema_row *row, const struct policy *p)
 {
 	if (row->doc != SCHEMA_PROFILE || row->unsupported || strstr(row->path, "[]."))
+		return false;
+	if (!p->push && !strncmp(row->path, PUSH, strlen(PUSH) - 1))
 		return false;
 	return !p->all_repos || strcmp(row->path, "sandbox.git.allowed_repos[]");
 }

@@ -44,6 +44,11 @@ void compile_ca_covers(struct compile *c, const struct node *at, const char *bas
 
 /* The section sandbox.git, after the rows of sandbox.network. */
 void compile_git(struct compile *c);
+/* A list of repositories, when all git hosts are known. */
+void compile_repos(struct compile *c, const char *path, const char *key, struct repo_set *set);
+/* Its part sandbox.git.push; and warnings about it, with all rules. */
+void compile_push(struct compile *c);
+void compile_push_checks(struct compile *c);
 /* Warnings that need all rules. */
 void compile_checks(struct compile *c);
 

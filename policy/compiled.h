@@ -12,6 +12,7 @@
 #include "policy/http_rule.h"
 #include "policy/name.h"
 #include "policy/policy.h"
+#include "policy/push.h"
 #include "policy/repo.h"
 
 enum verdict { RULE_DENY = 0, RULE_ALLOW };
@@ -70,7 +71,8 @@ struct policy {
 	size_t n_ranges;
 	bool git_enabled, all_repos, git_stale_ok, git_lfs;
 	enum git_source git_source;
-	struct repo_set allowed_repos, denied_repos;
+	struct repo_set allowed_repos, denied_repos, push_repos;
+	struct push_rules *push; /* of all push_repos; heap; NULL: nothing is pushed */
 	char **git_hosts; /* as written in the policy, canonical, sorted */
 	size_t n_git_hosts;
 	struct policy_limits limits;

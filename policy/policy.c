@@ -2,8 +2,8 @@
  * policy.c - the compiled profile as others see it: references, decisions, plain values
  *
  * Theory of operation: decisions are look-ups without side effects, and what is not found is
- * denied. A denial of any kind is asked first, so it wins over every grant and over git hosts. A
- * push is refused in this form of Cordon; a repository that is not allowed says so first, since
+ * denied. A denial of any kind is asked first, so it wins over every grant and over git hosts. Who
+ * pushes must be allowed to read as well, and a repository that is not allowed says so first, since
  * that is the larger truth.
  */
 #include "policy/policy.h"
@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "policy/compiled.h"
-#include "policy/push.h"
 
 struct policy *policy_ref(const struct policy *p)
 {
@@ -31,6 +30,8 @@ static void policy_free(struct policy *p)
 	rule_index_done(&p->index);
 	repo_set_done(&p->allowed_repos);
 	repo_set_done(&p->denied_repos);
+	repo_set_done(&p->push_repos);
+	free(p->push);
 	free(p->git_hosts);
 	free(p->rules);
 	free(p->ranges);
@@ -237,13 +238,24 @@ bool policy_git_nested(const struct policy *p, const char *host)
 	return r && r->nested;
 }
 
-static enum reason decide_service(enum git_service service)
+/* Of a repository that may be read by *io_rule, which becomes the rule of this service. */
+static enum reason decide_service(const struct policy *p, const char *host, const char *path,
+				  enum git_service service, const char **io_rule)
 {
+	const struct repo_rule *push;
+	const char *read = *io_rule;
+
+	*io_rule = "default";
 	switch (service) {
 	case GIT_SERVICE_UPLOAD_PACK:
+		*io_rule = read;
 		return REASON_NONE;
 	case GIT_SERVICE_RECEIVE_PACK:
-		return REASON_PUSH_NOT_ALLOWED;
+		push = p->push ? repo_set_find(&p->push_repos, host, path) : NULL;
+		if (!push)
+			return REASON_PUSH_NOT_ALLOWED;
+		*io_rule = push->text;
+		return REASON_NONE;
 	case GIT_SERVICE_NONE:
 		break;
 	}
@@ -270,19 +282,19 @@ void policy_decide_repo(const struct policy *p, const char *host, const char *re
 	if (deny || (!allow && !p->all_repos))
 		return;
 	ret->rule = allow ? allow->text : git->text;
-	ret->reason = decide_service(service);
+	ret->reason = decide_service(p, host, path, service, &ret->rule);
 	ret->allowed = ret->reason == REASON_NONE;
-	if (!ret->allowed)
-		ret->rule = "default";
 }
 
-/* No profile can allow it yet. */
 void policy_push_rules(const struct policy *p, const char *host, const char *repo, struct push_rules *ret)
 {
-	(void)p;
-	(void)host;
-	(void)repo;
-	*ret = (struct push_rules){ 0 };
+	struct repo_decision d;
+
+	policy_decide_repo(p, host, repo, GIT_SERVICE_RECEIVE_PACK, &d);
+	if (d.allowed)
+		*ret = *p->push;
+	else
+		*ret = (struct push_rules){ 0 };
 }
 
 /* Neither can be switched on yet. */

@@ -69,4 +69,5 @@ void compile_checks(struct compile *c)
 			warn_allow(c, c->p->rules[i]);
 	for (size_t i = 0; c->p->git_enabled && i < c->p->n_git_hosts; i++)
 		warn_git_host(c, c->p->git_hosts[i]);
+	compile_push_checks(c);
 }

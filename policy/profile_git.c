@@ -84,7 +84,7 @@ static void git_host_row(struct compile *c, const struct node *at)
 		git_host_grant(c, at, &name);
 }
 
-static void git_repos(struct compile *c, const char *path, const char *key, struct repo_set *set)
+void compile_repos(struct compile *c, const char *path, const char *key, struct repo_set *set)
 {
 	const struct node *list = node_at(c->root, path);
 	size_t n = c->p->n_git_hosts;
@@ -133,8 +133,9 @@ void compile_git(struct compile *c)
 	compile_each(c, GIT "allowed_hosts", git_host_row);
 	if (p->n_git_hosts)
 		qsort(p->git_hosts, p->n_git_hosts, sizeof(*p->git_hosts), text_order);
-	git_repos(c, GIT "allowed_repos", "git.allowed_repos", &p->allowed_repos);
-	git_repos(c, GIT "denied_repos", "git.denied_repos", &p->denied_repos);
+	compile_repos(c, GIT "allowed_repos", "git.allowed_repos", &p->allowed_repos);
+	compile_repos(c, GIT "denied_repos", "git.denied_repos", &p->denied_repos);
+	compile_push(c);
 	if (p->git_enabled && !p->n_git_hosts && !(hosts && (hosts->bad || hosts->n)))
 		fault(c, git, "git.enabled needs allowed_hosts, such as [github.com]");
 	if (p->git_enabled && p->n_git_hosts && !repos)

@@ -45,7 +45,7 @@ static void say(struct wr *to, const char *text)
 }
 
 /* As many as there is room for. */
-static void say_allowed(const struct push_rules *r, struct wr *to)
+void push_rules_text(const struct push_rules *r, struct wr *to)
 {
 	static const char before[] = "allowed are ", more[] = " and others";
 
@@ -105,7 +105,7 @@ enum reason push_rules_ref(const struct push_rules *r, const char *ref, enum pus
 	if (!push_ref_plain(name, false) || push_ref_reserved(name))
 		return refuse(REASON_REF_NOT_ALLOWED, ret_text, "names of this kind are never pushed");
 	if (!name_allowed(r, name)) {
-		say_allowed(r, ret_text);
+		push_rules_text(r, ret_text);
 		return REASON_REF_NOT_ALLOWED;
 	}
 	if (op == PUSH_UPDATE && rd_prefix(&tag, "refs/tags/"))

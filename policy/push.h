@@ -47,6 +47,8 @@ bool push_rules_ok(const struct push_rules *r);
  * that exists is PUSH_FORCE, however it is called.
  */
 enum reason push_rules_ref(const struct push_rules *r, const char *ref, enum push_op op, struct wr *ret_text);
+/* A line that says which refs the rules name, as above. */
+void push_rules_text(const struct push_rules *r, struct wr *ret_text);
 /*
  * May not be changed: a path from the root of a tree, / between, of an entry that is no tree (a file, a
  * link, a submodule). Denied as well is such an entry in place of a directory that a pattern names without

@@ -380,7 +380,8 @@ def test_range_of_another_profile(ranged, family):
     ("denied.files.example", "name_denied", "rule: network.deny: denied.files.example"),
     ("git clone https://github.com/acme/widgets.git", "", "rule: git.allowed_repos: acme/widgets"),
     ("git clone https://github.com/acme/payroll", "repository_not_allowed", "acme/payroll in git.allowed_repos"),
-    ("git push https://github.com/acme/widgets main", "push_not_allowed", "not supported yet"),
+    ("git push https://github.com/acme/widgets main", "push_not_allowed", "acme/widgets in git.push.allowed_repos"),
+    ("git push https://github.com/acme/gadgets main", "repository_not_allowed", "acme/gadgets in git.allowed_repos"),
 ])
 def test_explain(lab, what, reason, text):
     done = lab.cordon("explain", "--profile", "agent", *what.split())

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 
 #include "policy/policy.h"
+#include "policy/push.h"
 #include "tests/unit/policy_fixture.h"
 
 static const char precedence[] = NET
@@ -187,6 +188,51 @@ TEST(repos)
 	};
 
 	check_repos(text, rows, ARRAY_SIZE(rows));
+}
+
+#define PUSH HEAD \
+	"  git:\n    enabled: true\n    allowed_hosts: [github.com, git.example]\n" \
+	"    allowed_repos: [acme/widgets, acme/gadgets, 'open/*']\n    denied_repos: [open/payroll]\n" \
+	"    push:\n      allowed_repos: [Acme/Widgets.git, 'open/*', github.com/acme/gadgets, acme/hidden]\n"
+
+TEST(repos_to_push_to)
+{
+	static const struct repo_row rows[] = {
+		{ "github.com", "acme/widgets", RECEIVE, 0, "git.push.allowed_repos: acme/widgets" },
+		{ "git.example", "ACME/widgets", RECEIVE, 0, "git.push.allowed_repos: acme/widgets" },
+		{ "github.com", "acme/gadgets", RECEIVE, 0, "git.push.allowed_repos: github.com/acme/gadgets" },
+		{ "git.example", "acme/gadgets", RECEIVE, REASON_PUSH_NOT_ALLOWED, "default" },
+		{ "git.example", "acme/gadgets", UP, 0, "git.allowed_repos: acme/gadgets" },
+		{ "github.com", "acme/widgets.wiki", RECEIVE, NO_REPO, "default" },
+		{ "github.com", "open/x", RECEIVE, 0, "git.push.allowed_repos: open/*" },
+		{ "github.com", "open/payroll", RECEIVE, NO_REPO, "git.denied_repos: open/payroll" },
+		{ "github.com", "acme/hidden", RECEIVE, NO_REPO, "default" },
+		{ "evil.example", "acme/widgets", RECEIVE, NO_HOST, "default" },
+	};
+
+	check_repos(PUSH, rows, ARRAY_SIZE(rows));
+}
+
+TEST(push_rules)
+{
+	static const char text[] = PUSH "      refs: [refs/tags/*, 'refs/heads/agent/*', refs/tags/*]\n"
+					"      create: false\n      force: true\n      delete: true\n"
+					"      max_pack_bytes: 3MiB\n";
+	AUTO(policy) struct policy *p = fixture_policy(text);
+	AUTO(policy) struct policy *plain = fixture_policy(PUSH);
+	struct push_rules r;
+
+	policy_push_rules(p, "github.com", "acme/widgets", &r);
+	CHECK("ok", push_rules_ok(&r));
+	CHECK_EQ("flags", r.allowed && !r.create && r.force && r.del, true);
+	CHECK_EQ("size", r.max_pack_bytes, 3 << 20);
+	CHECK_EQ("each once", r.n_refs, 2);
+	CHECK_STR("sorted", r.refs[0], "refs/heads/agent/*");
+	policy_push_rules(p, "github.com", "acme/payroll", &r);
+	CHECK("another repository", !r.allowed && !r.n_refs && !r.force);
+	policy_push_rules(plain, "github.com", "acme/widgets", &r);
+	CHECK("defaults", push_rules_ok(&r) && r.allowed && r.create && !r.force && !r.del && !r.warn_only && !r.n_refs);
+	CHECK_EQ("default size", r.max_pack_bytes, 512 << 20);
 }
 
 TEST(repos_of_groups)
@@ -397,6 +443,9 @@ TEST(canonical_is_a_fixed_point)
 		     "[B/a, a/B.git, 'a/*', GitHub.com/x/y, 'g/**', a/b], denied_repos: ['*/p', a/b]}\n"
 		     "  limits: {request_bytes: 3072, names: 7, connections: 1}\n",
 		HEAD "  git: {enabled: true, allowed_hosts: [github.com], allowed_repos: []}\n",
+		PUSH "      refs: ['refs/heads/b/**', 'refs/heads/a\"*', 'refs/tags/\xc3\xa4/']\n      delete: true\n"
+		     "      max_pack_bytes: 1024\n",
+		HEAD "  git: {enabled: true, allowed_hosts: [github.com], push: {refs: [refs/heads/x]}}\n",
 		NET "    allow: [{host: dns.google, resolver: true, private: true}, {host: dns.google, ports: [22]"
 		    ", private: true}]\n",
 		ranges,

@@ -162,7 +162,7 @@ TEST(not_supported_yet)
 		{ "ech", W(NET "    ech: allow\n"), { E("4:10") "sandbox.network.ech: \"allow\" is not supported yet" } },
 		{ "echo", W(NET "    icmp_echo: true\n"), { E("4:16") "sandbox.network.icmp_echo: \"true\" is not supported yet" } },
 		{ "dns_types", W(ALLOW("{host: a.example, dns_types: [SRV]}")), { E("5:27") "sandbox.network.allow[].dns_types[] is not" } },
-		{ "push", W(GIT(", push: {}")), { E("3:75") "sandbox.git.push is not supported yet" } },
+		{ "what findings mean", W(GIT(", push: {allowed_repos: [a/b], refs: [refs/tags/x], secrets: warn}")), { E("3:125") "sandbox.git.push.secrets is not supported yet" } },
 	};
 
 	check_rows(rows, ARRAY_SIZE(rows));
@@ -332,6 +332,43 @@ TEST(git_errors)
 	};
 
 	check_rows(rows, ARRAY_SIZE(rows));
+}
+
+#define TO(keys) GIT(", push: {allowed_repos: [a/b]" keys "}")
+
+TEST(pushes)
+{
+	static const struct row rows[] = {
+		{ "to nothing", W(GIT(", push: {refs: [refs/heads/x]}")), { WARN("3:81") "git.push.allowed_repos names none: nothing can be pushed" } },
+		{ "no ref", W(TO("")), { WARN("3:81") "git.push.refs names none: every push is refused" } },
+		{ "short ref", W(TO(", refs: [main]")), { E("3:111") "pattern \"main\" is no whole name; write refs/heads/NAME" } },
+		{ "every ref", W(TO(", refs: ['*']")), { E("3:111") "pattern \"*\" is no whole name" } },
+		{ "set", W(TO(", refs: ['refs/heads/[ab]']")), { E("3:111") "pattern \"refs/heads/[ab]\" is no name that git takes; only * and ** are special" } },
+		{ "pull requests", W(TO(", refs: ['refs/pull/*']")), { E("3:111") "pattern \"refs/pull/*\" is made by servers or read specially by git" } },
+		{ "covers main", W(TO(", refs: ['refs/heads/*']")), { WARN("3:81") "git.push.refs: refs/heads/* covers refs/heads/main" } },
+		{ "main itself", W(TO(", refs: [refs/heads/main]")), { NULL } },
+		{ "unreadable", W(GIT(", push: {allowed_repos: [a/c], refs: [refs/heads/x]}")), { WARN("3:81") "git.push.allowed_repos: a/c: it may not be read, so nothing can be pushed to it" } },
+		{ "no repository", W(GIT(", push: {allowed_repos: [b]}")), { E("3:98") "repository \"b\" needs an owner" } },
+		{ "no size", W(TO(", refs: [refs/heads/x], max_pack_bytes: 0")), { E("3:142") "sandbox.git.push.max_pack_bytes" } },
+		{ "unknown key", W(TO(", refs: [refs/heads/x], branches: [x]")), { E("3:126") "unknown key \"branches\"" } },
+	};
+
+	check_rows(rows, ARRAY_SIZE(rows));
+}
+
+TEST(too_many_patterns)
+{
+	AUTO(mem) char *said = NULL, *text = NULL;
+	size_t n;
+	FILE *f = open_memstream(&text, &n);
+
+	fprintf(f, HEAD "  git:\n    enabled: true\n    allowed_hosts: [github.com]\n    push:\n"
+			"      allowed_repos: [a/b]\n      refs:\n");
+	for (int i = 0; i < 65; i++)
+		fprintf(f, "        - refs/heads/x%d\n", i);
+	fclose(f);
+	CHECK("refused", !fixture_compile(text, n, &said));
+	CHECK(said, strstr(said, "73:11: error: more than 64 patterns"));
 }
 
 TEST(warnings)
