@@ -2,7 +2,7 @@
 SSH_V0 := gitproxy/keeper/ssh_v0.c gitproxy/pkt.c gitproxy/oid.c gitproxy/refname.c base/bytes.c
 # cordon-keeper: the CA's key and the upstream connections.
 PROGS += cordon-keeper
-cordon-keeper_SRC := gitproxy/keeper/main.c gitproxy/keeper/serve.c gitproxy/keeper/serve_http.c gitproxy/keeper/serve_mirror.c gitproxy/keeper/serve_push.c gitproxy/mirror_ipc.c gitproxy/push_command.c \
+cordon-keeper_SRC := gitproxy/keeper/main.c gitproxy/keeper/serve.c gitproxy/keeper/serve_http.c gitproxy/keeper/serve_mirror.c gitproxy/keeper/serve_push.c gitproxy/mirror_ipc.c gitproxy/push_command.c gitproxy/mirror/push_advert.c \
 		     gitproxy/keeper/serve_lfs.c gitproxy/keeper/lfs_upstream.c gitproxy/keeper/upstream_lfs.c gitproxy/keeper/lfs_links.c \
 		     gitproxy/keeper/lfs_echo.c gitproxy/keeper/lfs_answer.c gitproxy/lfs_json.c \
 		     gitproxy/keeper/upstream.c gitproxy/keeper/upstream_git.c gitproxy/keeper/upstream_http.c \

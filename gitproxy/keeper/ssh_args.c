@@ -17,8 +17,9 @@
 #include "policy/host_ssh.h"
 
 /* One row more for each service that is ever asked for. */
-static const struct { enum git_service service; const char *program; } services[] = {
-	{ GIT_SERVICE_UPLOAD_PACK, "git-upload-pack" },
+static const struct service { enum git_service service; const char *program, *option; } services[] = {
+	{ GIT_SERVICE_UPLOAD_PACK, "git-upload-pack", "SetEnv=GIT_PROTOCOL=version=2" },
+	{ GIT_SERVICE_RECEIVE_PACK, "git-receive-pack", NULL },
 };
 
 static const char *const options[] = {
@@ -56,7 +57,6 @@ static const char *const options[] = {
 	"ServerAliveCountMax=4",
 	"LogLevel=ERROR",
 	"FingerprintHash=sha256",
-	"SetEnv=GIT_PROTOCOL=version=2",
 };
 
 struct fill {
@@ -89,11 +89,11 @@ static void PRINTF_LIKE(2, 3) add_fmt(struct fill *f, const char *fmt, ...)
 	add(f, at);
 }
 
-static const char *program_of(enum git_service service)
+static const struct service *service_of(enum git_service service)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(services); i++)
 		if (services[i].service == service)
-			return services[i].program;
+			return &services[i];
 	return NULL;
 }
 
@@ -106,12 +106,12 @@ static bool repo_ok(const char *repo)
 bool ssh_args_make(const struct ssh_call *c, struct ssh_args *ret)
 {
 	const struct host_credential *h = c->credential;
-	const char *program = program_of(c->service);
+	const struct service *service = service_of(c->service);
 	struct fill f = { .to = ret };
 	char address[ADDR_TEXT_MAX];
 
 	*ret = (struct ssh_args){ 0 };
-	if (!program || h->kind != CREDENTIAL_SSH || !repo_ok(c->repo) || !host_ssh_user_ok(h->username) ||
+	if (!service || h->kind != CREDENTIAL_SSH || !repo_ok(c->repo) || !host_ssh_user_ok(h->username) ||
 	    !host_ssh_path_ok(h->file) || !host_ssh_path_ok(c->known_hosts) || h->host[0] == '-' ||
 	    (c->to.family != 4 && c->to.family != 6))
 		return false;
@@ -123,6 +123,10 @@ bool ssh_args_make(const struct ssh_call *c, struct ssh_args *ret)
 	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
 		add(&f, "-o");
 		add(&f, options[i]);
+	}
+	if (service->option) {
+		add(&f, "-o");
+		add(&f, service->option);
 	}
 	add(&f, "-o");
 	add_fmt(&f, "UserKnownHostsFile=%s", c->known_hosts);
@@ -138,6 +142,6 @@ bool ssh_args_make(const struct ssh_call *c, struct ssh_args *ret)
 	add(&f, h->username);
 	add(&f, "--");
 	add_fmt(&f, "%s", address);
-	add_fmt(&f, "%s '%s.git'", program, c->repo);
+	add_fmt(&f, "%s '%s.git'", service->program, c->repo);
 	return !f.failed;
 }

@@ -6,8 +6,11 @@
  * be reached. What git says first tells which protocol the server speaks: v2 is passed on packet by
  * packet up to the flush that ends an answer; for v0, ssh_v0.c says the same in the other's words. To
  * the mirror it looks like an answer of an HTTP upstream: STATUS, DATA, END, and a failure after the
- * first byte is told as one. Nothing that a sandbox sent gets here: the mirror writes its requests
- * itself, and what of v0 is not a plain answer to such a request is a failure.
+ * first byte is told as one. Of what a sandbox sent only packs get here, behind commands that were
+ * written here: the mirror writes its requests itself, and what of v0 is not a plain answer to such a
+ * request is a failure.
+ * A push is v0 always. The server's own capabilities decide what is asked of it; its report, packets up
+ * to a flush, is passed on as it comes, also when it would not take the pack to its end. It is sent once.
  */
 #include "gitproxy/keeper/upstream_ssh.h"
 
@@ -18,6 +21,7 @@
 #include "gitproxy/keeper/ssh_stream.h"
 #include "gitproxy/keeper/ssh_v0.h"
 #include "gitproxy/keeper/ssh_why.h"
+#include "gitproxy/mirror/push_advert.h"
 
 enum { END_MS = 5000, BYE_MS = 1000, V2_ADVERT_MAX = 64 << 10, BODY_MAX = 32 << 20, TRIES_MAX = 4 };
 
@@ -27,7 +31,7 @@ struct call {
 	struct upstream_outcome *out;
 	struct ssh_stream s;
 	uint64_t total;			/* deadline */
-	bool v2, answered;
+	bool v2, answered, plain;	/* plain: its report is not asked for, so the end is that of git */
 	uint8_t *text;			/* the advertisement as it came; heap */
 	size_t text_n, text_cap;
 	uint8_t *body;			/* of the request; heap */
@@ -56,9 +60,21 @@ static int send_frame(struct call *c, const void *head, size_t head_n, const voi
 	return r < 0 ? -ECANCELED : 0;		/* it has gone, or does not listen */
 }
 
+static bool pushes(const struct call *c)
+{
+	return c->rq->open->service == GIT_SERVICE_RECEIVE_PACK;
+}
+
+static uint32_t push_asked(const struct call *c)
+{
+	const struct upstream_push *p = c->rq->push;
+
+	return p && p->sent ? p->list->upstream | KEEPER_PUSH_SENT : 0;
+}
+
 static int flush_data(struct call *c)
 {
-	struct keeper_status st = { .kind = KEEPER_STATUS, .length = KEEPER_UNKNOWN };
+	struct keeper_status st = { .kind = KEEPER_STATUS, .length = KEEPER_UNKNOWN, .push = push_asked(c) };
 	struct keeper_frame head = { KEEPER_DATA };
 	int r = c->answered ? 0 : send_frame(c, &st, sizeof(st), NULL, 0);
 
@@ -257,6 +273,110 @@ static int v0_answer(struct call *c)
 	return r < 0 ? r : v0_pack(c);
 }
 
+/* ---- a push ---- */
+
+static int push_advert(struct call *c)
+{
+	static const char before[] = "001f# service=git-receive-pack\n0000";
+	int r = put(c, rd_str(before));
+
+	return r < 0 ? r : put(c, rd_of(c->text, c->text_n));
+}
+
+/* What it can of what is wanted. What changes what a push means must not be left out. */
+static int push_agree(struct call *c, struct push_list *l)
+{
+	struct push_advert a;
+
+	if (push_advert_parse(rd_of(c->text, c->text_n), &a) != PARSE_OK)
+		return -EBADMSG;
+	l->upstream &= a.upstream;
+	c->plain = !(l->upstream & (PUSH_REPORT_STATUS | PUSH_SIDE_BAND));
+	return a.format == l->format && push_list_ok(rd_of(l, push_list_size(l))) ? 0 : -EOPNOTSUPP;
+}
+
+static int push_commands(struct call *c, const struct push_list *l)
+{
+	size_t cap = push_list_bound(l);
+	AUTO(mem) uint8_t *text = malloc(cap);
+	struct wr w = wr_of(text, text ? cap : 0);
+
+	if (!push_list_write(&w, l))
+		return -ENOMEM;
+	c->rq->push->sent = true;
+	wait_until(c, c->u->config->idle_ms);
+	return ssh_stream_write(&c->s, wr_rd(&w));
+}
+
+static int push_pack(struct call *c)
+{
+	uint64_t n = c->rq->push->pack_bytes, at = 0;
+	int r = 0;
+
+	while (!r && at < n) {
+		ssize_t got = pread(c->rq->body, c->data, sizeof(c->data), (off_t)at);
+
+		if (got <= 0)
+			return -EIO;
+		at += (uint64_t)got;
+		wait_until(c, c->u->config->idle_ms);
+		r = ssh_stream_write(&c->s, rd_of(c->data, (size_t)got));
+	}
+	return r;
+}
+
+static int push_report(struct call *c)
+{
+	struct pkt pkt;
+	int r = 0;
+
+	do {
+		r = next(c, &pkt);
+		if (!r)
+			r = put(c, ssh_stream_raw(&c->s, &pkt));
+		if (!r && pkt.type == PKT_DATA)
+			r = flush_data(c);		/* somebody waits for what hooks say */
+	} while (!r && pkt.type != PKT_FLUSH);
+	return r;
+}
+
+/* Without a report only how git ends tells anything. */
+static int push_end(struct call *c)
+{
+	struct ssh_ended e;
+	struct pkt pkt;
+	int r = next(c, &pkt);
+
+	if (!r)
+		return -EBADMSG;
+	if (r == -EPIPE)
+		r = ssh_stream_end(&c->s, deadline_in(END_MS), &e);
+	return r < 0 ? r : e.result || e.status ? -EIO : 0;
+}
+
+static int push(struct call *c)
+{
+	struct push_list *l = c->rq->push->list;
+	int r = push_agree(c, l);
+
+	if (!r)
+		r = push_commands(c, l);
+	if (!r)
+		r = push_pack(c);
+	if (r < 0 && r != -EPIPE)
+		return r;
+	return c->plain ? (r < 0 ? r : push_end(c)) : push_report(c);	/* it may say why it stopped to read */
+}
+
+static int push_answer(struct call *c)
+{
+	if (c->v2)
+		return -EBADMSG;
+	if (c->rq->open->kind == GP_INFO_REFS)
+		return push_advert(c);
+	return c->rq->push ? push(c) : -EINVAL;
+}
+
 /* ---- one connection ---- */
 
 static int answer(struct call *c)
@@ -265,6 +385,8 @@ static int answer(struct call *c)
 
 	if (r < 0)
 		return r;
+	if (pushes(c))
+		return push_answer(c);
 	if (!c->v2)
 		return v0_answer(c);
 	return c->rq->open->kind == GP_INFO_REFS ? v2_advert(c) : v2_answer(c);
@@ -340,14 +462,14 @@ static bool try_one(struct call *c, const struct addr *to)
 		r = flush_data(c);
 	if (r < 0)
 		judge(c, r);
-	return r < 0 && !c->answered && c->out->reason == REASON_UPSTREAM_UNREACHABLE;
+	return r < 0 && !c->answered && !push_asked(c) && c->out->reason == REASON_UPSTREAM_UNREACHABLE;
 }
 
 static int read_body(struct call *c)
 {
 	uint64_t n = c->rq->open->body_length, got = 0;
 
-	if (c->rq->open->kind != GP_RPC)
+	if (c->rq->open->kind != GP_RPC || pushes(c))
 		return 0;
 	c->body = n && n <= BODY_MAX ? malloc(n) : NULL;
 	if (!c->body)
@@ -383,7 +505,7 @@ static void try_all(struct call *c)
 /* A refusal before any answer, or the end after one; then the connection may take its time. */
 static void finish(struct call *c)
 {
-	struct keeper_status st = { .kind = KEEPER_STATUS, .reason = c->out->reason };
+	struct keeper_status st = { .kind = KEEPER_STATUS, .reason = c->out->reason, .push = push_asked(c) };
 	struct keeper_end e = { KEEPER_END, c->out->reason };
 
 	if (c->out->gone)

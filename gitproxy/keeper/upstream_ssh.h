@@ -13,8 +13,9 @@ struct upstream_ssh {			/* borrowed */
 };
 
 /*
- * As upstream_run(), for a request with a credential of kind CREDENTIAL_SSH: the advertisement, or the
- * body of a v2 request that cordon-mirror wrote, of upload-pack. Answered as an HTTP upstream would.
+ * As upstream_run(), for a request with a credential of kind CREDENTIAL_SSH: of upload-pack the
+ * advertisement, or the body of a v2 request that cordon-mirror wrote; of receive-pack the advertisement,
+ * or a push. Answered as an HTTP upstream would.
  */
 void upstream_ssh_run(const struct upstream_ssh *u, const struct upstream_request *rq, struct upstream_outcome *ret);
 

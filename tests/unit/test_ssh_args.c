@@ -55,6 +55,21 @@ TEST(the_template)
 		CHECK_STR(tail[i], a.argv[n - ARRAY_SIZE(tail) + i], tail[i]);
 }
 
+TEST(a_push)
+{
+	struct ssh_call c = call();
+	struct ssh_args a;
+	size_t n = 0;
+
+	c.service = GIT_SERVICE_RECEIVE_PACK;
+	CHECK("made", ssh_args_make(&c, &a));
+	while (a.argv[n])
+		n++;
+	CHECK_STR("its program", a.argv[n - 1], "git-receive-pack 'acme/widgets.git'");
+	CHECK("no other protocol", !says(&a, "SetEnv=GIT_PROTOCOL=version=2"));
+	CHECK("the same options", says(&a, "StrictHostKeyChecking=yes") && says(&a, "ProxyCommand=none"));
+}
+
 TEST(nothing_free_in_it)
 {
 	static const char *const repos[] = {
@@ -93,8 +108,8 @@ TEST(only_what_there_is_a_template_for)
 	struct ssh_call c = call();
 	struct ssh_args a;
 
-	c.service = GIT_SERVICE_RECEIVE_PACK;
-	CHECK("no push", !ssh_args_make(&c, &a));
+	c.service = GIT_SERVICE_NONE;
+	CHECK("no service", !ssh_args_make(&c, &a));
 	c.service = (enum git_service)200;
 	CHECK("no such service", !ssh_args_make(&c, &a));
 	c = call();
