@@ -210,7 +210,9 @@ static void settle(struct pushing *p)
 	struct mirror_pushed *t = &p->told;
 
 	if (!p->tells)
-		t->reason = p->verdict.reason ? p->verdict.reason : REASON_INTERNAL_ERROR;
+		t->reason = p->verdict.reason ? p->verdict.reason : p->up.reason ? p->up.reason : REASON_INTERNAL_ERROR;
+	if (!p->tells && p->push.list)
+		t->n_commands = p->push.list->n_commands;
 	if (p->refused != REASON_NONE)
 		t->reason = p->refused;
 	if (!p->push.sent && t->outcome != PUSH_REJECTED) {
