@@ -150,6 +150,7 @@ class Relay:
     def __init__(self, internet):
         self._internet, self._pairs, self._listener = internet, set(), None
         self._lock = threading.Lock()
+        self.accepted = 0			# connections, ever
         self.reset()
         self.listen()
 
@@ -198,6 +199,7 @@ class Relay:
                 server.settimeout(None)
                 pair = (client, server)
                 with self._lock:
+                    self.accepted += 1
                     self._pairs.add(pair)
                 for way in ((client, server, True), (server, client, False)):
                     threading.Thread(target=self._carry, args=(pair, *way), daemon=True).start()

@@ -194,13 +194,13 @@ WRONG = ["a branch of others", "deeper", "another case", "a pull request", "HEAD
 def test_what_the_policy_does_not_allow_is_not_sent(lab, repo, push, what):
     """Whatever was found of it: nothing is dialled."""
     (listed, data), reason = lists(repo)[what]
-    up, before = lab.forge.relay.up, repo.snapshot()
+    dialled, before = lab.forge.relay.accepted, repo.snapshot()
     frames = push.send(listed, data)
     assert (frames.reason, frames.push, frames.data) == (reason, 0, b"")
     push.over()
     line = event(lab, reason=reason)
     assert (line["decision"], line["outcome"]) == ("deny", "rejected")
-    assert lab.forge.relay.up == up and repo.snapshot() == before and repo.ran() is None
+    assert lab.forge.relay.accepted == dialled and repo.snapshot() == before and repo.ran() is None
 
 
 def test_every_row_is_tried(repo):
@@ -209,9 +209,9 @@ def test_every_row_is_tried(repo):
 
 def test_a_file_that_can_change_is_not_read(lab, repo, push):
     """A list that is not sealed could be another one when it is sent."""
-    up = lab.forge.relay.up
+    dialled = lab.forge.relay.accepted
     assert push.create(change(repo.tip()), seal=False).reason == "internal_error"
-    assert lab.forge.relay.up == up
+    assert lab.forge.relay.accepted == dialled
 
 
 @pytest.mark.parametrize("which", ["shorter", "longer", "pipe", "device", "folder"])
@@ -223,32 +223,32 @@ def test_the_pack_is_a_file_of_the_told_length(lab, repo, push, tmp_path, which)
     told = len(data) + {"shorter": 1, "longer": -1}.get(which, 0)
     fd = {"pipe": rd, "device": os.open("/dev/zero", os.O_RDONLY), "folder": os.open(tmp_path, os.O_RDONLY)}.get(
         which) or os.open(tmp_path / "pack", os.O_RDONLY)
-    up = lab.forge.relay.up
+    dialled = lab.forge.relay.accepted
     frames = push.send(push_list((NONE_ID, objects[0].id, REF)), told=told, descriptors=[fd])
-    assert frames.reason == "pack_malformed" and lab.forge.relay.up == up
+    assert frames.reason == "pack_malformed" and lab.forge.relay.accepted == dialled
     os.close(wr)
 
 
 def test_once(lab, repo, push):
     """The socket is good for one push: a second one is not sent, whatever became of the first."""
     assert report_of(push.create(change(repo.tip())).data).refs == {REF: "ok"}
-    up = lab.forge.relay.up
+    dialled = lab.forge.relay.accepted
     frames = push.create(change(repo.tip()), ref="refs/heads/agent/y")
     assert (frames.reason, frames.push) == ("internal_error", 0)
-    assert lab.forge.relay.up == up and "refs/heads/agent/y" not in repo.refs()
+    assert lab.forge.relay.accepted == dialled and "refs/heads/agent/y" not in repo.refs()
 
 
 def test_a_refused_one_is_not_tried_again(lab, repo, push):
     objects = change(repo.tip())
     assert push.create(objects, ref="refs/heads/main").reason == "ref_not_allowed"
-    up = lab.forge.relay.up
-    assert push.create(objects).reason == "internal_error" and lab.forge.relay.up == up
+    dialled = lab.forge.relay.accepted
+    assert push.create(objects).reason == "internal_error" and lab.forge.relay.accepted == dialled
 
 
 def test_not_after_it_was_told_of(lab, repo, push):
     push.tell(REJECTED, "secret_detected")
-    up = lab.forge.relay.up
-    assert push.create(change(repo.tip())).reason == "internal_error" and lab.forge.relay.up == up
+    dialled = lab.forge.relay.accepted
+    assert push.create(change(repo.tip())).reason == "internal_error" and lab.forge.relay.accepted == dialled
     assert event(lab)["reason"] == "secret_detected"
 
 
@@ -257,8 +257,8 @@ def test_the_policy_of_this_moment_counts(lab, repo, push):
     try:
         lab.profile("agent", profile(refs=["refs/tags/*"]))
         lab.cordon("reload", check=True)
-        up = lab.forge.relay.up
-        assert push.create(change(repo.tip())).reason == "ref_not_allowed" and lab.forge.relay.up == up
+        dialled = lab.forge.relay.accepted
+        assert push.create(change(repo.tip())).reason == "ref_not_allowed" and lab.forge.relay.accepted == dialled
     finally:
         lab.profile("agent", AGENT)
         lab.cordon("reload", check=True)
@@ -290,10 +290,10 @@ def test_the_advertisement(lab, repo, taken):
         domain = push.domain
     got = taken.ask(domain, repo.name, kind=INFO_REFS, length=0)
     assert (got.reason, got.end) == ("", "") and got.data.startswith(b"001f# service=git-receive-pack\n0000")
-    asked = lab.forge.relay.up
+    asked = len(lab.forge.requests())
     assert taken.ask(domain, "other/one", kind=INFO_REFS, length=0).reason == "push_not_allowed"
     assert taken.ask(bytes(96), repo.name, kind=INFO_REFS, length=0).reason == "upstream_denied"
-    assert lab.forge.relay.up == asked
+    assert len(lab.forge.requests()) == asked
 
 
 # ---- what is told
@@ -400,12 +400,12 @@ def test_nothing_is_pushed_while_the_audit_cannot_be_written(small):
     lab, forge = small, small.forge
     repo = forge.repository("acme/small")
     taken = Taken(lab, HOST)
-    up, filler = forge.relay.up, f"{lab.log_dir}/filler"
+    dialled, filler = forge.relay.accepted, f"{lab.log_dir}/filler"
     full = lab.gateway.run(["sh", "-c", f"cat /dev/zero >{filler}"])
     assert "No space left" in full.stderr
     with taken.push(repo.name) as push:
         assert push.create(change(repo.tip())).reason == "audit_unavailable"
-        assert forge.relay.up == up and repo.ran() is None
+        assert forge.relay.accepted == dialled and repo.ran() is None
     lab.gateway.run(["rm", filler], check=True)
     with taken.push(repo.name) as push:
         assert report_of(push.create(change(repo.tip())).data).refs == {REF: "ok"}, "and goes on"
@@ -422,7 +422,7 @@ def test_what_no_mirror_says_ends_the_keeper(labs, what):
     taken = Taken(lab, HOST)
     with taken.push(repo.name) as push:
         domain = push.domain
-    up = forge.relay.up
+    dialled = forge.relay.accepted
     objects = change(repo.tip())
     if what == "a push without a request":
         fds = [sealed(b""), sealed(push_list((NONE_ID, objects[0].id, REF))), sealed(pack(*objects))]
@@ -432,5 +432,5 @@ def test_what_no_mirror_says_ends_the_keeper(labs, what):
     else:
         assert taken.ask(domain, repo.name, kind=INFO_REFS, length=0, protocol=2).reason is None
     wait_for("a new keeper", lambda: set(lab.pids("cordon-keeper")) - set(old))
-    assert forge.relay.up == up and repo.ran() is None
+    assert forge.relay.accepted == dialled and repo.ran() is None
     taken.close()
