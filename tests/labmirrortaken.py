@@ -28,7 +28,7 @@ NONE_ID = "0" * 40
 
 
 def keeper_open(host, repo, kind=RPC, service=RECEIVE, protocol=0, length=UNKNOWN):
-    return (struct.pack("<BBB5xQ", kind, service, protocol, length) + host.encode().ljust(256, b"\0")
+    return (struct.pack("<BBB5xQ48x", kind, service, protocol, length) + host.encode().ljust(256, b"\0")
             + repo.encode().ljust(256, b"\0") + b"git/2".ljust(128, b"\0"))
 
 

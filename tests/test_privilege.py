@@ -403,7 +403,7 @@ EACCES = 13
 
 
 def keeper_open(host="github.com", repo="acme/widgets", kind=INFO_REFS, service=UPLOAD, protocol=2, length=0):
-    return (struct.pack("<BBB5xQ", kind, service, protocol, length) + host.encode().ljust(256, b"\0")
+    return (struct.pack("<BBB5xQ48x", kind, service, protocol, length) + host.encode().ljust(256, b"\0")
             + repo.encode().ljust(256, b"\0") + b"git/2".ljust(128, b"\0"))
 
 

@@ -20,6 +20,15 @@ PROFILE = {**AGENT, "git": {**GIT, "source": "host_mirror"}}
 _numbers = itertools.count(1)
 
 
+def works(s):
+    """Does git upstream still do something for a push?"""
+    found = False
+    for pid in s.lab.internet.pids():
+        with contextlib.suppress(OSError):
+            found |= s.origin.name.encode() in open(f"/proc/{pid}/cmdline", "rb").read()
+    return found
+
+
 @pytest.fixture(scope="module")
 def up(world, request):
     with Lab(world, profiles={"agent": PROFILE, "default": PROFILE}, accounts=True) as lab:
@@ -28,6 +37,7 @@ def up(world, request):
         lab.up()
         lab.add_sandbox()
         yield s
+        wait_for("the end of what upstream does", lambda: not works(s))
         s.origin.remove()
         assert not lab.problems(), lab.problems()
 
