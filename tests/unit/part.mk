@@ -85,6 +85,7 @@ $(eval $(call unit-test,dns_resolver,dns/resolver.c dns/answer.c dns/message.c d
 $(eval $(call unit-test,dns_refresh,dns/refresh.c dns/table.c base/loop.c base/msg.c base/ipc.c,))
 $(eval $(call unit-test,dns_wildcard,dns/wildcard.c dns/table.c,))
 $(eval $(call unit-test,ca,gitproxy/keeper/ca.c gitproxy/keeper/ca_cert.c gitproxy/keeper/ca_files.c base/audit.c base/audit_last.c base/bytes.c,-lcrypto -lpthread))
+$(eval $(call unit-test,serve,$(sort $(filter-out gitproxy/keeper/main.c gitproxy/deadline.c,$(cordon-keeper_SRC))),$(cordon-keeper_LIB)))
 $(eval $(call unit-test,confine,gitproxy/confine.c gitproxy/keeper/confine.c base/proc.c base/landlock.c base/log.c base/audit.c base/audit_last.c base/bytes.c,-lseccomp -lcrypto -lpthread))
 $(eval $(call unit-test,echo,gitproxy/keeper/echo.c gitproxy/keeper/echo_mixed.c base/bytes.c,-lcrypto))
 $(eval $(call unit-test,credential_line,gitproxy/keeper/credential_line.c gitproxy/keeper/echo.c gitproxy/keeper/echo_mixed.c gitproxy/http_fields.c base/bytes.c,-lcrypto))
