@@ -1,5 +1,6 @@
 """Mirrors, for the administrator: configuration, disk space, and `cordon mirror`."""
 
+import contextlib
 import json
 import os
 import random
@@ -205,6 +206,62 @@ def test_only_root_may_ask(lab):
         os.chmod(f"{lab.dir}/run/mirror.sock", 0o600)
 
 
+def control(lab):
+    s = lab.gateway.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    s.settimeout(60)
+    s.connect(f"{lab.dir}/run/mirror.sock")
+    return s
+
+
+def question(command, full=0, host=b"", repo=b"", kind="MSG_MIRROR_DO", cut=None):
+    """struct msg_mirror_do, as cordon sends it."""
+    body = struct.pack("=II256s256s", command, full, host, repo)[:cut]
+    return struct.pack("=HHI", message_type(kind), len(body), 1) + body
+
+
+LIST, PREWARM, REMOVE, VERIFY = 1, 2, 4, 5		# enum msg_mirror_command
+CONNECTIONS = 16
+
+
+@pytest.mark.parametrize("bad", [
+    b"", b"\0", question(0), question(99), question(VERIFY, full=2), question(REMOVE, host=b"github.com"),
+    question(REMOVE, repo=b"acme/widgets"), question(REMOVE, host=b"github.com", repo=b"acme/\x1b[2J"),
+    question(REMOVE, host=b"g" * 256, repo=b"r" * 256), question(PREWARM), question(LIST, cut=-1),
+    question(LIST) + b"\0", question(LIST, kind="MSG_MIRROR_ASK"), question(LIST, kind="MSG_DONE"),
+], ids=lambda b: str(len(b)))
+def test_a_malformed_question_ends_its_connection_alone(lab, bad):
+    """Nothing is done, nothing is said, and others are served as before."""
+    before = sorted(os.listdir(f"{lab.dir}/state/mirrors"))
+    with control(lab) as good, control(lab) as s:
+        s.send(bad)
+        assert s.recv(1 << 16) == b""
+        good.send(question(LIST))
+        said = good.recv(1 << 16)
+    assert struct.unpack("=HHI", said[:8])[0] in (message_type("MSG_MIRROR_ROW"), message_type("MSG_REPLY"))
+    assert sorted(os.listdir(f"{lab.dir}/state/mirrors")) == before
+
+
+def served(lab):
+    """A connection that was answered, or None."""
+    s = control(lab)
+    with contextlib.suppress(ConnectionError):
+        s.send(question(LIST))
+        if s.recv(1 << 16):
+            return s
+    s.close()
+    return None
+
+
+def test_so_many_may_ask_at_once(lab):
+    """Who is one too many finds his connection ended; when one goes there is room."""
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(wait_for("a place", lambda: served(lab))) for _ in range(CONNECTIONS)]
+        with control(lab) as one_more:
+            assert one_more.recv(100) == b""
+        held.pop().close()
+        stack.enter_context(wait_for("room", lambda: served(lab)))
+
+
 def test_rm_takes_the_repository_and_its_answers(mirrors):
     lab, origin = mirrors()
     other = mirrors.more()
@@ -269,14 +326,8 @@ def test_leaving_a_command_harms_nothing(mirrors):
     """Interrupted while upstream keeps it waiting; what it began is finished."""
     lab, origin = mirrors()
     bulk(origin, 8 << 20)
-    path = f"{lab.dir}/run/mirror.sock"
-    # struct msg_mirror_do, as cordon sends it, and gone at once
-    body = struct.pack("=II256s256s", 2, 0, b"github.com", origin.name.encode())
-    kind = message_type("MSG_MIRROR_DO")
-    s = lab.gateway.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    s.connect(path)
-    s.send(struct.pack("=HHI", kind, len(body), 1) + body)
-    s.close()
+    with control(lab) as s:				# and gone at once
+        s.send(question(PREWARM, host=b"github.com", repo=origin.name.encode()))
     wait_for("the mirror", lambda: ask(lab, "ls") and events(lab, "refreshed", origin))
     assert mirrored(lab) == {origin.name}
 

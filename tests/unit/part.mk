@@ -10,6 +10,7 @@ endef
 $(eval $(call unit-test,bytes,base/bytes.c,))
 $(eval $(call unit-test,addr,base/addr.c,))
 $(eval $(call unit-test,ipc,base/ipc.c base/msg.c,))
+$(eval $(call unit-test,msg_mirror,base/msg_mirror.c base/msg.c base/ipc.c base/bytes.c,))
 $(eval $(call unit-test,loop,base/loop.c,))
 $(eval $(call unit-test,audit,base/audit.c base/audit_last.c base/bytes.c,-lcrypto -lpthread))
 $(eval $(call unit-test,proc,base/proc.c,-lseccomp))
