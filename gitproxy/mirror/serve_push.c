@@ -129,6 +129,7 @@ void serve_push_advert(struct job *j)
 	struct flight_answer a;
 	struct push_advert advert;
 
+	judge_start(j->depot->judge);		/* a push will follow, and finds the rules compiled */
 	if (take_advert(&p, j->depot->config->mirrors.window_ms, false, &a) < 0) {
 		job_refuse(j, REASON_INTERNAL_ERROR, "upstream could not be asked");
 		return;
