@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "gitproxy/deadline.h"
+#include "gitproxy/mirror/judge.h"
 #include "gitproxy/mirror/lfs.h"
 
 enum { ADVERT_BYTES_MAX = 64 << 20, TOLD_SPACE = PUSH_TOLD - 32 };
