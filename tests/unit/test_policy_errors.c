@@ -162,7 +162,6 @@ TEST(not_supported_yet)
 		{ "ech", W(NET "    ech: allow\n"), { E("4:10") "sandbox.network.ech: \"allow\" is not supported yet" } },
 		{ "echo", W(NET "    icmp_echo: true\n"), { E("4:16") "sandbox.network.icmp_echo: \"true\" is not supported yet" } },
 		{ "dns_types", W(ALLOW("{host: a.example, dns_types: [SRV]}")), { E("5:27") "sandbox.network.allow[].dns_types[] is not" } },
-		{ "what findings mean", W(GIT(", push: {allowed_repos: [a/b], refs: [refs/tags/x], secrets: warn}")), { E("3:125") "sandbox.git.push.secrets is not supported yet" } },
 	};
 
 	check_rows(rows, ARRAY_SIZE(rows));
