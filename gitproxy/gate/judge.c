@@ -5,7 +5,7 @@
  * then is scanned and checked while it is at hand; the checks judge what it all comes to; findings are
  * weighed. Only when nothing is against it, files that make the pack part of the repository are written.
  * Whatever could not be done to its end is JUDGE_FAILED; the first word of `tell` that says no is the
- * push's reason. A text is told for each.
+ * push's reason. A text is told for each. Nothing is given back: the process ends.
  */
 #include "gitproxy/gate/judge.h"
 
@@ -34,16 +34,6 @@ struct judge {
 	struct pack pack;
 	bool broken;			/* a part of the checks failed */
 };
-
-static void judge_done(struct judge *j)
-{
-	checks_free(j->checks);
-	objects_free(j->objects);
-	pack_done(&j->pack);
-	contents_free(j->contents);
-	scan_exceptions_free(j->exceptions);
-	free(j->list);
-}
 
 /* ---- what was asked ---- */
 
@@ -275,5 +265,4 @@ void judge_push(const struct scan *engine, const struct ipc_in *in)
 		failed(&j, strerror(-r));
 	else
 		judge(&j);
-	judge_done(&j);
 }

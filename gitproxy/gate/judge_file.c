@@ -92,7 +92,4 @@ void judge_file(const struct scan *engine, const struct ipc_in *in)
 			r = weigh(&(struct weigh_spec){ .contents = j.contents, .warn_only = j.rules.warn_only }, &j.tell);
 		conclude(&j, r);
 	}
-	contents_free(j.contents);
-	scan_exceptions_free(j.exceptions);
-	free(j.piece);
 }

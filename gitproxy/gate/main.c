@@ -31,7 +31,7 @@
 enum { JUDGES_MAX = 8,			/* at a time; further questions wait in the socket */
        SOME = 64 << 20, MUCH = 512 << 20, RULES_BYTES = 4 << 20 };
 
-struct judge_child { pid_t pid; int pidfd, answers; };
+struct judge_child { pid_t pid; int pidfd, answers; bool ended_here; };
 
 struct zygote {
 	struct scan *engine;
@@ -117,7 +117,7 @@ static void ended(struct zygote *z, size_t i)
 	struct judge_child *c = &z->child[i];
 	int status = 0;
 
-	if (waitpid(c->pid, &status, 0) == c->pid && WIFSIGNALED(status))
+	if (waitpid(c->pid, &status, 0) == c->pid && WIFSIGNALED(status) && !c->ended_here)
 		log_line(LOG_WARN, "event=judge_killed signal=%d", WTERMSIG(status));
 	close(c->pidfd);
 	close(c->answers);
@@ -159,8 +159,10 @@ static void serve(struct zygote *z)
 		if (poll(p, 1 + 2 * n, -1) < 0)
 			continue;
 		for (size_t i = n; i--;) {
-			if (p[2 + 2 * i].revents)
+			if (p[2 + 2 * i].revents) {	/* nobody listens, any more or to its very end */
+				z->child[i].ended_here = true;
 				kill(z->child[i].pid, SIGKILL);
+			}
 			if (p[1 + 2 * i].revents || p[2 + 2 * i].revents)
 				ended(z, i);
 		}
