@@ -3,8 +3,11 @@
 #
 # Theory of operation: what dpkg has is not asked for again, so that with everything there neither root
 # nor a network is needed. The rest is installed without recommended packages and under a policy-rc.d
-# that forbids starting services; one that the administrator has is put back, on every way out. What a
-# package would have started at the next boot is disabled too.
+# that forbids starting services (sshd is a program of the tests here, not a way into the machine); one
+# that the administrator has is put back. What a package would have started at the next boot is disabled:
+# links that have appeared below /etc/systemd/system go, and scripts of /etc/init.d are not to start. All
+# of that on every way out, also when the installation failed half way; and a policy-rc.d that a killed run
+# left behind is known by its mark.
 set -eu
 
 missing() {
@@ -26,21 +29,44 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 
 rc=/usr/sbin/policy-rc.d
-saved=
-wants() {
-	find /etc/systemd/system -path '*.wants/*' 2>/dev/null | sort
+saved=$rc.cordon-saved
+mark='# of cordon, while it installs'
+links() {					# what makes something start at boot
+	find /etc/systemd/system -type l 2>/dev/null || :
+	find /etc/rc[2-5].d -name 'S*' 2>/dev/null || :
 }
-restore() {
-	if [ -n "$saved" ]; then mv -f "$saved" "$rc"; else rm -f "$rc"; fi
+disable() {
+	[ -L "$1" ] || return 0			# gone with another
+	case $1 in
+	/etc/systemd/*) rm -f "$1" ;;
+	*) update-rc.d "${1##*/S[0-9][0-9]}" disable >/dev/null 2>&1 || rm -f "$1" ;;
+	esac
+	echo "not enabled: ${1##*/}"
 }
-if [ -e "$rc" ] || [ -L "$rc" ]; then
-	saved=$rc.cordon-saved
-	mv -f "$rc" "$saved"
-fi
-trap restore EXIT
+ours() {
+	[ -f "$rc" ] && grep -qxF "$mark" "$rc"
+}
+leave() {
+	status=$?
+	trap '' INT TERM HUP
+	links | while read -r link; do
+		printf '%s\n' "$before" | grep -qxF "$link" || disable "$link"
+	done
+	if [ -e "$saved" ] || [ -L "$saved" ]; then
+		mv -f "$saved" "$rc"
+	elif ours; then
+		rm -f "$rc"
+	fi
+	exit $status
+}
+before=$(links)
+trap leave EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-printf '#!/bin/sh\nexit 101\n' >"$rc"
+if ! ours && { [ -e "$rc" ] || [ -L "$rc" ]; }; then
+	mv -f "$rc" "$saved"
+fi
+printf '#!/bin/sh\n%s\nexit 101\n' "$mark" >"$rc"
 chmod 755 "$rc"
 
 export DEBIAN_FRONTEND=noninteractive
@@ -48,15 +74,8 @@ get() {
 	apt-get -qq -o DPkg::Lock::Timeout=120 "$@"
 }
 echo "installing: $wanted"
-before=$(wants)
 # shellcheck disable=SC2086 # a list of words
 if ! get install -y --no-install-recommends $wanted 2>/dev/null; then	# no lists yet, or stale ones
 	get update
 	get install -y --no-install-recommends $wanted
 fi
-wants | while read -r link; do
-	case $before in
-	*"$link"*) ;;
-	*) rm -f "$link" && echo "not enabled: ${link##*/}" ;;
-	esac
-done
