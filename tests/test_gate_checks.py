@@ -538,3 +538,18 @@ def test_where_of_what_no_commit_has():
     v = judge([t, b], create(t, "refs/tags/t"), lines=[f"find {b.id}"])
     assert v.verdict == "clean"
     assert v.places[b.id] == ("0" * 40, "0" * 40, "-")
+
+
+def test_where_in_a_push_that_is_refused():
+    """Findings of such a push are told too, as far as they can be placed."""
+    b, c = blob(b"secret"), at({"a": b"1"})
+    wrong = tree((DIR, b"d", b))
+    bad = commit(wrong)
+    v = judge([bad, wrong, b, *c], create(bad) + create(c[0], MAIN), lines=[f"find {b.id}"])
+    assert reasons(v) == {"pack_malformed"}
+    assert v.places[b.id][0] in (bad.id, "0" * 40)
+    lost = at({"x/y": b"1", "x/z": b"2"})
+    kept = [o for o in lost if o.data != b"2"]
+    v = judge(kept, create(lost[0]), lines=[f"find {blob(b'1').id}"])
+    assert (v.verdict, v.missing) == ("missing", blob(b"2").id)
+    assert v.places[blob(b"1").id][2] == "x/y"

@@ -18,6 +18,7 @@ struct run {
 	struct checks_limits limits;
 	struct oid missing;
 	unsigned told;			/* refusals */
+	uint32_t looked;		/* trees read to find places */
 };
 
 /* Every step: 0, or -errno: nothing may be concluded. What it refuses, it tells. */

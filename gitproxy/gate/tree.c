@@ -39,8 +39,11 @@ static enum tree_kind kind_of_any(struct rd mode)
 		unsigned bits;
 		enum tree_kind kind;
 	} formats[] = { { 0040000, TREE_DIRECTORY }, { 0120000, TREE_LINK }, { 0100000, TREE_FILE } };
+	enum tree_kind kind = kind_of(mode);
 	unsigned bits = 0;
 
+	if (kind != TREE_NONE)
+		return kind;
 	for (size_t i = 0; i < mode.n; i++)
 		if (mode.p[i] < '0' || mode.p[i] > '7' || i > 8)
 			return TREE_NONE;
@@ -55,12 +58,16 @@ static enum tree_kind kind_of_any(struct rd mode)
 static bool entry(struct rd *bytes, size_t oid_size, enum tree_kind (*kind)(struct rd), struct tree_entry *ret)
 {
 	struct rd left = *bytes, mode, name, oid;
+	enum tree_kind k;
 
 	if (!rd_until(&left, ' ', &mode) || !rd_until(&left, '\0', &name) || !rd_take(&left, oid_size, &oid))
 		return false;
-	*ret = (struct tree_entry){ kind(mode), name, oid.p, rd_left(bytes) - rd_left(&left) };
+	k = kind(mode);
+	if (k == TREE_NONE)
+		return false;
+	*ret = (struct tree_entry){ k, name, oid.p, rd_left(bytes) - rd_left(&left) };
 	*bytes = left;
-	return ret->kind != TREE_NONE;
+	return true;
 }
 
 bool tree_next(struct rd *bytes, size_t oid_size, struct tree_entry *ret)

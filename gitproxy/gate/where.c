@@ -12,7 +12,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { PATH_BYTES = 4096, COMMITS_MAX = 2000 };
+enum { PATH_BYTES = 4096, COMMITS_MAX = 2000,
+       LOOKED_MAX = 200000 };		/* trees, for all objects that are asked for; then a commit that has it is good enough */
 
 static int read_tree(struct run *r, const uint8_t *id, struct rd *ret)
 {
@@ -20,6 +21,7 @@ static int read_tree(struct run *r, const uint8_t *id, struct rd *ret)
 	struct oid oid = { 0 };
 	int err;
 
+	r->looked++;
 	memcpy(oid.byte, id, r->g->id_size);
 	err = objects_read(r->objects, &oid, &type, ret);
 	return err < 0 ? err : type == OBJECT_TREE ? 0 : -EBADMSG;
@@ -139,7 +141,7 @@ static int first_commit(struct run *r, const char *path, const struct oid *id, u
 {
 	int err = 0;
 
-	for (unsigned i = 0; i < COMMITS_MAX && err == 0; i++) {
+	for (unsigned i = 0; i < COMMITS_MAX && r->looked < LOOKED_MAX && err == 0; i++) {
 		uint32_t before;
 
 		err = same_in_parent(r, *commit, path, id, &before);
@@ -167,7 +169,7 @@ static int upstreams(struct run *r, const char *path, uint32_t commit, struct oi
 	int err = 0;
 
 	*ret = none;
-	for (size_t i = 0; i < n && err == 0 && !oid_compare(ret, &none); i++) {
+	for (size_t i = 0; i < n && r->looked < LOOKED_MAX && err == 0 && !oid_compare(ret, &none); i++) {
 		const struct links_commit *c;
 
 		if (list[i] >= r->g->n_pack) {
@@ -182,21 +184,13 @@ static int upstreams(struct run *r, const char *path, uint32_t commit, struct oi
 	return err;
 }
 
-int run_find(struct run *r, struct checks_place *place)
+static int find(struct run *r, uint32_t node, struct checks_place *place)
 {
-	uint32_t node = graph_find(r->g, place->object.byte), commit;
 	char path[PATH_BYTES + 1];
 	size_t at = PATH_BYTES;
+	uint32_t commit;
 	int err;
 
-	place->commit = place->before = (struct oid){ 0 };
-	place->path = NULL;
-	if (node >= r->g->n_pack)
-		return -ENOENT;
-	if (r->g->node[node].type == OBJECT_COMMIT) {
-		place->commit = place->object;
-		return 0;
-	}
 	path[at] = '\0';
 	err = climb(r, node, path, &at, &commit);
 	if (err < 0 || commit == NODE_NONE)
@@ -209,4 +203,22 @@ int run_find(struct run *r, struct checks_place *place)
 	place->commit = graph_id(r->g, commit);
 	place->path = strdup(path + at);
 	return place->path ? 0 : -ENOMEM;
+}
+
+int run_find(struct run *r, struct checks_place *place)
+{
+	uint32_t node = graph_find(r->g, place->object.byte);
+	int err;
+
+	place->commit = place->before = (struct oid){ 0 };
+	place->path = NULL;
+	if (node >= r->g->n_pack)
+		return -ENOENT;
+	if (r->g->node[node].type == OBJECT_COMMIT) {
+		place->commit = place->object;
+		return 0;
+	}
+	err = find(r, node, place);
+	/* Of a push that is refused: something is missing, or is not what it is taken for, or is too deep. */
+	return err == -ENOENT || err == -EBADMSG || err == -ENAMETOOLONG ? 0 : err;
 }
