@@ -50,3 +50,8 @@ $(eval $(call fuzzer,flow,netd/inspect/flow.c netd/inspect/hello.c netd/inspect/
 $(eval $(call fuzzer,echo,gitproxy/keeper/echo.c gitproxy/keeper/echo_mixed.c base/bytes.c,-lcrypto))
 $(eval $(call fuzzer,scan,$(SCAN_SRC) $(SCAN_DOC) base/bytes.c,$(SCAN_LIB)))
 $(eval $(call fuzzer,scan_rules,gitproxy/scan/rules.c $(SCAN_DOC) base/bytes.c,-lyaml -lcrypto -lm))
+$(eval $(call fuzzer,commit,$(GATE_FORMS) gitproxy/oid.c base/bytes.c,))
+$(eval $(call fuzzer,tree,$(GATE_FORMS) gitproxy/oid.c base/bytes.c,))
+$(eval $(call fuzzer,gitmodules,$(GATE_FORMS) gitproxy/oid.c base/bytes.c,))
+$(eval $(call fuzzer,lfs_pointer,$(GATE_FORMS) gitproxy/oid.c base/bytes.c,))
+$(eval $(call fuzzer,checks,$(GATE_CHECKS) $(PUSH_COMMAND) policy/push.c policy/push_pattern.c policy/reason.c base/bytes.c base/ipc.c,-lpthread))

@@ -96,3 +96,6 @@ $(eval $(call unit-test,github_app,gitproxy/keeper/github_app.c base/bytes.c,-lc
 $(eval $(call unit-test,scan,$(SCAN_SRC) $(SCAN_DOC) base/bytes.c,$(SCAN_LIB)))
 $(eval $(call unit-test,scan_borders,$(SCAN_SRC) $(SCAN_DOC) base/bytes.c,$(SCAN_LIB)))
 $(eval $(call unit-test,scan_rules,$(SCAN_SRC) $(SCAN_DOC) base/bytes.c,$(SCAN_LIB)))
+$(eval $(call unit-test,gate_forms,$(GATE_FORMS) gitproxy/oid.c base/bytes.c,))
+$(eval $(call unit-test,gate_checks,$(GATE_CHECKS) $(PUSH_COMMAND) policy/push.c policy/push_pattern.c policy/reason.c \
+	base/bytes.c base/ipc.c,-lpthread))
