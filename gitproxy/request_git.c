@@ -244,6 +244,7 @@ static enum step push(struct session *s, struct input *in, struct request *rq, s
 	rq->reason = encoding(rq, &gzip);
 	upload_init(&up, in, &rq->head, push_max(s, rq));
 	up.gzip = gzip;
+	up.done = false;			/* the end is told, whatever there was */
 	if (rq->reason != REASON_NONE)
 		return request_refuse(s, rq, !upload_is_read(&up));
 	o->body_length = KEEPER_UNKNOWN;

@@ -92,16 +92,34 @@ static void on_finding(void *owner, const struct gate_finding *f)
 		       f->weight == GATE_HELD ? "" : f->weight == GATE_KNOWN ? "there before; " : "warning; ", f->fingerprint);
 }
 
+/* What a command does, now that the objects tell: the policy is asked here as well. */
+static void on_op(struct push *p, size_t i, enum push_op op)
+{
+	char text[PUSH_TEXT + 1] = "";
+	struct wr w = wr_of(text, PUSH_TEXT);
+	enum reason reason = push_rules_ref(p->rules, push_list_command(p->list, i)->ref, op, &w);
+
+	p->told[i].op = op;
+	if (reason != REASON_NONE)
+		push_refuse_one(p, i, reason, text);
+}
+
 static void on_command(void *owner, const struct gate_command *c)
 {
 	struct push *p = owner;
 
+	if (c->index != GATE_EVERY && c->index >= p->list->n_commands) {
+		push_refuse(p, REASON_SCAN_FAILED, "the scanner's answer is malformed");
+		return;
+	}
+	if (c->op != PUSH_NONE && c->index != GATE_EVERY)
+		on_op(p, c->index, (enum push_op)c->op);
+	if (c->reason == REASON_NONE)
+		return;
 	if (c->index == GATE_EVERY)
 		push_refuse(p, (enum reason)c->reason, c->text);
-	else if (c->index < p->list->n_commands)
-		push_refuse_one(p, c->index, (enum reason)c->reason, c->text);
 	else
-		push_refuse(p, REASON_SCAN_FAILED, "the scanner's answer is malformed");
+		push_refuse_one(p, c->index, (enum reason)c->reason, c->text);
 }
 
 static void on_pointer(void *owner, const struct gate_pointer *g)
@@ -231,7 +249,8 @@ static bool decide(struct push *p)
 		break;
 	case JUDGE_FAILED:
 	case JUDGE_REFUSED:
-		push_refuse(p, (enum reason)g->reason, *g->detail ? g->detail : reason_sentence((enum reason)g->reason));
+		if (p->reason == REASON_NONE)	/* else it was told by command */
+			push_refuse(p, (enum reason)g->reason, *g->detail ? g->detail : reason_sentence((enum reason)g->reason));
 		break;
 	}
 	if (p->too_many_pointers)

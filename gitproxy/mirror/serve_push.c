@@ -42,14 +42,17 @@ static void refuse_command(struct push_told *t, enum reason reason, const char *
 	push_text_set(t->why, sizeof(t->why), rd_str(why));
 }
 
+/* A refusal without a reason is one all the same. */
 void push_refuse_one(struct push *p, size_t i, enum reason reason, const char *text)
 {
+	reason = reason == REASON_NONE ? REASON_INTERNAL_ERROR : reason;
 	set_reason(p, reason, text);
 	refuse_command(&p->told[i], reason, text);
 }
 
 void push_refuse(struct push *p, enum reason reason, const char *text)
 {
+	reason = reason == REASON_NONE ? REASON_INTERNAL_ERROR : reason;
 	set_reason(p, reason, text);
 	for (size_t i = 0; i < p->list->n_commands; i++)
 		refuse_command(&p->told[i], reason, text);
