@@ -92,6 +92,20 @@ def test_nothing_comes_before_the_ruleset(installed):
         assert {"cordon-firewall.service", "cordon.target"} <= set(values(text, "After")), example
 
 
+def test_the_proxy_is_bounded():
+    """Its memory; and its tasks, to no fewer than its own limits let it have."""
+    text = open(f"{ROOT}/deploy/systemd/cordon-gitproxy.service").read()
+    assert values(text, "MemoryMax") == ["75%"] and values(text, "OOMPolicy") == ["continue"]
+
+    def limit(file, name):
+        return int(re.search(rf"\b{name} = (\d+)", open(f"{ROOT}/gitproxy/{file}").read())[1])
+    jobs = limit("keeper/serve.h", "SERVE_JOBS_MAX")
+    threads = (limit("conns.h", "CONNS_MAX") + jobs + 256 + limit("keeper/serve.h", "SERVE_SIGNS_MAX")
+               + limit("keeper/serve.h", "SERVE_ASKS_MAX") + limit("keeper/serve.h", "SERVE_FETCHES_MAX")
+               + 2 * limit("mirror/mirror.c", "JOBS_MAX") + limit("keeper/ssh_spawner.h", "SSH_CHILDREN_MAX"))
+    assert 2 * threads <= int(values(text, "TasksMax")[0])
+
+
 # -- the service manager is told, and left alone
 
 def start(lab, part, **env):
