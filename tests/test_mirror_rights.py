@@ -4,16 +4,18 @@ All that is refused here lies on this host, whole and warm: what counts is what 
 """
 
 import base64
+import fcntl
 import itertools
 import os
 import re
+import socket
 
 import pytest
 
 from lab import row
 from labgit import Answer
-from labhttp import ls_refs
-from labmirror import (MIRRORED, STALE, ask_repo, clone, fetch_body, head, mirror_lab, mirror_of, objects_of, pack_of,
+from labhttp import Wire, ls_refs, post
+from labmirror import (MIRRORED, STALE, ask_repo, clone, fetch_body, head, mirror_git, mirror_lab, mirror_of, objects_of, pack_of,
                        sources, spooled, warm)
 from labnet import wait_for
 
@@ -292,7 +294,47 @@ def test_stale_when_upstream_says_nothing(lab, server, origin):
     stale_refs(lab, origin)
 
 
+def test_stale_answers_cannot_be_changed(lab, server, origin):
+    """The front is given them for reading alone: while it sends one, nobody can write to it, not even the front."""
+    tip = origin.tip()
+    with open(f"{origin.path}/packed-refs", "w") as f:
+        f.write("# pack-refs with: sorted \n" + "".join(f"{tip} refs/heads/b/{i:05}\n" for i in range(20000)))
+    origin.commit()
+    wait_for("them", lambda: head(lab, clone(lab, origin, "--depth=1")) == origin.tip() and
+             mirror_git(lab, origin, "rev-parse", "refs/heads/main").strip() == origin.tip())
+    server.stop()
+    stale_refs(lab, origin)
+    raw = lab.sandbox.socket()
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    raw.connect((lab.sandbox.resolve("gitlab.com"), 80))
+    front, = lab.pids("cordon-gitproxy")[:1]
+    with Wire.of(raw) as wire:
+        wire.send(post(origin.name, ls_refs("refs/heads/b"), host="gitlab.com"))
+        wire.begun()
+        found = [f"/proc/{front}/fd/{fd}" for fd in os.listdir(f"/proc/{front}/fd")]
+        found = [path for path in found if os.path.exists(path) and "memfd:answer" in os.readlink(path)]
+        assert found
+        for path in found:
+            with open(path, "rb") as f:
+                assert fcntl.fcntl(f, fcntl.F_GET_SEALS) & fcntl.F_SEAL_WRITE
+        assert wire.response().body.count(b"refs/heads/b/") == 20000
+
+
 # ---- the right is asked for, not remembered ----
+
+@row("D13")
+def test_a_right_that_ended_is_good_for_a_minute_at_most(lab, server, origin):
+    """An object by its id, without a question for references, is not asked upstream about anew: until somebody has heard
+    the no. From then on nobody gets any."""
+    tip = origin.tip()
+    assert lab.sandbox.git("ls-remote", origin.url).returncode == 0
+    server.change = lambda a, b: Answer("403 Forbidden")
+    server.asked.clear()
+    assert tip in objects_of(pack_of(ask_repo(lab, origin, fetch_body(tip)).body)[0])
+    assert not server.asked
+    wait_for("a refusal", lambda: lab.sandbox.git("ls-remote", origin.url).returncode)
+    refuses(lab, origin, "upstream_denied")
+
 
 @row("D1", "D13")
 def test_right_is_asked_for(lab, server, origin):

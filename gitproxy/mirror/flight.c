@@ -165,11 +165,15 @@ static int await(struct flights *f, const struct flight *x, uint64_t deadline)
 	return x->landed ? 0 : -ETIMEDOUT;
 }
 
-static int copy(const struct flight *x, struct flight_answer *ret)
+/* Held by who gets it, as long as he has it. */
+static int copy(struct flight *x, struct flight_answer *ret)
 {
 	*ret = x->answer;
 	ret->file = dup(x->answer.file);
-	return ret->file < 0 && x->answer.file >= 0 ? -errno : 0;
+	if (ret->file < 0 && x->answer.file >= 0)
+		return -errno;
+	ret->held = x;
+	return 0;
 }
 
 int flight_take(struct flights *f, const uint8_t key[FLIGHT_KEY], unsigned window_ms, const struct ask *q,
@@ -201,15 +205,47 @@ int flight_take(struct flights *f, const uint8_t key[FLIGHT_KEY], unsigned windo
 	pthread_mutex_lock(&f->lock);
 	if (!r)
 		r = copy(x, ret);
-	x->users--;
+	x->users -= r < 0;
 	pthread_mutex_unlock(&f->lock);
 	return r;
 }
 
 void flight_done(struct flight_answer *a)
 {
+	struct flight *x = a->held;
+	struct flights *f = x ? x->all : NULL;
+
+	if (a->map)
+		munmap(STEAL(a->map), a->n);
 	if (a->file >= 0)
 		close(STEAL_FD(a->file));
+	a->held = NULL;
+	if (!f)
+		return;
+	pthread_mutex_lock(&f->lock);
+	x->users--;
+	pthread_mutex_unlock(&f->lock);
+}
+
+int flight_map(struct flight_answer *a, struct rd *ret)
+{
+	void *p = a->map;
+
+	*ret = (struct rd){ 0 };
+	if (!a->n)
+		return 0;
+	if (!p)
+		p = mmap(NULL, a->n, PROT_READ, MAP_SHARED, a->file, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	a->map = p;
+	*ret = rd_of(p, a->n);
+	return 0;
+}
+
+uint64_t flights_bytes(const struct flights *f)
+{
+	return f->bytes;
 }
 
 int flight_read(const struct flight_answer *a, uint8_t **ret)

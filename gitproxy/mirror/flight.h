@@ -16,6 +16,8 @@ struct flight_answer {			/* immutable once it is there */
 	int file;			/* memory file of the body; -1: none */
 	uint64_t n;
 	uint32_t shared;		/* with how many others; as of now */
+	struct flight *held;		/* so its memory is counted until flight_done() */
+	void *map;			/* flight_map()'s */
 };
 
 struct flights;
@@ -24,13 +26,17 @@ void flights_free(struct flights *f);
 
 /*
  * The answer to `q` (its sink is ours) if it was asked for at most window_ms ago; else it is asked for now. `key`: what equal questions have in common. 0 and an answer, which may be a
- * refusal; -ETIMEDOUT, -ENOMEM. flight_done() closes ret's file.
+ * refusal; -ETIMEDOUT, -ENOMEM. flight_done() closes ret's file, and lets it go.
  */
 int flight_take(struct flights *f, const uint8_t key[FLIGHT_KEY], unsigned window_ms, const struct ask *q,
 		struct flight_answer *ret);
 void flight_done(struct flight_answer *a);
-/* A heap copy of the body. 0 or -errno. */
+/* The body, until flight_done(). 0 or -errno. */
+int flight_map(struct flight_answer *a, struct rd *ret);
+/* A heap copy of it, which nobody counts. 0 or -errno. */
 int flight_read(const struct flight_answer *a, uint8_t **ret);
+/* Bytes that the answers take that are kept, on their way, or held. */
+uint64_t flights_bytes(const struct flights *f);
 /* Whatever was answered before about this domain is out of date. */
 void flights_forget(struct flights *f, const uint8_t domain[MIRROR_DOMAIN]);
 

@@ -25,6 +25,7 @@ struct depot {
 	struct refresh refresh;
 	struct behind *behind;
 	struct upkeep *upkeep;
+	_Atomic uint64_t body_bytes;	/* of requests that are at work */
 	struct judge *judge;
 	const char *folder;		/* the mirrors' */
 };

@@ -56,7 +56,7 @@ struct ask refresh_ask(const struct refresh *r, const struct repo *x, struct rd 
 struct round {
 	const struct refresh *r;
 	struct repo *x;
-	uint8_t *text;			/* upstream's answer, which refs borrow from */
+	struct flight_answer list;	/* upstream's answer, which refs borrow from */
 	struct ls_refs refs;
 	uint64_t asked;			/* when the question left whose answer that is */
 	struct oid *tips;		/* what refs point at; sorted, each once */
@@ -74,7 +74,7 @@ struct round {
 static void round_done(struct round *d)
 {
 	ls_refs_done(&d->refs);
-	free(d->text);
+	flight_done(&d->list);
 	free(d->tips);
 	free(d->need);
 	free(d->extra);
@@ -107,30 +107,27 @@ static enum refresh_result read_refs(struct round *d)
 {
 	uint8_t body[LS_REFS_BODY], key[FLIGHT_KEY];
 	struct wr w = wr_of(body, sizeof(body));
-	struct flight_answer a;
+	const struct ask_outcome *out = &d->list.outcome;
+	struct rd text, error;
 	struct ask q;
-	struct rd error;
 	int r;
 
 	if (!fetch_write_ls_refs(&w, d->x->format, false))
 		return failed(d, "ls-refs", -E2BIG);
 	q = refresh_ask(d->r, d->x, wr_rd(&w));
 	refresh_key(d->x, wr_rd(&w), key);
-	r = flight_take(d->r->flights, key, 0, &q, &a);
+	r = flight_take(d->r->flights, key, 0, &q, &d->list);
 	if (r < 0)
 		return failed(d, "ls-refs", r);
-	if (a.outcome.reason != REASON_NONE) {
-		flight_done(&a);
-		return refused(d, &a.outcome);
-	}
-	r = flight_read(&a, &d->text);
+	if (out->reason != REASON_NONE)
+		return refused(d, out);
+	r = flight_map(&d->list, &text);
 	if (!r)
-		r = ls_refs_parse(rd_of(d->text, a.n), d->x->format, LS_REFS_MAX, &d->refs, &error);
-	flight_done(&a);
+		r = ls_refs_parse(text, d->x->format, LS_REFS_MAX, &d->refs, &error);
 	if (r < 0)
 		return failed(d, "its list of references", r);
-	repo_allowed(d->x, a.outcome.asked);
-	d->asked = a.outcome.asked;
+	repo_allowed(d->x, out->asked);
+	d->asked = out->asked;
 	return REFRESH_DONE;
 }
 
@@ -367,7 +364,7 @@ static enum refresh_result run_round(struct round *d)
 enum refresh_result refresh_claimed(const struct refresh *r, struct repo *x, enum reason *ret_reason)
 {
 	uint64_t begun = deadline_now(), received = x->received, objects = x->objects;
-	struct round d = { .r = r, .x = x };
+	struct round d = { .r = r, .x = x, .list.file = -1 };
 	enum refresh_result result = run_round(&d);
 
 	/* What a sandbox wants and upstream has not is no fault of the repository. */

@@ -10,6 +10,8 @@
 #include "gitproxy/mirror/job.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/mman.h>
 
@@ -18,7 +20,9 @@
 #include "gitproxy/mirror/ls_refs.h"
 #include "gitproxy/pkt.h"
 
-enum { BODY_MAX = 64 << 20, FIRST_LINE = 4096 };
+enum { BODY_MAX = 64 << 20,		/* one request */
+       BODIES_MAX = 256 << 20,		/* all that are at work */
+       FIRST_LINE = 4096 };
 
 /* ---- how a job ends ---- */
 
@@ -103,12 +107,12 @@ static void send_advert(struct job *j, const struct advert *a, enum keeper_sourc
 		job_leave_to_upstream(j);
 }
 
-static void pass_advert(struct job *j, const struct flight_answer *a)
+static void pass_advert(struct job *j, struct flight_answer *a)
 {
-	AUTO(mem) uint8_t *text = NULL;
 	struct advert theirs, common;
+	struct rd text;
 
-	if (flight_read(a, &text) < 0 || advert_parse(rd_of(text, a->n), &theirs) != PARSE_OK) {
+	if (flight_map(a, &text) < 0 || advert_parse(text, &theirs) != PARSE_OK) {
 		job_leave_to_upstream(j);	/* an older protocol, which is upstream's to speak */
 		return;
 	}
@@ -149,10 +153,12 @@ void serve_advert(struct job *j)
 
 static void stale_refs(struct job *j, const struct fetch_request *q)
 {
-	AUTO(fd) int file = memfd_create("answer", MFD_CLOEXEC);
+	AUTO(fd) int file = memfd_create("answer", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	struct answer_head h = { .kind = GP_RPC, .source = KEEPER_FROM_STALE };
 
-	if (file < 0 || produce_now(j->repo, q, file, &h.length) < 0)
+	/* The front is given it: for reading alone. */
+	if (file < 0 || produce_now(j->repo, q, file, &h.length) < 0 ||
+	    fcntl(file, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		job_leave_to_upstream(j);
 	else
 		job_sent(j, answer_file(j->to, &h, file), h.length);
@@ -209,10 +215,21 @@ void serve_refs(struct job *j, const struct fetch_request *q)
 
 /* ---- what is it ---- */
 
+/* So many bytes more, of all requests that are at work. Else it is upstream's: memory is not without end. */
+static bool bodies_enter(struct depot *d, uint64_t n)
+{
+	if (n > BODY_MAX)
+		return false;
+	if (atomic_fetch_add(&d->body_bytes, n) + n <= BODIES_MAX)
+		return true;
+	atomic_fetch_sub(&d->body_bytes, n);
+	return false;
+}
+
 static int read_body(const struct job *j, uint8_t **ret)
 {
 	uint64_t n = j->q->open.body_length, got = 0;
-	AUTO(mem) uint8_t *p = n <= BODY_MAX ? malloc(n ? n : 1) : NULL;
+	AUTO(mem) uint8_t *p = malloc(n ? n : 1);
 
 	if (!p || j->in.fd[MIRROR_BODY] < 0)
 		return -ENOMEM;
@@ -227,7 +244,7 @@ static int read_body(const struct job *j, uint8_t **ret)
 	return 0;
 }
 
-static void serve_rpc(struct job *j)
+static void serve_body(struct job *j)
 {
 	AUTO(mem) uint8_t *body = NULL;
 	struct fetch_request q;
@@ -245,6 +262,14 @@ static void serve_rpc(struct job *j)
 	else if (q.command == FETCH_OBJECTS)
 		serve_fetch(j, &q);
 	fetch_request_done(&q);
+}
+
+static void serve_rpc(struct job *j)
+{
+	if (!bodies_enter(j->depot, j->q->open.body_length))
+		return;
+	serve_body(j);
+	atomic_fetch_sub(&j->depot->body_bytes, j->q->open.body_length);
 }
 
 void job_run(struct job *j)

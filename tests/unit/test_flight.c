@@ -169,7 +169,7 @@ TEST(memory_is_bounded)
 static enum reason reason_of(struct flights *f, uint8_t key)
 {
 	const uint8_t bytes[FLIGHT_KEY] = { key };
-	const struct ask q = { .total_ms = 60000 };
+	const struct ask q = { .domain = &domain, .total_ms = 60000 };
 	struct flight_answer a;
 
 	CHECK_EQ("an answer, or why not", flight_take(f, bytes, 1000, &q, &a), 0);
@@ -198,7 +198,7 @@ TEST(one_answer_is_bounded)
 TEST(answers_are_for_reading)
 {
 	const uint8_t key[FLIGHT_KEY] = { 1 };
-	const struct ask q = { .total_ms = 60000 };
+	const struct ask q = { .domain = &domain, .total_ms = 60000 };
 	struct flights *f = begin();
 	struct flight_answer a;
 
@@ -208,6 +208,30 @@ TEST(answers_are_for_reading)
 	CHECK("not longer", ftruncate(a.file, 4096) < 0 && errno == EPERM);
 	CHECK("not unsealed", fcntl(a.file, F_ADD_SEALS, F_SEAL_FUTURE_WRITE) < 0 && errno == EPERM);
 	flight_done(&a);
+	flights_free(f);
+}
+
+/* Whoever still reads an answer keeps its memory, so it stays counted, though nobody else may have it any more. */
+TEST(held_answers_are_counted)
+{
+	const uint8_t key[FLIGHT_KEY] = { 1 };
+	const struct ask q = { .domain = &domain, .total_ms = 60000 };
+	struct flights *f = begin();
+	struct flight_answer a, b;
+	struct rd text;
+
+	CHECK_EQ("taken", flight_take(f, key, 1000, &q, &a), 0);
+	CHECK_EQ("mapped", flight_map(&a, &text), 0);
+	CHECK("it is what upstream said", rd_eq_str(text, say.body));
+	skew += 5000;
+	CHECK_EQ("another", flight_take(f, key, 1000, &q, &b), 0);
+	CHECK_EQ("both are counted", flights_bytes(f), 2 * strlen(say.body));
+	CHECK("the first is still there", rd_eq_str(text, say.body));
+	flight_done(&a);
+	skew += 5000;
+	flight_done(&b);
+	take(f, 2, 1000, 60000);
+	CHECK_EQ("neither is", flights_bytes(f), strlen(say.body));
 	flights_free(f);
 }
 
