@@ -6,6 +6,7 @@ a client that does runs into the patience of the lab.
 
 import contextlib
 import os
+import random
 import re
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from lab import row
 from labhttp import Closed, Wire, ls_refs, post
 from labmirror import (Crowd, ask_repo, clone, fetch_body, head, mirror_git, mirror_lab, mirror_of, mirrors, objects_of, pack_of,
                        sources, spooled, warm)
-from labnet import PATIENCE, wait_for
+from labnet import ENV, PATIENCE, wait_for
 from test_mirror_rights import restart_mirror
 
 # What the mirror runs instead of git. Flags are files beside the mirrors, where it may look.
@@ -388,6 +389,74 @@ def test_stopped(lab, server, warmed):
     for got in waiting.results():
         assert b"packfile" in got.body
     warm(lab, warmed)
+
+
+# ---- programs that hang ----
+
+@row("D13")
+@pytest.mark.parametrize("victim", ["upload-pack", "for-each-ref"])
+def test_hung_child(world, victim):
+    """git.timeouts.idle is also git's: what says nothing for so long is ended, and the client has another answer or knows
+    that his is broken."""
+    with mirror_lab(world, times={"idle": "2s"}, prepare=instead_of_git) as lab:
+        repo = lab.server.repository("acme/hung", 40)
+        warm(lab, repo)
+        fresh = repo.commit()
+        path = f"{lab.mirrors}/hang-{victim}"
+        open(path, "w").close()
+        client = Crowd(1, lambda i: broken(lab, repo))
+        wait_for("git at work", lambda: os.path.exists(f"{lab.mirrors}/hangs-{victim}"))
+        assert client.results() == [victim == "upload-pack"]
+        wait_for("git to be ended", lambda: not descendants(lab))
+        os.unlink(path)
+        warm(lab, repo)
+        assert head(lab, clone(lab, repo)) == fresh
+
+
+@row("D13")
+def test_what_a_child_may_take(lab, server, warmed, flag, tmp_path):
+    """Its memory is bounded, and that is enough for packs that are larger than the bound: those, here, under a smaller one
+    and as it is told to work."""
+    flag("hang-upload-pack")
+    with contextlib.suppress(OSError):
+        os.unlink(f"{lab.mirrors}/hangs-upload-pack")
+    client = lab.sandbox.start(["git", "clone", "-q", warmed.url, f"{lab.sandbox.dir}/home/bounded", "--depth=9"])
+    wait_for("git at work", lambda: os.path.exists(f"{lab.mirrors}/hangs-upload-pack"))
+    git = next(iter(descendants(lab)))
+    limits = open(f"/proc/{git}/limits").read()
+    env = dict(word.split("=", 1) for word in open(f"/proc/{git}/environ").read().split("\0") if word)
+    os.killpg(client.pid, signal.SIGKILL)
+    client.wait()
+    assert int(re.search(r"Max data size +(\d+)", limits)[1]) <= 6 << 30
+    assert int(re.search(r"Max core file size +(\d+)", limits)[1]) == 0
+    repo = large_pack(f"{tmp_path}/large", PACK_BYTES)
+    bound = ["prlimit", f"--data={PACK_BYTES // 2}"]
+    tip = subprocess.run(["git", "-C", repo, "rev-parse", "main"], capture_output=True, check=True, env=ENV).stdout.decode()
+    packed = {**env, "GIT_PROTOCOL": "version=2"}
+    done = subprocess.run([*bound, "git", f"--git-dir={repo}", "upload-pack", "--stateless-rpc", "--strict", repo],
+                          input=fetch_body(tip.strip(), options=["no-progress"]), capture_output=True, env=packed)
+    assert done.returncode == 0 and len(done.stdout) > PACK_BYTES, done.stderr
+    for argv in (["repack", "--geometric=2", "-d", "-q", "--write-midx", "--write-bitmap-index"], ["fsck", "--full"]):
+        done = subprocess.run([*bound, "git", f"--git-dir={repo}", *argv], capture_output=True, env=env)
+        assert done.returncode == 0, done.stderr
+
+
+PACK_BYTES = 160 << 20
+
+
+def large_pack(path, size):
+    """A repository whose one pack is larger than this."""
+    init = ["git", "init", "-q", "--bare", "-b", "main", path]
+    subprocess.run(init, check=True, env=ENV)
+    feed = subprocess.Popen(["git", "-C", path, "-c", "core.compression=0", "-c", "core.bigFileThreshold=1g", "fast-import",
+                             "--quiet"], stdin=subprocess.PIPE, env=ENV)
+    piece = 1 << 20
+    with feed.stdin as to:
+        for n in range(size // piece + 1):
+            to.write(b"commit refs/heads/main\ncommitter A <a@x> %d +0000\ndata 1\nx\nM 100644 inline f%d\ndata %d\n"
+                     % (1800000000 + n, n, piece) + random.Random(n).randbytes(piece) + b"\n")
+    assert feed.wait() == 0
+    return path
 
 
 # ---- the disk ----

@@ -26,13 +26,17 @@
 #include "gitproxy/deadline.h"
 
 enum {
-	PATIENCE_MS = 3600 * 1000,
-	ENV_MAX = 64,
+	MAINTAIN_MS = 12 * 3600 * 1000,	/* one run that gives way to all others */
+	GIB = 1 << 30,
+	HEAP_GIB = 6, HEAP_IDLE_GIB = 12,	/* maintenance runs alone, and needs most: about 1 KiB an object */
+	ENV_MAX = 80,
 	NICE = 19,
 	IO_IDLE = 3 << 13,		/* IOPRIO_CLASS_IDLE */
 	IO_PROCESS = 1,			/* IOPRIO_WHO_PROCESS */
 	ROOM = 1 << 20,			/* of its output; what the kernel lets anyone have */
 };
+
+static struct { uint64_t total, idle; } patience = { 3600 * 1000, 900 * 1000 };
 
 /* One row a setting; why it is there. */
 static const struct { const char *key, *value, *why; } settings[] = {
@@ -42,7 +46,9 @@ static const struct { const char *key, *value, *why; } settings[] = {
 	{ "core.fsmonitor", "false", "no program" },
 	{ "core.logAllRefUpdates", "false", "nobody reads them" },
 	{ "core.bigFileThreshold", "64m", "bounded memory" },
-	{ "pack.windowMemory", "256m", "bounded memory" },
+	{ "core.packedGitWindowSize", "16m", "packs are mapped in pieces, however large they are" },
+	{ "core.packedGitLimit", "128m", "the same" },
+	{ "pack.windowMemory", "128m", "bounded memory" },
 	{ "pack.deltaCacheSize", "64m", "bounded memory" },
 	{ "pack.threads", "2", "several run at once" },
 	{ "pack.writeReverseIndex", "true", "bitmaps are faster with it" },
@@ -117,12 +123,16 @@ static bool environment(struct environment *e, const struct git_spec *s)
 	return ok;
 }
 
-/* What one run may take of the host. It starts a moment before them, with nothing but our arguments. */
+/*
+ * What one run may take of the host. Not address space: packs are mapped, by upload-pack in pieces of a GiB whatever
+ * it is told, and cost none of it. It starts a moment before them, with nothing but our
+ * arguments.
+ */
 static void limit(pid_t pid, bool idle)
 {
-	static const struct { int what; rlim_t max; } limits[] = {
-		{ RLIMIT_CORE, 0 }, { RLIMIT_CPU, 4 * 3600 }, { RLIMIT_AS, (rlim_t)16 << 30 },
-		{ RLIMIT_FSIZE, (rlim_t)64 << 30 },
+	const struct { int what; rlim_t max; } limits[] = {
+		{ RLIMIT_CORE, 0 }, { RLIMIT_CPU, 4 * 3600 },
+		{ RLIMIT_DATA, (rlim_t)(idle ? HEAP_IDLE_GIB : HEAP_GIB) * GIB }, { RLIMIT_FSIZE, (rlim_t)64 << 30 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
@@ -284,9 +294,20 @@ void git_end(struct git_child *c)
 		close(STEAL_FD(c->err));
 }
 
+void git_patience_set(uint64_t total_ms, uint64_t idle_ms)
+{
+	patience.total = total_ms;
+	patience.idle = idle_ms;
+}
+
 uint64_t git_patience(void)
 {
-	return PATIENCE_MS;
+	return patience.total;
+}
+
+uint64_t git_silence(void)
+{
+	return patience.idle;
 }
 
 static void tell(const struct git_spec *s, const struct git_child *c, int status)
@@ -297,12 +318,17 @@ static void tell(const struct git_spec *s, const struct git_child *c, int status
 	log_line(LOG_WARN, "event=git_failed command=%s dir=%s status=%d said=\"%s\"", s->args[0], s->dir, status, said);
 }
 
-static int collect(struct git_child *c, uint64_t deadline, struct wr *out)
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static int collect(struct git_child *c, uint64_t silence, uint64_t deadline, struct wr *out)
 {
 	uint8_t piece[16384];
 	ssize_t n;
 
-	while ((n = git_read(c, piece, sizeof(piece), deadline)) > 0)
+	while ((n = git_read(c, piece, sizeof(piece), sooner(deadline, deadline_in(silence)))) > 0)
 		if (out && !wr_put(out, piece, (size_t)n))
 			return -EFBIG;
 	return (int)n;
@@ -310,18 +336,19 @@ static int collect(struct git_child *c, uint64_t deadline, struct wr *out)
 
 int git_run(const struct git_spec *s, struct wr *out)
 {
-	uint64_t deadline = deadline_in(PATIENCE_MS);
+	uint64_t silence = s->idle ? MAINTAIN_MS : patience.idle;
+	uint64_t deadline = deadline_in(s->idle ? MAINTAIN_MS : patience.total);
 	struct git_child c;
 	int r = git_start(s, &c), status;
 
 	if (r < 0)
 		return r;
-	r = collect(&c, deadline, out);
+	r = collect(&c, silence, deadline, out);
 	if (r < 0) {
 		git_end(&c);
 		return r;
 	}
-	status = git_wait(&c, deadline);
+	status = git_wait(&c, sooner(deadline, deadline_in(silence)));
 	if (status > 0)
 		tell(s, &c, status);
 	return status > 0 ? -EIO : status;

@@ -45,13 +45,15 @@ int git_wait(struct git_child *c, uint64_t deadline);
 void git_end(struct git_child *c);
 
 /*
- * Run it to its end, bounded by git_patience(). Output goes to `out` (NULL: away); more than fits is an error. 0;
+ * Run it to its end, bounded by git_patience() and git_silence(), or what maintenance may take. Output goes to `out` (NULL: away); more than fits is an error. 0;
  * -EIO: it failed, and said so in the log; -ETIMEDOUT, -errno.
  */
 int git_run(const struct git_spec *s, struct wr *out);
 /* The same with these bytes as its standard input. */
 int git_run_with(const struct git_spec *s, struct rd in, struct wr *out);
-/* How long one run may take, ms. */
+/* From the start on, ms: how long one run may take, and how long one may say nothing. */
+void git_patience_set(uint64_t total_ms, uint64_t idle_ms);
 uint64_t git_patience(void);
+uint64_t git_silence(void);
 
 #endif

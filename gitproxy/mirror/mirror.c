@@ -15,6 +15,7 @@
 #include "gitproxy/crew.h"
 #include "gitproxy/deadline.h"
 #include "gitproxy/mirror/control.h"
+#include "gitproxy/mirror/git.h"
 #include "gitproxy/mirror/job.h"
 #include "gitproxy/mirror/judge.h"
 #include "gitproxy/mirror/prewarm.h"
@@ -163,6 +164,7 @@ int mirror_new(const struct mirror_spec *s, struct mirror **ret)
 	if (!m)
 		return -ENOMEM;
 	m->keeper = s->keeper;
+	git_patience_set(c->total_ms, c->idle_ms);
 	m->depot.config = c;
 	m->depot.folder = s->path;
 	pthread_mutex_init(&m->lock, NULL);

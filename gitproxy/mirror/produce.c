@@ -114,7 +114,7 @@ static ssize_t next_piece(struct git_child *c, uint8_t *piece, bool first, uint6
 /* Its output to the spool, until it ends or nobody wants it. 0 or -errno. */
 static int pump(struct produce *d, struct git_child *c, uint8_t *piece)
 {
-	uint64_t end = deadline_in(git_patience()), look = 0, until;
+	uint64_t end = deadline_in(git_patience()), silent = deadline_in(git_silence()), look = 0, until;
 
 	for (bool first = true;; first = false) {
 		uint64_t now = deadline_now();
@@ -125,10 +125,11 @@ static int pump(struct produce *d, struct git_child *c, uint8_t *piece)
 			return -ECANCELED;
 		look = now >= look ? now + LOOK_MS : look;
 		n = next_piece(c, piece, first, look < end ? look : end);
-		if (n == -ETIMEDOUT && deadline_now() < end)
+		if (n == -ETIMEDOUT && deadline_now() < end && deadline_now() < silent)
 			continue;
 		if (n <= 0)
 			return (int)n;
+		silent = deadline_in(git_silence());
 		r = spool_write(d->w, rd_of(piece, (size_t)n));
 		if (r < 0)
 			return r;
@@ -148,7 +149,7 @@ static int run(struct produce *d, struct git_child *c)
 	if (!r)
 		r = pump(d, c, piece);
 	if (!r)
-		r = git_wait(c, deadline_in(git_patience()));
+		r = git_wait(c, deadline_in(git_silence()));
 	return r > 0 ? -EIO : r;
 }
 
