@@ -14,12 +14,16 @@ import sys
 sys.path.insert(0, os.path.dirname(__file__))
 
 import labworld  # noqa: E402
-from lab import DAEMONS, Lab  # noqa: E402
+from lab import AGENT, DAEMONS, Lab  # noqa: E402
 from labnet import LabError, wait_for  # noqa: E402
 from labwatch import Capture  # noqa: E402
 from probe import TCP_PORT, Probe, until_works  # noqa: E402
 
 NOBODY = 65534
+# What the agents of the demo may do: read one repository, and push to branches of their own there.
+PROFILE = {**AGENT, "git": {**AGENT["git"], "push": {"allowed_repos": ["acme/widgets"],
+                                                     "refs": ["refs/heads/agent/*"]}}}
+TOKEN = "ghp_" + "x8Kq2Lw9Zr4Tn6Vb1Mc3Yd5Hs7Jf0PgAe8Uo"	# looks like one, and is none
 
 
 class Show:
@@ -117,6 +121,45 @@ def step_clone_refused(show, lab, family):
                "repository_not_allowed" in done.stderr and "ask the host's administrator" in done.stderr)
     show.check("upstream heard nothing of it", len(lab.web.requests(host="github.com")) == before)
     refused(show, lab, "repository_not_allowed")
+
+
+def commit(lab, where, name, text):
+    """One more commit in that clone; its id."""
+    with open(f"{where}/{name}", "w") as f:
+        f.write(text)
+    lab.sandbox.git("-C", where, "add", name, check=True)
+    lab.sandbox.git("-C", where, "-c", "user.name=agent", "-c", "user.email=agent@example.com", "commit", "-qm",
+                    f"Add {name}", check=True)
+    return lab.sandbox.git("-C", where, "rev-parse", "HEAD", check=True).stdout.strip()
+
+
+def push(show, lab, where, ref):
+    return inside(show, lab, "git", "-C", where, "push", "origin", f"HEAD:{ref}")
+
+
+def step_push(show, lab, family):
+    """A push goes to the branches that are the agent's, and only without secrets"""
+    where = clone(lab, family)[1]
+    branch = f"refs/heads/agent/ipv{family}"
+    good = commit(lab, where, f"notes{family}.txt", "nothing to hide\n")
+    done = push(show, lab, where, branch)
+    show.check("git push to the agent's own branch succeeds", done.returncode == 0)
+    show.check("upstream's branch is that commit", lab.world.tip("acme/widgets", branch) == good)
+    show.check("nothing was refused so far", not lab.audit.keys(), lab.audit.describe())
+    main = lab.world.tip("acme/widgets")
+    done = push(show, lab, where, "refs/heads/main")
+    show.check("a push to main is rejected, and git prints what is allowed",
+               done.returncode != 0 and "ref_not_allowed" in done.stderr and "refs/heads/agent/*" in done.stderr)
+    show.check("upstream's main is what it was", lab.world.tip("acme/widgets") == main)
+    commit(lab, where, f"config{family}.py", f"token = '{TOKEN}'\n")
+    done = push(show, lab, where, branch)
+    show.check("a token in a file is found, and told where",
+               done.returncode != 0 and "secret_detected" in done.stderr and f"config{family}.py" in done.stderr)
+    show.check("but not what it is", TOKEN not in done.stderr + lab.audit.describe() + lab.logs())
+    show.check("upstream's branch is what it was", lab.world.tip("acme/widgets", branch) == good)
+    lab.audit.until(lambda events: {e["reason"] for e in events} == {"ref_not_allowed", "secret_detected"},
+                    event="push", decision="deny")
+    show.check("audit: a line for each of the two", True)
 
 
 def queued(lab):
@@ -246,6 +289,7 @@ def step_run(show, lab, family):
 STEPS = (
     ("1", step_clone_allowed, True),
     ("2", step_clone_refused, True),
+    ("2b", step_push, True),
     ("3", step_pass_through, True),
     ("4", step_no_such_name, True),
     ("5a", step_fronting, True),
@@ -281,7 +325,7 @@ def main(path):
     show = Show(path)
     if os.environ.get("SUDO_UID"):
         os.chown(path, int(os.environ["SUDO_UID"]), int(os.environ.get("SUDO_GID", -1)))
-    with Lab() as lab:
+    with Lab(profiles={"agent": PROFILE}) as lab:
         show.say("Cordon's main job, in three namespaces of this machine; nothing leaves them.")
         lab.up()
         for name in ("vm4", "vm6"):		# one for each family, so that the log shows them apart

@@ -21,6 +21,12 @@ def test_step(step, lab, audit, family):
     step(demo.Quiet(), lab, family)
 
 
+@row("D4", "D6")
+@pytest.mark.parametrize("family", [4, 6], ids=["ipv4", "ipv6"])
+def test_push(labs, family):
+    demo.step_push(demo.Quiet(), labs(profiles={"agent": demo.PROFILE}), family)
+
+
 @row("B17", "B18")
 def test_failures(own_lab):
     demo.step_failures(demo.Quiet(), own_lab, 4)
