@@ -6,6 +6,8 @@
     labs       function: labs(**options) makes further labs, each closed with the test
     own_lab    function: a lab like `lab`, to be broken
     family     4 and 6: the test runs over both
+    guest      the lab's sandbox, with what was logged since this test began
+    origin     the server of labhttp.origin_lab(), which answers as it does at first
 """
 
 import itertools
@@ -127,6 +129,17 @@ def labs(world, request):
 @pytest.fixture
 def own_lab(labs):
     return labs()
+
+
+@pytest.fixture
+def guest(lab, audit):
+    return lab.sandbox
+
+
+@pytest.fixture
+def origin(lab):
+    lab.origin.says()
+    return lab.origin
 
 
 @pytest.fixture(params=[4, 6], ids=["ipv4", "ipv6"])

@@ -15,6 +15,8 @@ import threading
 from dataclasses import dataclass
 
 import labclient
+import labworld
+from lab import CONFIG, Lab
 from labnet import PATIENCE
 
 UPLOAD = "application/x-git-upload-pack"
@@ -345,3 +347,16 @@ class Origin:
             got.body = got.body()
         self.requests.append(got)
         return self.answer(s, got) is not False
+
+
+@contextlib.contextmanager
+def origin_lab(world, hosts, profiles, names=(), **config):
+    """A lab that is not up yet, with lab.origin behind these {name: address}. `names`: others that the CA may sign for."""
+    leaf, *others = hosts
+    world.make_leaf(leaf, *others)
+    with Lab(world, profiles=profiles,
+             config={"hosts": hosts, "ca": {"names": [*CONFIG["ca"]["names"], *hosts, *names]}, **config}) as lab:
+        lab.origin = Origin(lab.internet, labworld.SERVICES, f"{world.certs}/{leaf}.crt", f"{world.certs}/{leaf}.key")
+        yield lab
+        problems = lab.problems()
+        assert not problems, "\n".join(problems)

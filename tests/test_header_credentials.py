@@ -13,8 +13,8 @@ import struct
 import pytest
 
 import labworld
-from lab import AGENT, CONFIG, Lab, row
-from labhttp import Closed, Origin, Wire, chunks
+from lab import AGENT, CONFIG, row
+from labhttp import Closed, Wire, chunks, origin_lab
 from labhttp import get as _get
 from labnet import wait_for
 from labregistry import tarball
@@ -57,34 +57,18 @@ def allow(rows):
 @contextlib.contextmanager
 def lab_of(world, rows, credentials=entries):
     """Up, with a server for all names that tests command; its secrets."""
-    world.make_leaf(*HOSTS)
-    with Lab(world, profiles={"agent": allow(rows)}) as lab:
+    with origin_lab(world, dict.fromkeys(HOSTS, labworld.SERVICES[0]), {"agent": allow(rows)}) as lab:
         lab.secrets = Secrets(lab)
         lab.configure(config(*credentials(lab.secrets)))
-        lab.origin = Origin(lab.internet, labworld.SERVICES, f"{world.certs}/{HOSTS[0]}.crt",
-                            f"{world.certs}/{HOSTS[0]}.key")
         lab.up()
         lab.add_sandbox()
         yield lab
-        problems = lab.problems()
-        assert not problems, "\n".join(problems)
 
 
 @pytest.fixture(scope="module")
 def lab(world):
     with lab_of(world, ALLOW) as lab:
         yield lab
-
-
-@pytest.fixture
-def guest(lab, audit):
-    return lab.sandbox
-
-
-@pytest.fixture
-def origin(lab):
-    lab.origin.says()
-    return lab.origin
 
 
 def get(path="/v1/a", *fields, host="keys.example", method="GET"):

@@ -13,9 +13,9 @@ import pytest
 
 import labhttp
 import labworld
-from lab import AGENT, CONFIG, Lab, row
+from lab import AGENT, row
 from labclient import tls
-from labhttp import Closed, Origin, Wire, chunks, refused
+from labhttp import Closed, Wire, chunks, origin_lab, refused
 from labhttp import get as _get
 from labnet import PATIENCE, wait_for
 
@@ -32,34 +32,21 @@ ALLOW = [
 ]
 
 
+def make_lab(world, limits):
+    """With profiles of these {name: limits}."""
+    network = {"default": "deny", "allow": ALLOW}
+    return origin_lab(world, dict.fromkeys(HOSTS, labworld.SERVICES[0]),
+                      {name: {**AGENT, "network": network, "limits": own} for name, own in limits.items()}, ["web.example"])
+
+
 @pytest.fixture(scope="module")
 def lab(world):
     """A lab of our own: three names are one server that tests command."""
-    world.make_leaf("api.example", *HOSTS)
-    network = {"default": "deny", "allow": ALLOW}
-    with Lab(world, profiles={"agent": {**AGENT, "network": network, "limits": {"request_bytes": 64 << 20}},
-                              "small": {**AGENT, "network": network, "limits": {"request_bytes": 64 << 10}}},
-             config={"hosts": {name: labworld.SERVICES[0] for name in HOSTS},
-                     "ca": {"names": [*CONFIG["ca"]["names"], *HOSTS, "web.example"]}}) as lab:
-        lab.origin = Origin(lab.internet, labworld.SERVICES, f"{world.certs}/api.example.crt",
-                            f"{world.certs}/api.example.key")
+    with make_lab(world, {"agent": {"request_bytes": 64 << 20}, "small": {"request_bytes": 64 << 10}}) as lab:
         lab.up()
         lab.add_sandbox()
         lab.add_sandbox("small", "small")
         yield lab
-        problems = lab.problems()
-        assert not problems, "\n".join(problems)
-
-
-@pytest.fixture
-def guest(lab, audit):
-    return lab.sandbox
-
-
-@pytest.fixture
-def origin(lab):
-    lab.origin.says()
-    return lab.origin
 
 
 def get(path, *fields, host="api.example", method="GET"):
@@ -728,13 +715,7 @@ def hold_all(lab, guest, most):
 def test_who_holds_much_leaves_room(world):
     """The keeper's places: one sandbox may have half, the next a share, and others are served as before."""
     many = {"connections": 2000, "new_connections_per_second": 2000}
-    network = {"default": "deny", "allow": ALLOW}
-    world.make_leaf("api.example", *HOSTS)
-    with Lab(world, profiles={"agent": {**AGENT, "network": network, "limits": many}},
-             config={"hosts": {name: labworld.SERVICES[0] for name in HOSTS},
-                     "ca": {"names": [*CONFIG["ca"]["names"], *HOSTS, "web.example"]}}) as lab:
-        lab.origin = Origin(lab.internet, labworld.SERVICES, f"{world.certs}/api.example.crt",
-                            f"{world.certs}/api.example.key")
+    with make_lab(world, {"agent": many}) as lab:
         lab.up()
         end = threading.Event()
         lab.origin.does(lambda s, got: got.target != "/stay" and s.sendall(

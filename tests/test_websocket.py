@@ -16,15 +16,15 @@ import pytest
 import websockets
 
 import labworld
-from lab import AGENT, CONFIG, Lab, row, write
-from labhttp import Closed, Origin, Wire, get
+from lab import AGENT, row, write
+from labhttp import Closed, Wire, get, origin_lab
 from labnet import wait_for
 
 _turns = itertools.count(1)
 REAL = "93.184.216.78"		# where the server of the library listens
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 ASK = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {KEY}")
-HOSTS = ("ws.example", "real.example", "plain.example")
+HOSTS = {"ws.example": labworld.SERVICES[0], "real.example": REAL, "plain.example": labworld.SERVICES[0]}
 ALLOW = [
     {"host": "ws.example", "http": [{"path": "/**"}, {"path": "/ws/**", "upgrade": True},
                                     {"path": "/up", "methods": ["POST"]}]},
@@ -62,13 +62,7 @@ def serve_library(internet, certs):
 
 
 def make_lab(world, profile=AGENT, **config):
-    world.make_leaf("ws.example", *HOSTS)
-    hosts = {"ws.example": labworld.SERVICES[0], "plain.example": labworld.SERVICES[0], "real.example": REAL}
-    lab = Lab(world, profiles={"agent": profile, "few": {**AGENT, "limits": {"upgrades": 2}}},
-              config={"hosts": hosts, "ca": {"names": [*CONFIG["ca"]["names"], *HOSTS]}, **config})
-    lab.origin = Origin(lab.internet, labworld.SERVICES, f"{world.certs}/ws.example.crt",
-                        f"{world.certs}/ws.example.key")
-    return lab
+    return origin_lab(world, HOSTS, {"agent": profile, "few": {**AGENT, "limits": {"upgrades": 2}}}, **config)
 
 
 @pytest.fixture(scope="module")
@@ -79,19 +73,6 @@ def lab(world):
         lab.add_sandbox()
         lab.add_sandbox("few", "few")
         yield lab
-        problems = lab.problems()
-        assert not problems, "\n".join(problems)
-
-
-@pytest.fixture
-def guest(lab, audit):
-    return lab.sandbox
-
-
-@pytest.fixture
-def origin(lab):
-    lab.origin.says()
-    return lab.origin
 
 
 def ask(path="/ws/a", *fields, host="ws.example", without=(), method="GET"):
@@ -494,10 +475,7 @@ def hasty(hasty_lab):
 @contextlib.contextmanager
 def timed(world, **times):
     """A lab with these git.timeouts."""
-    with make_lab(world) as lab:
-        lab.configure({"hosts": {"ws.example": labworld.SERVICES[0]},
-                       "ca": {"names": [*CONFIG["ca"]["names"], *HOSTS]},
-                       "git": {"upstream_ca_file": world.ca_file, "timeouts": times}})
+    with make_lab(world, git={"upstream_ca_file": world.ca_file, "timeouts": times}) as lab:
         text = open(lab.config_file).read()		# times stand without quotes
         for value in times.values():
             text = text.replace(f'"{value}"', value)
@@ -505,8 +483,6 @@ def timed(world, **times):
         lab.up()
         lab.add_sandbox()
         yield lab
-        problems = lab.problems()
-        assert not problems, "\n".join(problems)
 
 
 @pytest.fixture(scope="module")
