@@ -134,6 +134,22 @@ static void warn_refs(struct compile *c, const struct node *at)
 			}
 }
 
+/* What is pushed there runs at the host, with what the repository's owner keeps there for it. */
+static void warn_paths(struct compile *c, const struct node *at)
+{
+	static const struct { const char *host, *shown, *path; } rows[] = {
+		{ "github.com", ".github/workflows/", ".github/workflows/x.yml" },
+		{ "gitlab.com", ".gitlab-ci.yml", ".gitlab-ci.yml" },
+	};
+
+	for (size_t i = 0; i < c->p->n_git_hosts; i++)
+		for (size_t k = 0; k < ARRAY_SIZE(rows); k++)
+			if (!strcmp(c->p->git_hosts[i], rows[k].host) &&
+			    !push_rules_path_denied(c->p->push, rd_str(rows[k].path)))
+				caution(c, at, "git.push.denied_paths leaves %s open: what is pushed there runs in %s's CI",
+					rows[k].shown, rows[k].host);
+}
+
 void compile_push_checks(struct compile *c)
 {
 	const struct node *at = node_at(c->root, "sandbox.git.push");
@@ -142,6 +158,8 @@ void compile_push_checks(struct compile *c)
 		return;
 	warn_repos(c, at);
 	warn_refs(c, at);
+	if (c->p->push->n_refs)
+		warn_paths(c, at);
 	if (c->p->push->warn_only)
 		caution(c, at, "git.push.secrets: warn lets secrets out: a push with findings is forwarded");
 }

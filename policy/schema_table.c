@@ -99,8 +99,9 @@ const struct schema_row schema_rows[] = {
 	  MEANS("updates that are not fast-forward, and moving a tag") },
 	{ P, G "push.delete", SCHEMA_BOOL, "false", MEANS("deleting refs") },
 	{ P, G "push.secrets", SCHEMA_WORD, "reject", W("reject|warn"),
-	  MEANS("what a finding means") },
-	{ P, G "push.denied_paths[]", SCHEMA_TEXT, "", MEANS("paths that a push may not change; patterns as of refs") },
+	  MEANS("what a finding means; what could not be scanned to its end is refused either way") },
+	{ P, G "push.denied_paths[]", SCHEMA_TEXT, "",
+	  MEANS("paths that a push may not change, from the root; patterns as of refs, but case does not count") },
 	{ P, G "push.max_pack_bytes", SCHEMA_SIZE, "512MiB", RANGE(1, GIB(1024)),
 	  MEANS("size of one pack") },
 

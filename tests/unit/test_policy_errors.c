@@ -333,23 +333,27 @@ TEST(git_errors)
 	check_rows(rows, ARRAY_SIZE(rows));
 }
 
-#define TO(keys) GIT(", push: {allowed_repos: [a/b]" keys "}")
+#define TO(keys) GIT(", push: {denied_paths: ['.github/**'], allowed_repos: [a/b]" keys "}")
 
 TEST(pushes)
 {
 	static const struct row rows[] = {
 		{ "to nothing", W(GIT(", push: {refs: [refs/heads/x]}")), { WARN("3:81") "git.push.allowed_repos names none: nothing can be pushed" } },
 		{ "no ref", W(TO("")), { WARN("3:81") "git.push.refs names none: every push is refused" } },
-		{ "short ref", W(TO(", refs: [main]")), { E("3:111") "pattern \"main\" is no whole name; write refs/heads/NAME" } },
-		{ "every ref", W(TO(", refs: ['*']")), { E("3:111") "pattern \"*\" is no whole name" } },
-		{ "set", W(TO(", refs: ['refs/heads/[ab]']")), { E("3:111") "pattern \"refs/heads/[ab]\" is no name that git takes; only * and ** are special" } },
-		{ "pull requests", W(TO(", refs: ['refs/pull/*']")), { E("3:111") "pattern \"refs/pull/*\" is made by servers or read specially by git" } },
+		{ "short ref", W(TO(", refs: [main]")), { E("3:141") "pattern \"main\" is no whole name; write refs/heads/NAME" } },
+		{ "every ref", W(TO(", refs: ['*']")), { E("3:141") "pattern \"*\" is no whole name" } },
+		{ "set", W(TO(", refs: ['refs/heads/[ab]']")), { E("3:141") "pattern \"refs/heads/[ab]\" is no name that git takes; only * and ** are special" } },
+		{ "pull requests", W(TO(", refs: ['refs/pull/*']")), { E("3:141") "pattern \"refs/pull/*\" is made by servers or read specially by git" } },
 		{ "covers main", W(TO(", refs: ['refs/heads/*']")), { WARN("3:81") "git.push.refs: refs/heads/* covers refs/heads/main" } },
 		{ "main itself", W(TO(", refs: [refs/heads/main]")), { NULL } },
-		{ "unreadable", W(GIT(", push: {allowed_repos: [a/c], refs: [refs/heads/x]}")), { WARN("3:81") "git.push.allowed_repos: a/c: it may not be read, so nothing can be pushed to it" } },
+		{ "unreadable", W(GIT(", push: {denied_paths: ['.GitHub/Workflows/'], allowed_repos: [a/c], refs: [refs/heads/x]}")), { WARN("3:81") "git.push.allowed_repos: a/c: it may not be read, so nothing can be pushed to it" } },
 		{ "no repository", W(GIT(", push: {allowed_repos: [b]}")), { E("3:98") "repository \"b\" needs an owner" } },
-		{ "no size", W(TO(", refs: [refs/heads/x], max_pack_bytes: 0")), { E("3:142") "sandbox.git.push.max_pack_bytes" } },
-		{ "unknown key", W(TO(", refs: [refs/heads/x], branches: [x]")), { E("3:126") "unknown key \"branches\"" } },
+		{ "CI", W(GIT(", push: {allowed_repos: [a/b], refs: [refs/heads/x]}")), { WARN("3:81") "git.push.denied_paths leaves .github/workflows/ open" } },
+		{ "secrets", W(TO(", refs: [refs/heads/x], secrets: warn")), { WARN("3:81") "git.push.secrets: warn lets secrets out" } },
+		{ "from the root", W(GIT(", push: {allowed_repos: [a/b], refs: [refs/heads/x], denied_paths: [.github/**, /ci/]}")), { E("3:153") "pattern \"/ci/\" begins with a slash" } },
+		{ "a class", W(GIT(", push: {allowed_repos: [a/b], refs: [refs/heads/x], denied_paths: [.github/**, 'a[bc]']}")), { E("3:153") "pattern \"a[bc]\" has one of ?, [" } },
+		{ "no size", W(TO(", refs: [refs/heads/x], max_pack_bytes: 0")), { E("3:172") "sandbox.git.push.max_pack_bytes" } },
+		{ "unknown key", W(TO(", refs: [refs/heads/x], branches: [x]")), { E("3:156") "unknown key \"branches\"" } },
 	};
 
 	check_rows(rows, ARRAY_SIZE(rows));
