@@ -18,7 +18,7 @@
  *   dns   -> netd  PIN                        answered by PINNED with the same sequence
  *   netd  -> dns   IN_USE                     names whose addresses are to be followed for a while
  *   netd  -> gitproxy CLOSE                   revocation; answered by DONE
- *   dns, gitproxy -> netd REFUSED             what they refused a sandbox; not answered
+ *   dns, gitproxy, keeper -> netd REFUSED     what they refused a sandbox; not answered
  *   gitproxy -> netd REFUSALS                 a sandbox's last refusals, answered by RECENT with the same
  *                  sequence
  *   gitproxy -> netd SCOPE                    is this one of the sandbox's tokens; answered by SCOPED

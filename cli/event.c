@@ -202,9 +202,77 @@ static void shape_text(const struct event *e, size_t i, char *out, size_t cap)
 	}
 }
 
+/* ---- pushes, which have lists ---- */
+
+static const json_t *first_of(const struct event *e, const char *list)
+{
+	return json_array_get(json_object_get(e->json, list), 0);
+}
+
+static long long number_of(const struct event *e, const char *field)
+{
+	return json_integer_value(json_object_get(e->json, field));
+}
+
+/* " refs/heads/x and 3 more" of the commands. */
+static void push_refs(const struct event *e, char *out, size_t cap)
+{
+	char ref[TABLE_CELL_MAX * 4], more[48];
+	long long n = number_of(e, "n_commands");
+
+	if (!first_of(e, "commands"))
+		return;
+	table_text(json_object_get(first_of(e, "commands"), "ref"), ref, sizeof(ref));
+	append(out, cap, " ", ref);
+	snprintf(more, sizeof(more), " and %lld more", n - 1);
+	if (n > 1)
+		append(out, cap, more, "");
+}
+
+/* ": github-pat in a.c:1, fingerprint 01ab, and 3 findings more": what `cordon exception add` takes. */
+static void push_findings(const struct event *e, char *out, size_t cap)
+{
+	static const struct shape_part parts[] = {
+		{ ": ", "rule" }, { " in ", "path" }, { ":", "line" }, { ", fingerprint ", "fingerprint" },
+	};
+	const json_t *f = first_of(e, "findings");
+	char value[TABLE_CELL_MAX * 4], more[48];
+	long long n = number_of(e, "n_findings");
+
+	for (size_t i = 0; f && i < ARRAY_SIZE(parts); i++) {
+		table_text(json_object_get(f, parts[i].field), value, sizeof(value));
+		if (strcmp(value, "-") && strcmp(value, "0"))	/* not all are in a file, or on a line */
+			append(out, cap, parts[i].before, value);
+	}
+	snprintf(more, sizeof(more), ", and %lld findings more", n - 1);
+	if (f && n > 1)
+		append(out, cap, more, "");
+}
+
+static void push_what(const struct event *e, char *out, size_t cap)
+{
+	static const struct shape_part parts[] = {
+		{ "push ", "host" }, { "/", "repo" },
+	};
+	char value[TABLE_CELL_MAX * 4];
+
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		table_text(json_object_get(e->json, parts[i].field), value, sizeof(value));
+		append(out, cap, parts[i].before, value);
+	}
+	push_refs(e, out, cap);
+	append(out, cap, " ", event_field(e, "outcome"));
+	push_findings(e, out, cap);
+	table_clean(out);
+}
+
 void event_what(const struct event *e, char *out, size_t cap)
 {
 	out[0] = 0;
+	if (!strcmp(event_field(e, "event"), "push")) {
+		push_what(e, out, cap);
+		return;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(shapes); i++)
 		if (shape_fits(e, i)) {
 			shape_text(e, i, out, cap);

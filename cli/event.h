@@ -35,8 +35,8 @@ bool event_wanted(const struct event *e, const struct event_filter *f);
 bool event_since(const char *text, long long now_ms, char ret[EVENT_TS_MAX]);
 void event_time(long long ms, char ret[EVENT_TS_MAX]);
 
-/* What the event is about: "A evil.example", "198.18.1.0:443/tcp", "git-upload-pack acme/payroll".
- */
+/* What the event is about: "A evil.example", "198.18.1.0:443/tcp", "git-upload-pack acme/payroll"; of a
+ * push its refs, its outcome and its first finding. */
 void event_what(const struct event *e, char *out, size_t cap);
 /* One line for people, without a newline. */
 void event_format(const struct event *e, bool colour, char *out, size_t cap);

@@ -430,7 +430,7 @@ static const struct {
 	{ MSG_READY, TO_VIEWS, on_ready },
 	{ MSG_CA_DONE, TO_KEEPER, on_ca_done },
 	{ MSG_PIN, TO_DNS, on_pin },
-	{ MSG_REFUSED, TO_DNS | TO_GITPROXY, on_refused },
+	{ MSG_REFUSED, TO_DNS | TO_GITPROXY | TO_KEEPER, on_refused },
 	{ MSG_REFUSALS, TO_GITPROXY, on_refusals },
 	{ MSG_SCOPE, TO_GITPROXY, on_scope },
 	{ MSG_VERDICT, TO_INSPECT, on_verdict },

@@ -17,6 +17,7 @@ from labnet import wait_for
 from labobjects import change, pack
 from labpush import HOST, TOKEN, USER, Forge, below, policy, report_of
 from test_credentials import Secrets
+from test_internal import told
 
 REF = "refs/heads/agent/x"
 MAX = 4096
@@ -326,6 +327,17 @@ def test_dead_before_it_said_anything(lab, push):
     push.socket.close()
     line = event(lab)
     assert (line["outcome"], line["reason"]) == ("rejected", "internal_error")
+
+
+def test_the_sandbox_is_told(lab, push):
+    """Of a refusal on its own page, like of any other; and whoever reads the log sees which finding it was."""
+    push.tell(REJECTED, "ref_not_allowed", (1, 0, "ref_not_allowed", NONE_ID, "1" * 40, "refs/heads/main"))
+    push.over()
+    line = event(lab)
+    what = f"push {HOST}/{line['repo']} refs/heads/main"
+    shown = wait_for("the refusal", lambda: [r for r in told(lab.sandbox) if r["what"] == what])
+    assert shown[0]["reason"] == "ref_not_allowed"
+    assert f"{what} rejected" in lab.cordon("log", "--deny").stdout
 
 
 def test_lists_are_cut_and_counted(lab, push):

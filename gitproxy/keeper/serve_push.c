@@ -225,6 +225,19 @@ static void settle(struct pushing *p)
 		msg_plain_set(t->detail, sizeof(t->detail), p->up.detail[0] ? p->up.detail : p->verdict.detail);
 }
 
+/* For the sandbox's own page, and for whoever looks after it. */
+static void tell_netd(const struct pushing *p)
+{
+	const struct mirror_pushed_command *c = (const void *)p->lists;
+	struct msg_refused m = { .sandbox = p->sb->id, .reason = p->told.reason };
+	char what[MSG_NAME + GP_REPO_MAX + PUSH_PATTERN_MAX + 16];
+
+	snprintf(what, sizeof(what), "push %s/%s%s%s", p->rq->host, p->rq->open->repo, p->told.commands ? " " : "",
+		 p->told.commands ? c->ref : "");
+	msg_plain_set(m.what, sizeof(m.what), what);
+	view_send(p->j->view, MSG_REFUSED, 0, &m);
+}
+
 static void audit_push(struct pushing *p)
 {
 	const struct mirror_pushed *t = &p->told;
@@ -236,6 +249,8 @@ static void audit_push(struct pushing *p)
 
 	settle(p);
 	many = t->outcome == PUSH_REJECTED && serve_many_lines(p->j->serve, p->sb);
+	if (t->outcome == PUSH_REJECTED)
+		tell_netd(p);
 	h.decision = t->outcome == PUSH_REJECTED ? "deny" : "allow";
 	h.reason = reason_text((enum reason)t->reason);
 	audit_begin(&l, &h);

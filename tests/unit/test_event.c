@@ -19,6 +19,17 @@ static const struct { const char *line, *what; } shapes[] = {
 	{ "{\"ts\":\"1\",\"service\":\"\",\"host\":\"github.com\",\"repo\":\"a/b\"}", "github.com/a/b" },
 	{ "{\"ts\":\"1\",\"what\":\"evicted\",\"host\":\"github.com\",\"repo\":\"a/b\"}", "mirror evicted github.com/a/b" },
 	{ "{\"ts\":\"1\",\"method\":\"GET\",\"host\":\"h\",\"path\":\"/x\"}", "GET h/x" },
+	{ "{\"ts\":\"1\",\"event\":\"push\",\"host\":\"github.com\",\"repo\":\"a/b\",\"service\":\"git-receive-pack\","
+	  "\"outcome\":\"forwarded\",\"n_findings\":0,\"n_commands\":1,\"findings\":[],\"commands\":[{\"ref\":\"refs/heads/x\"}]}",
+	  "push github.com/a/b refs/heads/x forwarded" },
+	{ "{\"ts\":\"1\",\"event\":\"push\",\"host\":\"github.com\",\"repo\":\"a/b\",\"outcome\":\"rejected\",\"n_findings\":3,"
+	  "\"n_commands\":4,\"findings\":[{\"rule\":\"github-pat\",\"path\":\"a.c\",\"line\":7,\"fingerprint\":\"01ab\"}],"
+	  "\"commands\":[{\"ref\":\"refs/heads/x\"},{\"ref\":\"refs/heads/y\"}]}",
+	  "push github.com/a/b refs/heads/x and 3 more rejected: github-pat in a.c:7, fingerprint 01ab, and 2 findings more" },
+	{ "{\"ts\":\"1\",\"event\":\"push\",\"host\":\"github.com\",\"repo\":\"a/b\",\"outcome\":\"rejected\",\"n_findings\":1,"
+	  "\"n_commands\":1,\"findings\":[{\"rule\":\"github-pat\",\"path\":\"\",\"line\":0,\"fingerprint\":\"01ab\"}],\"commands\":[]}",
+	  "push github.com/a/b rejected: github-pat, fingerprint 01ab" },
+	{ "{\"ts\":\"1\",\"event\":\"push\",\"outcome\":\"rejected\"}", "push -/- rejected" },
 	{ "{\"ts\":\"1\",\"what\":\"added\",\"interface\":\"tap0\",\"ipv4\":\"10.1.0.2\"}", "added tap0" },
 	{ "{\"ts\":\"1\",\"name\":\"esc\\u001b[31m\\u0085\\n\"}", "esc?[31m???" },
 	{ "{\"ts\":\"1\"}", "-" },
