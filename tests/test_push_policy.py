@@ -18,6 +18,7 @@ sandbox:
       allowed_repos: [acme/widgets]
       refs: ["refs/heads/agent/*", refs/heads/shared]
       create: %s
+      denied_paths: [".github/**"]
 """
 
 
