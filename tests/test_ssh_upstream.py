@@ -5,13 +5,15 @@ The server is OpenSSH's sshd in the lab's internet, with a user `git` whose home
 
 import contextlib
 import os
+import signal
 import subprocess
+import time
 
 import pytest
 
 from lab import AGENT, Lab, write
 from labgit import Repository
-from labnet import ENV, LabError, tool, wait_for
+from labnet import ENV, PATIENCE, LabError, tool, wait_for
 from labworld import GITHUB, WWW
 from test_credentials import Secrets
 from test_privilege import NONE, UNIX, check_closed, check_descriptors, check_rights
@@ -263,14 +265,78 @@ def test_clients_of_older_protocols_are_told(setting):
     assert s.sshd.commands() == []
 
 
+BESIDES = 3		# advertisement, references, and whether it may; then the fetch of the first copy
+
+
+def waiting(s, *options):
+    """A clone whose first copy does not come; what it says is read as it comes."""
+    return s.lab.sandbox.start(["git", "clone", *options, s.url, f"{s.lab.sandbox.dir}/home/early"], text=True,
+                               stderr=subprocess.PIPE, env={"HOME": f"{s.lab.sandbox.dir}/home"})
+
+
+def told(client, what):
+    """Until it was said."""
+    said = ""
+    while what not in said:
+        more = client.stderr.read(1)
+        assert more, said
+        said += more
+    return said
+
+
+def ended(client):
+    """Its exit status, and the rest of what it said."""
+    rest = client.stderr.read()
+    return client.wait(PATIENCE), rest
+
+
 def test_the_first_copy_takes_long(setting):
-    """A client is not kept for ever: it is told, and the fetch goes on without it."""
-    s = setting(first_byte="2s")
+    """A client waits for it, however long git.timeouts.first_byte is, and is told how far it is."""
+    s = setting(first_byte="1s")
     s.sshd.start()
-    with s.sshd.hold(after=3):		# advertisement, references, and whether it may; then the fetch
-        done = s.lab.sandbox.git("clone", "-q", s.url, "early")
-        assert done.returncode and "mirror_filling" in done.stderr, f"{done.stderr} {s.sshd.commands()} {s.lab.audit.describe()}"
-    wait_for("the mirror", lambda: not s.lab.sandbox.git("clone", "-q", s.url, "late").returncode)
+    with s.sshd.hold(after=BESIDES):
+        client = waiting(s, "--progress")
+        for _ in range(2):
+            told(client, "cordon: fetching the first copy of it: 0.0 MiB")
+    status, rest = ended(client)
+    assert status == 0 and "cordon: fetching the first copy of it: done" in rest, rest + s.lab.logs()
+    assert s.lab.sandbox.git("-C", "early", "fsck", "--strict").returncode == 0
+    assert s.lab.sandbox.git("-C", "early", "rev-parse", "HEAD").stdout.strip() == s.origin.tip()
+    s.lab.audit.until(lambda es: [e["source"] for e in es] == ["upstream", "mirror"], event="git", method="POST")
+    s.lab.audit.no_refusals()
+
+
+@pytest.mark.parametrize("options", [["--quiet"], ["--progress", "--depth=1"], ["--quiet", "--filter=blob:none"]],
+                         ids=lambda o: o[-1])
+def test_the_first_copy_takes_long_and_nothing_can_be_said(setting, options):
+    """Who wants no progress, or an answer that does not begin with the pack, waits as well."""
+    s = setting(first_byte="1s")
+    s.sshd.start()
+    with s.sshd.hold(after=BESIDES):
+        client = waiting(s, *options)
+        wait_for("the fetch", lambda: len(s.sshd.commands()) > BESIDES)
+        since = time.monotonic()
+        wait_for("longer than the first byte may take", lambda: time.monotonic() > since + 2.5)
+        assert client.poll() is None
+    status, rest = ended(client)
+    assert status == 0 and "cordon:" not in rest, rest + s.lab.logs()
+    assert s.lab.sandbox.git("-C", "early", "rev-parse", "HEAD").stdout.strip() == s.origin.tip()
+
+
+def test_the_first_copy_never_comes(setting):
+    """A client that waits is told so, on the band for errors."""
+    s = setting()
+    s.sshd.start()
+    with s.sshd.hold(after=BESIDES):
+        client = waiting(s, "--progress")
+        told(client, "cordon: fetching the first copy of it")
+        s.sshd.stop()
+        for pid in s.lab.internet.pids("sshd"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        status, rest = ended(client)
+    assert status and "upstream_unreachable" in rest, rest + s.lab.logs()
+    s.lab.audit.wait(event="git", reason="upstream_unreachable")
 
 
 def ssh_pids(lab):

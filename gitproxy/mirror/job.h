@@ -38,6 +38,7 @@ struct job {
 	int to;				/* the front's answer socket; borrowed from it */
 	struct repo *repo;		/* held */
 	uint64_t started;
+	bool told;			/* the answer has begun, with progress: serve_fill.c */
 	struct mirror_verdict verdict;	/* sent when the job is over */
 };
 

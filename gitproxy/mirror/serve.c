@@ -72,7 +72,10 @@ void job_refused(struct job *j, const struct ask_outcome *o)
 
 void job_refuse(struct job *j, enum reason reason, const char *why)
 {
-	answer_refuse(j->to, reason, 0);
+	if (j->told)
+		answer_end(j->to, reason);
+	else
+		answer_refuse(j->to, reason, 0);
 	j->verdict = (struct mirror_verdict){ .how = MIRROR_SERVED, .reason = reason };
 	msg_plain_set(j->verdict.detail, sizeof(j->verdict.detail), why);
 }

@@ -8,7 +8,7 @@
  * all who ask the same, and this thread tells the front how far it may send. Until the first byte is
  * out every failure here is left to upstream; after it the answer is broken, never ended.
  */
-#include "gitproxy/mirror/job.h"
+#include "gitproxy/mirror/serve_fill.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -64,21 +64,12 @@ static bool all_there(struct job *j, const struct fetch_request *q, bool stale)
 }
 
 /* A cold one. True: it is warm now. False: upstream answers, or the job is over. */
-static bool fill(struct job *j)
+static bool fill(struct job *j, const struct fetch_request *q)
 {
-	const struct depot *d = j->depot;
-	int r;
-
-	if (!j->q->only) {
-		behind_start(d->behind, j->repo, j->q->sandbox);
-		return false;
-	}
-	r = behind_wait(d->behind, j->repo, j->q->sandbox, deadline_in(d->config->first_byte_ms));
-	if (r == -EAGAIN)
-		job_refuse(j, REASON_MIRROR_FILLING, "not there within git.timeouts.first_byte; it goes on");
-	else if (r < 0)
-		job_refuse(j, REASON_UPSTREAM_UNREACHABLE, "the first copy could not be fetched");
-	return !r;
+	if (j->q->only)
+		return fill_wait(j, q);
+	behind_start(j->depot->behind, j->repo, j->q->sandbox);
+	return false;
 }
 
 /*
@@ -93,7 +84,7 @@ static bool ready(struct job *j, const struct fetch_request *q, bool stale)
 	enum reason reason = REASON_NONE;
 
 	if (!repo_is_warm(j->repo, &format, generation)) {
-		if (stale || !repo_fits(j->repo, q->format) || !fill(j))
+		if (stale || !repo_fits(j->repo, q->format) || !fill(j, q))
 			return false;
 		repo_is_warm(j->repo, &format, generation);
 	}
@@ -197,13 +188,15 @@ static void read_answer(struct job *j, const struct fetch_request *q, struct spo
 		see_to_it(j, q, w);
 		e = wait_more(j, *io, 0, &now);
 	}
-	if (!e)
+	if (!e && j->told)
+		fill_pass(j, *io, now, wait_more);
+	else if (!e)
 		pass(j, *io, now, stale);
 	else if (e == -EPIPE)
 		job_sent(j, e, 0);
 }
 
-void serve_fetch(struct job *j, const struct fetch_request *q)
+static void serve(struct job *j, const struct fetch_request *q)
 {
 	AUTO(spool_reader) struct spool_reader *r = NULL;
 	struct spool_writer *w = NULL;
@@ -216,4 +209,11 @@ void serve_fetch(struct job *j, const struct fetch_request *q)
 		return;
 	see_to_it(j, q, w);
 	read_answer(j, q, &r, stale);
+}
+
+void serve_fetch(struct job *j, const struct fetch_request *q)
+{
+	serve(j, q);
+	if (j->told && j->verdict.how == MIRROR_UPSTREAM)	/* what was begun must end */
+		job_refuse(j, REASON_INTERNAL_ERROR, "the first copy is there, and no answer of it");
 }
