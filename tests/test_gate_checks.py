@@ -166,6 +166,21 @@ def test_objects_of_another_type():
     assert reasons(judge([bad, b], create(bad, "refs/tags/v"))) == {"pack_malformed"}
 
 
+def test_objects_of_the_mirror_of_another_type():
+    base = at({"a": b"0", "d/b": b"1"})
+    c, folder, b = base[0], base[1], blob(b"0")
+    for wrong in (tree((DIR, b"d", c)), tree((DIR, b"d", b)), tree((FILE, b"f", folder)), tree((FILE, b"f", c)), tree((FILE, b"f", b), (DIR, b"g", b))):
+        bad = commit(wrong, c)
+        v = judge([bad, wrong], create(bad), base)
+        assert reasons(v) == {"pack_malformed"}
+    for bad in (commit(c), commit(b), commit(folder, folder), commit(folder, b)):
+        assert reasons(judge([bad], create(bad), base)) == {"pack_malformed"}
+    bad = Object(TAG, tag(b).data.replace(b"type blob", b"type commit"))
+    assert reasons(judge([bad], create(bad, "refs/tags/v"), base)) == {"pack_malformed"}
+    fine = commit(tree((DIR, b"d", folder), (FILE, b"f", b)), c)
+    assert judge([fine, tree((DIR, b"d", folder), (FILE, b"f", b))], create(fine), base).verdict == "clean"
+
+
 def test_a_branch_is_a_commit():
     c, b = at({"a": b"1"}), blob(b"x")
     for o in (b, c[1], tag(c[0])):

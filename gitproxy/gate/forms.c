@@ -11,15 +11,10 @@
 
 #include "gitproxy/gate/special.h"
 
+/* Of the pack; walk.c does it for those of the mirror. */
 static bool type_ok(const struct node *n)
 {
 	return !(n->wanted & ~(1U << n->type));
-}
-
-/* Of an object of the mirror only: not as two things at once. What it is, upstream knows as well. */
-static bool type_possible(const struct node *n)
-{
-	return !(n->wanted & (n->wanted - 1)) && (n->type == OBJECT_NONE || type_ok(n));
 }
 
 static enum fault special(const struct node *n, struct rd bytes)
@@ -63,7 +58,7 @@ int run_forms(struct run *r)
 	for (uint32_t i = 0; i < n && err == 0; i++) {
 		const struct node *node = graph_node(r->g, i);
 
-		if (!(i < r->g->n_pack ? type_ok(node) : type_possible(node)))
+		if (i < r->g->n_pack && !type_ok(node))
 			run_refuse(r, RUN_EVERY, REASON_PACK_MALFORMED, "%s (%s)", fault_text(FAULT_TYPE),
 				   run_short(r, i, id));
 		else if (node->flags & (NODE_MODULES | NODE_ATTRIBUTES))

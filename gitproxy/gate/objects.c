@@ -146,6 +146,11 @@ int objects_in_mirror(struct objects *o, const struct oid *oid)
 	return store_has(o->mirror, oid);
 }
 
+int objects_mirror_type(struct objects *o, const struct oid *oid, enum object_type *ret)
+{
+	return store_type(o->mirror, oid, ret);
+}
+
 int objects_read(struct objects *o, const struct oid *oid, enum object_type *ret_type, struct rd *ret_bytes)
 {
 	return store_read(objects_in_pack(o, oid) ? o->push : o->mirror, oid, PACK_LARGE, ret_type, ret_bytes);

@@ -18,6 +18,8 @@ const struct oid *objects_at(const struct objects *objects, size_t i);
 bool objects_in_pack(const struct objects *objects, const struct oid *oid);
 /* Whether the mirror has it, whatever the pack has: 1, 0 or -errno. */
 int objects_in_mirror(struct objects *objects, const struct oid *oid);
+/* What it is there, without reading it. 0, -ENOENT or -errno. */
+int objects_mirror_type(struct objects *objects, const struct oid *oid, enum object_type *ret);
 /*
  * From the pack, else from the mirror. The bytes are good until the next read. -ENOENT: neither has
  * it; -EFBIG: larger than the limit; others: it could not be read, and nothing may be concluded.

@@ -476,3 +476,54 @@ int store_read(struct store *s, const struct oid *oid, uint64_t max, enum object
 	*ret_bytes = rd_of(s->given->bytes, s->given->n);
 	return 0;
 }
+
+/* ---- types ---- */
+
+/* The head of the entry at this place. */
+static int head_at(struct store *s, struct store_pack *p, uint64_t at, struct entry_head *ret)
+{
+	int r = p->pack.n ? 0 : map_file(p->path, &p->pack);
+	struct rd in = p->pack;
+
+	if (r)
+		return r;
+	return rd_skip(&in, at) && entry_head(&in, s->format, ret) == PARSE_OK ? 0 : -EBADMSG;
+}
+
+static int type_by_reading(struct store *s, const struct oid *oid, enum object_type *ret)
+{
+	struct rd bytes;
+	int r = store_read(s, oid, PACK_LARGE, ret, &bytes);
+
+	if (r == -EFBIG)
+		*ret = OBJECT_BLOB;		/* as everywhere: others are never that large */
+	return r == -EFBIG ? 0 : r;
+}
+
+/* A delta has the type of its base: the heads tell it, down the chain. */
+int store_type(struct store *s, const struct oid *oid, enum object_type *ret)
+{
+	struct entry_head h = { .type = ENTRY_REF_DELTA, .base = *oid };
+	struct store_pack *p = NULL;
+	uint64_t at = 0;
+
+	for (size_t n = 0; n <= PACK_DEPTH_MAX && entry_is_delta(h.type); n++) {
+		int r;
+
+		if (h.type == ENTRY_REF_DELTA)
+			p = find(s, &h.base, &at);
+		else if (h.back < at)
+			at -= h.back;
+		else
+			return -EBADMSG;
+		if (!p)
+			return type_by_reading(s, &h.base, ret);
+		r = head_at(s, p, at, &h);
+		if (r)
+			return r;
+	}
+	if (entry_is_delta(h.type))
+		return -ELOOP;
+	*ret = (enum object_type)h.type;
+	return 0;
+}

@@ -20,6 +20,7 @@ DEFINE_AUTO(store, struct store *, store_free)
 int store_add(struct store *s, struct rd pack, const struct index *index);
 
 int store_has(struct store *s, const struct oid *oid);	/* 1, 0 or -errno */
+int store_type(struct store *s, const struct oid *oid, enum object_type *ret);	/* 0, -ENOENT or -errno */
 /*
  * The bytes are good until the next read from this store, or from one beyond which it is. -ENOENT, -EFBIG: more
  * than max bytes; -EBADMSG: it is damaged; -errno.

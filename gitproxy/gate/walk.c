@@ -2,7 +2,7 @@
  * walk.c - is everything there, and does the push reach everything it brings
  *
  * Theory of operation: a push is whole when each object that one of the pack points to is in the pack or
- * in the mirror, which is whole itself.
+ * in the mirror, which is whole itself, and is what it is taken for.
  * Nothing is hidden when each object of the pack is reached from a new tip, or is the mirror's anyway.
  * Objects point to what was made before them, never in a circle, so from any object one gets, from referrer
  * to referrer, to one that nothing of the pack points to. If all of those are tips, every object is
@@ -38,23 +38,30 @@ int run_tips(struct run *r)
 
 /* ---- whole ---- */
 
+/* Of the mirror, and what the pack takes it for. */
+static int check_outside(struct run *r, uint32_t i)
+{
+	struct node *n = graph_node(r->g, i);
+	struct oid oid = graph_id(r->g, i);
+	enum object_type type;
+	char id[RUN_SHORT];
+	int err = objects_mirror_type(r->objects, &oid, &type);
+
+	if (err == -ENOENT)
+		r->missing = oid;
+	else if (err == 0 && n->wanted & ~(1U << type))
+		run_refuse(r, RUN_EVERY, REASON_PACK_MALFORMED, "%s (%s)", fault_text(FAULT_TYPE), run_short(r, i, id));
+	return err;
+}
+
 int run_whole(struct run *r)
 {
-	for (uint32_t i = r->g->n_pack; i < r->g->n_pack + r->g->outside.n; i++) {
-		struct node *n = graph_node(r->g, i);
-		int known;
+	int err = 0;
 
-		if (!n->wanted && !(n->flags & NODE_TIP))
-			continue;
-		known = run_known(r, i);
-		if (known < 0)
-			return known;
-		if (!known) {
-			r->missing = graph_id(r->g, i);
-			return -ENOENT;
-		}
-	}
-	return 0;
+	for (uint32_t i = r->g->n_pack; i < r->g->n_pack + r->g->outside.n && err == 0; i++)
+		if (graph_node(r->g, i)->wanted || graph_node(r->g, i)->flags & NODE_TIP)
+			err = check_outside(r, i);
+	return err;
 }
 
 /* ---- hidden ---- */

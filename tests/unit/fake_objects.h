@@ -97,6 +97,17 @@ int objects_in_mirror(struct objects *o, const struct oid *oid)
 	return o->fail ? o->fail : f && f->where & FAKE_MIRROR;
 }
 
+int objects_mirror_type(struct objects *o, const struct oid *oid, enum object_type *ret)
+{
+	struct fake_object *f = fake_find(o, oid);
+
+	o->asked++;
+	if (o->fail || !f || !(f->where & FAKE_MIRROR))
+		return o->fail ? o->fail : -ENOENT;
+	*ret = f->type;
+	return 0;
+}
+
 int objects_read(struct objects *o, const struct oid *oid, enum object_type *ret_type, struct rd *ret_bytes)
 {
 	struct fake_object *f = fake_find(o, oid);
