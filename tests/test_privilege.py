@@ -15,6 +15,9 @@ import threading
 
 import pytest
 
+import labobjects
+import labpush
+
 from lab import BUILD, row
 from labnet import PATIENCE, wait_for
 from netdclient import NAMES, TYPES, Part, connect_as, descriptor_of, group, hello, is_pair, pack_addr, pin, role_uid
@@ -34,6 +37,7 @@ PROCESSES = {
     "cordon-keeper": ("keeper", 0, FILTER, {UNIX}),
     "cordon-mirror": ("mirror", 0, FILTER, {UNIX}),
 }
+JUDGE = ("mirror", 0, FILTER, {UNIX})		# cordon-scan, from the first push on
 # Files that may be open, by process; memory files of replies come and go.
 FILES = {
     "cordon-netd": r"/(netd\.jsonl|netd\.log)$",
@@ -138,6 +142,42 @@ def check_descriptors(name, pid, allowed, files):
         else:
             folder = target.endswith(("/mirrors", "/mirrors/spool")) and stat.S_ISDIR(mode)
             assert (stat.S_ISREG(mode) or folder) and re.search(files, target), f"{name} holds {target}"
+
+
+@pytest.fixture(scope="module")
+def pushing(world):
+    """Somebody has asked what there is to push to: cordon-scan is there."""
+    with labpush.push_lab(world, {"agent": labpush.policy()}) as lab:
+        repo = lab.forge.repository("acme/rights")
+        work = labpush.Work(lab, repo)
+        work.commit()
+        done = work.push("HEAD:refs/heads/agent/x")
+        assert done.returncode == 0, done.stderr + lab.logs()
+        yield lab, repo
+
+
+def test_rights_of_the_judge(pushing):
+    """Of cordon-scan; and of the process that it makes for a push, while that is at work."""
+    lab, repo = pushing
+    role, caps, seccomp, allowed = JUDGE
+    pid = the_pid(lab, "cordon-scan")
+    check_rights(pid, role, caps, seccomp)
+    check_closed(pid)
+    check_descriptors("cordon-scan", pid, allowed, r"/gitproxy\.log$")
+    blobs = [labobjects.blob(os.urandom(1 << 20)) for _ in range(30)]
+    top = labobjects.tree(*((labobjects.FILE, b"f%d" % i, b) for i, b in enumerate(blobs)))
+    body = labpush.create(repo, [labobjects.commit(top), top, *blobs], ref="refs/heads/agent/y")
+    seen = set()
+    with labpush.Wire(lab.sandbox, labpush.HOST, timeout=60) as wire:
+        wire.send(labpush.post("acme/rights.git", body, service=labpush.RECEIVE, host=labpush.HOST, protocol=0))
+        while not seen:
+            for child in open(f"/proc/{pid}/task/{pid}/children").read().split():
+                with contextlib.suppress(OSError):
+                    if open(f"/proc/{child}/comm").read() == "cordon-judge\n" and status_of(child)["Seccomp_filters"] == "3":
+                        check_rights(child, role, caps, seccomp)
+                        check_descriptors("cordon-judge", child, allowed, r"/(gitproxy\.log|mirrors/push/\d+/(pack|judged)|exceptions\.yaml)$")
+                        seen.add(child)
+        assert labpush.report_of(wire.response().body).refs == {"refs/heads/agent/y": "ok"}
 
 
 @pytest.mark.parametrize("name", PROCESSES)
