@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import stat
 import struct
@@ -140,7 +141,7 @@ def check_descriptors(name, pid, allowed, files):
             kind = kinds.get(target[len("socket:["):-1], UNIX)		# an unbound pair is in no list
             assert kind in allowed, f"{name} has a socket of kind {kind}"
         else:
-            folder = target.endswith(("/mirrors", "/mirrors/spool")) and stat.S_ISDIR(mode)
+            folder = target.endswith(("/mirrors", "/mirrors/spool", "/judged")) and stat.S_ISDIR(mode)
             assert (stat.S_ISREG(mode) or folder) and re.search(files, target), f"{name} holds {target}"
 
 
@@ -167,16 +168,23 @@ def test_rights_of_the_judge(pushing):
     blobs = [labobjects.blob(os.urandom(1 << 20)) for _ in range(30)]
     top = labobjects.tree(*((labobjects.FILE, b"f%d" % i, b) for i, b in enumerate(blobs)))
     body = labpush.create(repo, [labobjects.commit(top), top, *blobs], ref="refs/heads/agent/y")
-    seen = set()
+
+    def confined():
+        for child in open(f"/proc/{pid}/task/{pid}/children").read().split():
+            with contextlib.suppress(OSError):		# one that has ended
+                if status_of(child)["Seccomp_filters"] == "2":
+                    os.kill(int(child), signal.SIGSTOP)
+                    return int(child)
+        return None
     with labpush.Wire(lab.sandbox, labpush.HOST, timeout=60) as wire:
         wire.send(labpush.post("acme/rights.git", body, service=labpush.RECEIVE, host=labpush.HOST, protocol=0))
-        while not seen:
-            for child in open(f"/proc/{pid}/task/{pid}/children").read().split():
-                with contextlib.suppress(OSError):
-                    if open(f"/proc/{child}/comm").read() == "cordon-judge\n" and status_of(child)["Seccomp_filters"] == "3":
-                        check_rights(child, role, caps, seccomp)
-                        check_descriptors("cordon-judge", child, allowed, r"/(gitproxy\.log|mirrors/push/\d+/(pack|judged)|exceptions\.yaml)$")
-                        seen.add(child)
+        child = wait_for("a judge at work", confined, step=0.001)
+        assert open(f"/proc/{child}/comm").read() == "cordon-judge\n"
+        check_rights(child, role, caps, seccomp)
+        check_closed(child)
+        check_descriptors("cordon-judge", child, allowed,
+                          r"/(gitproxy\.log|mirrors/push/\d+/(pack|judged)|exceptions\.yaml|mirrors/[0-9a-f]{64}/.*)$")
+        os.kill(child, signal.SIGCONT)
         assert labpush.report_of(wire.response().body).refs == {"refs/heads/agent/y": "ok"}
 
 
