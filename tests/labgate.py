@@ -160,8 +160,8 @@ class Asked:
 
 
 class Judge:
-    def __init__(self, tmp, rules=None, wrapper=()):
-        self.tmp, self.count = tmp, 0
+    def __init__(self, tmp, rules=None, wrapper=(), quarantines=None):
+        self.tmp, self.count, self.quarantines = tmp, 0, quarantines or tmp
         self.pair, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         log = self.log = open(tmp / "scan.log", "w+")
         fds = [os.dup(theirs.fileno()), os.open(rules or os.devnull, os.O_RDONLY)]
@@ -186,10 +186,10 @@ class Judge:
         return Asked(ours, folder)
 
     def start(self, commands, pack=None, repository="", options=(), form="sha1", rules=None, exceptions=None,
-              max_objects=1 << 20, max_inflated=1 << 34, raw_list=None):
+              max_objects=1 << 20, max_inflated=1 << 34, raw_list=None, removed=False):
         """pack: bytes, or an open file's number."""
         self.count += 1
-        folder = self.tmp / f"quarantine{self.count}"
+        folder = self.quarantines / f"quarantine{self.count}"
         folder.mkdir()
         with contextlib.ExitStack() as stack:
             def keep(fd):
@@ -197,6 +197,8 @@ class Judge:
                 return fd
             fds = [keep(sealed(raw_list or push_list(commands, options, form))), keep(os.open(folder, os.O_RDONLY | os.O_DIRECTORY)),
                    keep(sealed(rules or push_rules()))]
+            if removed:
+                folder.rmdir()
             if pack is not None:
                 if isinstance(pack, bytes):
                     (self.tmp / f"pack{self.count}").write_bytes(pack)

@@ -4,7 +4,7 @@ import os
 import signal
 import string
 import struct
-import time
+import subprocess
 import zlib
 
 import pytest
@@ -210,3 +210,38 @@ def test_exceptions_that_are_none_fail(judge, tmp_path):
     (tmp_path / "exceptions.yaml").write_text("version: 1\nexceptions: [what]\n")
     a = first(judge, good()[0], exceptions=tmp_path / "exceptions.yaml")
     assert (a.verdict, a.reason) == ("failed", "scan_failed")
+
+
+def test_a_quarantine_that_cannot_be_written_fails(judge, repo):
+    """It was removed meanwhile; as with a disk that is full, nothing is let through."""
+    new = repo.commit({"a": "b"})
+    asked = judge.start([(None, new, MAIN)], repo.pack(new), removed=True)
+    a = asked.answer()
+    assert (a.verdict, a.reason) == ("failed", "scan_failed"), a.judged
+
+
+def test_a_disk_that_is_full_fails(tmp_path, repo):
+    """The index has no room; the pack of a thin push neither."""
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k,mode=755", "tmpfs", small], check=True)
+    try:
+        j = Judge(small.parent, quarantines=small)
+        repo.commit({f"f{i}": "x" * i for i in range(300)})
+        new = repo.head()
+        a = j.push([(None, new, MAIN)], repo.pack(new))
+        assert (a.verdict, a.reason, a.judged["detail"]) == ("failed", "scan_failed", "No space left on device")
+        j.close()
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+@pytest.mark.parametrize("question", [b"", b"x" * 7, struct.pack("<HHI", 7, 0, 0), struct.pack("<HHI", 1, 4, 0) + b"abcd"])
+def test_what_no_mirror_asks_ends_it(tmp_path, question):
+    """All of it, and cordon-mirror starts another."""
+    j = Judge(tmp_path)
+    asked = j.start([(None, "1" * 40, MAIN)], big())
+    assert asked.next()[0] == "progress"
+    j.pair.send(question)
+    assert asked.answer().judged is None
+    j.close()
