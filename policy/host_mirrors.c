@@ -95,12 +95,15 @@ void host_mirrors_free(struct host_config *c)
 	free(c->mirrors.prewarm);
 }
 
-bool host_mirrors_prewarms(const struct host_config *c, const char *host, const char *repo)
+const char *host_mirrors_spelling(const struct host_mirrors *m, const char *host, const char *repo)
 {
-	const struct host_mirrors *m = &c->mirrors;
-
 	for (size_t i = 0; i < m->n_prewarm; i++)
 		if (!strcmp(m->prewarm[i].host, host) && !strcasecmp(m->prewarm[i].path, repo))
-			return true;
-	return false;
+			return m->prewarm[i].path;
+	return NULL;
+}
+
+bool host_mirrors_prewarms(const struct host_config *c, const char *host, const char *repo)
+{
+	return host_mirrors_spelling(&c->mirrors, host, repo) != NULL;
 }

@@ -30,6 +30,8 @@ void host_repository_done(struct host_repository *r);
 int host_mirrors_load(struct host_config *c, const struct node *root, struct diag *d);
 void host_mirrors_free(struct host_config *c);
 /* Is it to be fetched before it is asked for? Case does not matter. */
+/* How the first of them that is this repository, but for case, is written. NULL: none is. */
+const char *host_mirrors_spelling(const struct host_mirrors *m, const char *host, const char *repo);
 bool host_mirrors_prewarms(const struct host_config *c, const char *host, const char *repo);
 
 #endif

@@ -170,7 +170,7 @@ int mirror_new(const struct mirror_spec *s, struct mirror **ret)
 	pthread_mutex_init(&m->lock, NULL);
 	r = crew_new(JOB_STACK, JOB_THREADS_KEPT, &m->crew);
 	if (!r)
-		r = repos_new(s->path, &m->depot.repos);
+		r = repos_new(s->path, &c->mirrors, &m->depot.repos);
 	if (!r)
 		r = flights_new(&m->depot.flights);
 	if (!r)

@@ -5,7 +5,8 @@
  * fetch into it is complete, `about`, which says of what it is a mirror. A folder without it is a fetch
  * that never ended, and removed. In memory a repository is an entry of a list. It stays when there is
  * something on disk; else it goes with who asked for it. The policy does not mind case, and upstream may
- * not either: of all spellings of a name the first alone is mirrored, or one repository would fill the disk.
+ * not either: of all spellings of a name the first alone is mirrored, or one repository would fill the disk;
+ * and of what is to be prewarmed the administrator's, or whoever comes first would keep it from being so.
  * They are never mixed, since to upstream they may be two.
  */
 #include "gitproxy/mirror/repo.h"
@@ -21,12 +22,14 @@
 #include "base/thread.h"
 #include "gitproxy/mirror/files.h"
 #include "gitproxy/mirror/refs.h"
+#include "policy/host_mirrors.h"
 
 #define GONE "gone."			/* folders that are being removed */
 enum { MARK_S = 60 };			/* the time of the last use is written so seldom */
 
 struct repos {
 	const char *folder;
+	const struct host_mirrors *listed;
 	pthread_mutex_t lock;
 	struct repo *first;
 	size_t n;
@@ -124,6 +127,10 @@ static struct repo *get_to_know(struct repos *r, const struct mirror_domain *d, 
 /* Another spelling of this name, which upstream may or may not take for the same. */
 static bool spelled_otherwise(const struct repos *r, const struct mirror_domain *d, const char *host, const char *path)
 {
+	const char *listed = host_mirrors_spelling(r->listed, host, path);
+
+	if (listed)
+		return strcmp(listed, path);
 	for (const struct repo *x = r->first; x; x = x->next)
 		if (!strcasecmp(x->path, path) && !strcasecmp(x->host, host) &&
 		    !strcmp(x->domain.credential, d->credential))
@@ -349,13 +356,14 @@ void repos_adopt(struct repos *r)
 		closedir(d);
 }
 
-int repos_new(const char *folder, struct repos **ret)
+int repos_new(const char *folder, const struct host_mirrors *listed, struct repos **ret)
 {
 	struct repos *r = calloc(1, sizeof(*r));
 
 	if (!r)
 		return -ENOMEM;
 	r->folder = folder;
+	r->listed = listed;
 	pthread_mutex_init(&r->lock, NULL);
 	*ret = r;
 	return 0;

@@ -57,8 +57,9 @@ struct repo {
 };
 
 struct repos;
-/* Those in the folder are found again. All borrowed. 0 or -errno. */
-int repos_new(const char *folder, struct repos **ret);
+struct host_mirrors;
+/* Those in the folder are found again. `listed`: whose spelling of a name counts. All borrowed. 0 or -errno. */
+int repos_new(const char *folder, const struct host_mirrors *listed, struct repos **ret);
 void repos_free(struct repos *r);
 /*
  * The one of this domain, made if need be (cold, nothing on disk yet); repo_put() it. NULL: there is not

@@ -11,6 +11,7 @@
 #include "gitproxy/deadline.h"
 #include "gitproxy/mirror/files.h"
 #include "gitproxy/mirror/refs.h"
+#include "policy/host_mirrors.h"
 #include "tests/unit/check.h"
 
 static int load;
@@ -33,17 +34,18 @@ uint64_t deadline_now(void)
 	return now;
 }
 
-struct place { char dir[64]; struct repos *repos; };
+struct place { char dir[64]; struct host_mirrors listed; struct repos *repos; };
 
 static const struct mirror_domain domain = { .id = { 1, 2, 3 } };
 
 /* The table borrows the folder's name. */
 static void place_new(struct place *p)
 {
+	p->listed = (struct host_mirrors){ 0 };
 	strcpy(p->dir, "/tmp/mirror-test-XXXXXX");
 	if (!mkdtemp(p->dir))
 		abort();
-	CHECK_EQ("a table", repos_new(p->dir, &p->repos), 0);
+	CHECK_EQ("a table", repos_new(p->dir, &p->listed, &p->repos), 0);
 }
 
 static void place_done(struct place *p)
@@ -56,7 +58,7 @@ static void place_done(struct place *p)
 static void place_again(struct place *p)
 {
 	repos_free(p->repos);
-	CHECK_EQ("a table", repos_new(p->dir, &p->repos), 0);
+	CHECK_EQ("a table", repos_new(p->dir, &p->listed, &p->repos), 0);
 }
 
 static struct repo *get(struct place *p)
@@ -240,6 +242,51 @@ TEST(shown)
 		repo_put(p.repos, x);
 		place_done(&p);
 	}
+}
+
+/* ---- spellings ---- */
+
+static char git_host[] = "git.example", lower[] = "a/b", upper[] = "A/B";
+
+/* Who comes first would keep what is listed from being prewarmed. */
+TEST(the_listed_spelling_counts)
+{
+	static const struct mirror_domain odd = { .id = { 7 } };
+	struct host_repository list[] = { { git_host, lower }, { git_host, upper } };
+	struct place p;
+	struct repo *x;
+
+	place_new(&p);
+	p.listed = (struct host_mirrors){ .prewarm = list, .n_prewarm = ARRAY_SIZE(list) };
+	CHECK("another is not taken, though it comes first", !repo_get(p.repos, &odd, "git.example", "A/b"));
+	CHECK("nor one that is listed later", !repo_get(p.repos, &odd, "git.example", "A/B"));
+	x = get(&p);
+	CHECK("the first is", x);
+	repo_put(p.repos, x);
+	x = repo_get(p.repos, &odd, "other.example", "A/B");
+	CHECK("another host's is another repository", x);
+	repo_put(p.repos, x);
+	place_done(&p);
+}
+
+/* It was not listed when it was mirrored. */
+TEST(other_spellings_on_disk_go)
+{
+	struct host_repository list[] = { { git_host, upper } };
+	struct place p;
+	char dir[REPO_PATH];
+	struct repo *x;
+	struct stat st;
+
+	place_new(&p);
+	x = on_disk(&p);
+	strcpy(dir, x->dir);
+	repo_put(p.repos, x);
+	p.listed = (struct host_mirrors){ .prewarm = list, .n_prewarm = 1 };
+	place_again(&p);
+	repos_adopt(p.repos);
+	CHECK("it is gone", stat(dir, &st) < 0 && errno == ENOENT);
+	place_done(&p);
 }
 
 /* ---- what is on disk ---- */
