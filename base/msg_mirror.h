@@ -35,6 +35,10 @@ struct msg_mirror_row {
 	char host[MSG_NAME], repo[MSG_MIRROR_PATH], credential[MSG_LABEL];
 	char state[MSG_MIRROR_STATE];	/* a word or two for people */
 	char text[MSG_WHAT];		/* DONE: what was wrong, and what to do */
+	/* Since the start, REPO: of this one, COUNTS: of all that are there. */
+	uint64_t served, received;	/* bytes of objects: to clients from here, from upstream */
+	uint64_t questions, shared;	/* about references that upstream answered, and that others' answers answered */
+	uint64_t question_ms;		/* what the former took together */
 	uint64_t max_bytes, kept_bytes, kept, hits, misses, coalesced, mirrors;	/* COUNTS */
 };
 

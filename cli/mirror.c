@@ -76,9 +76,12 @@ static json_t *time_json(int64_t s)
 
 static json_t *row_json(const struct msg_mirror_row *m)
 {
-	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:s}", "host", m->host, "repo", m->repo, "credential",
+	json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:s}", "host", m->host, "repo", m->repo, "credential",
 			 m->credential, "bytes", (json_int_t)m->bytes, "refs", (json_int_t)m->refs, "refreshed",
 			 time_json(m->refreshed), "used", time_json(m->used), "state", m->state);
+
+	mirror_savings(o, m);
+	return o;
 }
 
 /* For people: one name, sizes that can be read, no fractions of seconds. */
@@ -93,6 +96,8 @@ static json_t *readable(const json_t *row)
 	size_text((uint64_t)json_integer_value(json_object_get(row, "bytes")), size, sizeof(size));
 	json_object_set_new(o, "name", json_string(name));
 	json_object_set_new(o, "size", json_string(size));
+	size_text((uint64_t)json_integer_value(json_object_get(row, "saved_bytes")), size, sizeof(size));
+	json_object_set_new(o, "saved", json_string(size));
 	if (!*json_string_value(json_object_get(row, "credential")))
 		json_object_del(o, "credential");
 	for (size_t i = 0; i < ARRAY_SIZE(times); i++) {
@@ -108,7 +113,7 @@ static void print_list(const struct show *s)
 {
 	static const struct table_column columns[] = {
 		{ "name", "REPOSITORY" }, { "credential", "CREDENTIAL" }, { "size", "SIZE" }, { "refs", "REFS" },
-		{ "refreshed", "REFRESHED" }, { "used", "USED" }, { "state", "STATE" },
+		{ "saved", "SAVED" }, { "refreshed", "REFRESHED" }, { "used", "USED" }, { "state", "STATE" },
 	};
 	json_t *rows = json_array(), *row;
 	size_t i;

@@ -89,3 +89,18 @@ int mirror_counts(const struct host_config *c, struct msg_mirror_row *ret)
 
 	return r < 0 ? r : ret->kind == MIRROR_ROW_COUNTS ? 0 : -EPROTO;
 }
+
+void mirror_savings(json_t *o, const struct msg_mirror_row *m)
+{
+	const struct { const char *name; uint64_t value; } all[] = {
+		{ "served_bytes", m->served },
+		{ "received_bytes", m->received },
+		{ "saved_bytes", m->served > m->received ? m->served - m->received : 0 },
+		{ "questions", m->questions },
+		{ "questions_shared", m->shared },
+		{ "upstream_ms", m->questions ? m->question_ms / m->questions : 0 },	/* on the average */
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		json_object_set_new(o, all[i].name, json_integer((json_int_t)all[i].value));
+}

@@ -4,6 +4,8 @@
 #ifndef CLI_MIRROR_CLIENT_H
 #define CLI_MIRROR_CLIENT_H
 
+#include <jansson.h>
+
 #include "base/msg_mirror.h"
 #include "cli/cli.h"
 
@@ -15,5 +17,7 @@ typedef void mirror_row_fn(void *owner, const struct msg_mirror_row *row);
 int mirror_ask(const struct host_config *c, const struct msg_mirror_do *q, mirror_row_fn *fn, void *owner);
 /* The counts. 0 or -errno, and nothing is said. */
 int mirror_counts(const struct host_config *c, struct msg_mirror_row *ret);
+/* Add to an object what was saved since the start, and how upstream answered. */
+void mirror_savings(json_t *o, const struct msg_mirror_row *m);
 
 #endif

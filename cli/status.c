@@ -108,13 +108,16 @@ static void print_values(const json_t *o, int depth)
 static json_t *mirrors(const struct host_config *cfg)
 {
 	struct msg_mirror_row m = { 0 };
+	json_t *o;
 
 	if (mirror_counts(cfg, &m) < 0)
 		return json_null();
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "count", (json_int_t)m.mirrors, "bytes",
+	o = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "count", (json_int_t)m.mirrors, "bytes",
 			 (json_int_t)m.bytes, "max_bytes", (json_int_t)m.max_bytes, "answers", (json_int_t)m.kept,
 			 "answer_bytes", (json_int_t)m.kept_bytes, "hits", (json_int_t)m.hits, "misses",
 			 (json_int_t)m.misses, "coalesced", (json_int_t)m.coalesced);
+	mirror_savings(o, &m);
+	return o;
 }
 
 static void print(const struct cli *c, json_t *rows, json_t *netd, json_t *mirror)

@@ -183,6 +183,34 @@ def test_prewarm_makes_the_first_clone_the_mirrors(mirrors):
     assert counts["count"] == 1 and counts["misses"] >= 1 and counts["bytes"] > 0
 
 
+def test_what_was_saved(mirrors):
+    """Of each mirror, and of all: what clients had from here and upstream had not to send; how upstream answered."""
+    lab, origin = mirrors(window="60s")
+    other = mirrors.more()
+    for repo in (origin, other):
+        bulk(repo, 1 << 20)
+    ask(lab, "prewarm", full(origin))
+    size = ask(lab, "ls", full(origin))[0]["received_bytes"]
+    assert size > 1 << 20
+    for _ in range(3):
+        clone(lab, origin)
+
+    def counted():
+        row, = ask(lab, "ls", full(origin))
+        return row["served_bytes"] >= 3 * size - (3 << 16) and row
+    row = wait_for("its counts", counted)
+    assert row["received_bytes"] == size and row["saved_bytes"] == row["served_bytes"] - size
+    assert row["questions"] >= 2 and row["questions_shared"] >= 2 and 0 <= row["upstream_ms"] < 60000
+    ask(lab, "prewarm", full(other))
+    unused, = ask(lab, "ls", full(other))
+    assert unused["served_bytes"] == unused["saved_bytes"] == 0 < unused["received_bytes"]
+    total = json.loads(lab.cordon("status", "--json").stdout)["mirrors"]
+    for key in ("served_bytes", "received_bytes", "questions", "questions_shared"):
+        assert total[key] == row[key] + unused[key], key
+    text = lab.cordon("mirror", "ls").stdout
+    assert "SAVED" in text and " MiB" in text
+
+
 @pytest.mark.parametrize("words, status, said", [
     ([], 2, "too few words"), (["zzz"], 2, "ls, prewarm, gc, rm or verify"), (["rm"], 2, "or --all"),
     (["prewarm"], 2, "git.mirrors.prewarm is empty"), (["gc", "acme/widgets"], 2, "HOST/OWNER/NAME"),

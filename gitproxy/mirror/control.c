@@ -57,6 +57,16 @@ static void send_row(struct caller *k, const struct msg_mirror_row *row)
 	k->gone |= msg_send(k->fd, MSG_MIRROR_ROW, k->sequence, row) < 0;
 }
 
+/* Under its lock. */
+static void add_counts(const struct repo *x, struct msg_mirror_row *row)
+{
+	row->served += x->served;
+	row->received += x->received;		/* a moment old is good enough */
+	row->questions += x->questions;
+	row->shared += x->shared;
+	row->question_ms += x->question_ms;
+}
+
 static void describe(struct repo *x, struct msg_mirror_row *row)
 {
 	msg_plain_set(row->host, sizeof(row->host), x->host);
@@ -65,6 +75,7 @@ static void describe(struct repo *x, struct msg_mirror_row *row)
 	pthread_mutex_lock(&x->lock);
 	row->bytes = x->bytes;
 	row->refs = x->n_refs;
+	add_counts(x, row);
 	row->packs = x->packs;
 	row->refreshed = x->refreshed;
 	row->used = x->used;
@@ -110,6 +121,7 @@ static void count_one(void *owner, struct repo *x)
 	pthread_mutex_lock(&x->lock);
 	row->mirrors += x->state == REPO_WARM;
 	row->bytes += x->bytes;
+	add_counts(x, row);
 	pthread_mutex_unlock(&x->lock);
 }
 

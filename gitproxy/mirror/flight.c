@@ -166,9 +166,10 @@ static int await(struct flights *f, const struct flight *x, uint64_t deadline)
 }
 
 /* Held by who gets it, as long as he has it. */
-static int copy(struct flight *x, struct flight_answer *ret)
+static int copy(struct flight *x, bool led, struct flight_answer *ret)
 {
 	*ret = x->answer;
+	ret->led = led;
 	ret->file = dup(x->answer.file);
 	if (ret->file < 0 && x->answer.file >= 0)
 		return -errno;
@@ -204,7 +205,7 @@ int flight_take(struct flights *f, const uint8_t key[FLIGHT_KEY], unsigned windo
 		lead(f, x, q);
 	pthread_mutex_lock(&f->lock);
 	if (!r)
-		r = copy(x, ret);
+		r = copy(x, first, ret);
 	x->users -= r < 0;
 	pthread_mutex_unlock(&f->lock);
 	return r;

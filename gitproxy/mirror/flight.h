@@ -16,6 +16,7 @@ struct flight_answer {			/* immutable once it is there */
 	int file;			/* memory file of the body; -1: none */
 	uint64_t n;
 	uint32_t shared;		/* with how many others; as of now */
+	bool led;			/* it was asked for by this caller */
 	struct flight *held;		/* so its memory is counted until flight_done() */
 	void *map;			/* flight_map()'s */
 };

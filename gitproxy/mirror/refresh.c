@@ -45,6 +45,19 @@ void refresh_key(const struct repo *x, struct rd question, uint8_t ret[FLIGHT_KE
 	EVP_MD_CTX_free(ctx);
 }
 
+int refresh_take(const struct refresh *r, struct repo *x, struct rd question, unsigned window_ms, const struct ask *q,
+		 struct flight_answer *ret)
+{
+	uint8_t key[FLIGHT_KEY];
+	int result;
+
+	refresh_key(x, question, key);
+	result = flight_take(r->flights, key, window_ms, q, ret);
+	if (!result)
+		repo_asked(x, ret->led, ret->outcome.ms);
+	return result;
+}
+
 struct ask refresh_ask(const struct refresh *r, const struct repo *x, struct rd body)
 {
 	return (struct ask){ .keeper = r->keeper, .domain = &x->domain, .host = x->host, .repo = x->path, .body = body,
@@ -105,7 +118,7 @@ static enum refresh_result failed(const struct round *d, const char *what, int e
 
 static enum refresh_result read_refs(struct round *d)
 {
-	uint8_t body[LS_REFS_BODY], key[FLIGHT_KEY];
+	uint8_t body[LS_REFS_BODY];
 	struct wr w = wr_of(body, sizeof(body));
 	const struct ask_outcome *out = &d->list.outcome;
 	struct rd text, error;
@@ -115,8 +128,7 @@ static enum refresh_result read_refs(struct round *d)
 	if (!fetch_write_ls_refs(&w, d->x->format, false))
 		return failed(d, "ls-refs", -E2BIG);
 	q = refresh_ask(d->r, d->x, wr_rd(&w));
-	refresh_key(d->x, wr_rd(&w), key);
-	r = flight_take(d->r->flights, key, 0, &q, &d->list);
+	r = refresh_take(d->r, d->x, wr_rd(&w), 0, &q, &d->list);
 	if (r < 0)
 		return failed(d, "ls-refs", r);
 	if (out->reason != REASON_NONE)

@@ -51,6 +51,9 @@ enum refresh_result refresh_claimed(const struct refresh *r, struct repo *x, enu
 void refresh_denied(const struct refresh *r, struct repo *x, const struct ask_outcome *o);
 /* What equal questions about a repository have in common: its domain and the question. */
 void refresh_key(const struct repo *x, struct rd question, uint8_t ret[FLIGHT_KEY]);
+/* flight_take() for a question about x, counted. */
+int refresh_take(const struct refresh *r, struct repo *x, struct rd question, unsigned window_ms, const struct ask *q,
+		 struct flight_answer *ret);
 /* A question about it; empty: its advertisement. */
 struct ask refresh_ask(const struct refresh *r, const struct repo *x, struct rd body);
 

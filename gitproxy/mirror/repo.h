@@ -51,6 +51,8 @@ struct repo {
 	bool unmeasured;		/* changed since */
 	int64_t refreshed;		/* last heard of upstream's references, wall clock, s; 0: never */
 	uint64_t received, objects;	/* fetched, in all; the refreshing thread's */
+	uint64_t served;		/* bytes of objects that clients had from here */
+	uint64_t questions, shared, question_ms;	/* repo_asked() */
 	unsigned users;			/* under the table's lock, as the next two */
 	int64_t used;			/* wall clock, s */
 	int64_t marked;			/* the same as the time of a file, so that it outlives us */
@@ -126,6 +128,10 @@ bool repo_is_doubted(struct repo *x);
 void repo_shown(struct repo *x, const struct ls_ref *first, uint64_t asked);
 /* Was it told so within the last `ms`? */
 bool repo_is_shown(struct repo *x, uint64_t ms);
+/* A question about its references was answered by upstream in so many ms; or `led` not: by another's answer. */
+void repo_asked(struct repo *x, bool led, uint64_t ms);
+/* So many bytes of objects went to a client. */
+void repo_sent(struct repo *x, uint64_t bytes);
 /* There is something on disk, served or not. */
 bool repo_is_there(struct repo *x);
 /* The same as repo_is_warm(), under the lock. */

@@ -149,3 +149,21 @@ bool repo_is_there(struct repo *x)
 	pthread_mutex_unlock(&x->lock);
 	return there;
 }
+
+/* ---- counts ---- */
+
+void repo_asked(struct repo *x, bool led, uint64_t ms)
+{
+	pthread_mutex_lock(&x->lock);
+	x->questions += led;
+	x->question_ms += led ? ms : 0;
+	x->shared += !led;
+	pthread_mutex_unlock(&x->lock);
+}
+
+void repo_sent(struct repo *x, uint64_t bytes)
+{
+	pthread_mutex_lock(&x->lock);
+	x->served += bytes;
+	pthread_mutex_unlock(&x->lock);
+}

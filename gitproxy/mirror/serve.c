@@ -132,11 +132,9 @@ void serve_advert(struct job *j)
 {
 	struct ask q = refresh_ask(&j->depot->refresh, j->repo, rd_of(NULL, 0));
 	unsigned window = repo_is_allowed(j->repo, JOB_RIGHT_MS) ? JOB_RIGHT_MS : j->depot->config->mirrors.window_ms;
-	uint8_t key[FLIGHT_KEY];
 	struct flight_answer a;
 
-	refresh_key(j->repo, rd_str("advertisement"), key);
-	if (flight_take(j->depot->flights, key, window, &q, &a) < 0) {
+	if (refresh_take(&j->depot->refresh, j->repo, rd_str("advertisement"), window, &q, &a) < 0) {
 		job_leave_to_upstream(j);
 		return;
 	}
@@ -192,7 +190,7 @@ void serve_refs(struct job *j, const struct fetch_request *q)
 	AUTO(mem) uint8_t *text = malloc(cap);
 	struct wr w = wr_of(text, text ? cap : 0);
 	struct answer_head h = { .kind = GP_RPC, .source = KEEPER_FROM_UPSTREAM };
-	uint8_t key[FLIGHT_KEY];
+	unsigned window = j->depot->config->mirrors.window_ms;
 	struct flight_answer a;
 	struct ask ask;
 
@@ -200,8 +198,7 @@ void serve_refs(struct job *j, const struct fetch_request *q)
 	if (!text || !fetch_request_write(q, &w))
 		return;
 	ask = refresh_ask(&j->depot->refresh, j->repo, wr_rd(&w));
-	refresh_key(j->repo, wr_rd(&w), key);
-	if (flight_take(j->depot->flights, key, j->depot->config->mirrors.window_ms, &ask, &a) < 0)
+	if (refresh_take(&j->depot->refresh, j->repo, wr_rd(&w), window, &ask, &a) < 0)
 		return;
 	if (a.outcome.reason == REASON_NONE) {
 		job_let_in(j, &a);

@@ -29,7 +29,8 @@ static bool question(struct wr *w, enum object_format format)
 /* True: go on; *ret_stale: though upstream is away. False: the job is over, or upstream's. */
 static bool let_in(struct job *j, const struct fetch_request *q, bool *ret_stale)
 {
-	uint8_t text[QUESTION], key[FLIGHT_KEY];
+	unsigned window = j->depot->config->mirrors.window_ms;
+	uint8_t text[QUESTION];
 	struct wr w = wr_of(text, sizeof(text));
 	struct flight_answer a;
 	struct ask ask;
@@ -40,8 +41,7 @@ static bool let_in(struct job *j, const struct fetch_request *q, bool *ret_stale
 	if (!question(&w, q->format))
 		return false;
 	ask = refresh_ask(&j->depot->refresh, j->repo, wr_rd(&w));
-	refresh_key(j->repo, wr_rd(&w), key);
-	if (flight_take(j->depot->flights, key, j->depot->config->mirrors.window_ms, &ask, &a) < 0)
+	if (refresh_take(&j->depot->refresh, j->repo, wr_rd(&w), window, &ask, &a) < 0)
 		return false;
 	if (a.outcome.reason == REASON_NONE)
 		job_let_in(j, &a);
@@ -194,6 +194,7 @@ static void read_answer(struct job *j, const struct fetch_request *q, struct spo
 		pass(j, *io, now, stale);
 	else if (e == -EPIPE)
 		job_sent(j, e, 0);
+	repo_sent(j->repo, j->verdict.how == MIRROR_SERVED ? j->verdict.down : 0);
 }
 
 static void serve(struct job *j, const struct fetch_request *q)
