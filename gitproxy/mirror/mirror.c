@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "gitproxy/crew.h"
+#include "base/log.h"
 #include "gitproxy/deadline.h"
 #include "gitproxy/mirror/control.h"
 #include "gitproxy/mirror/git.h"
@@ -177,8 +178,8 @@ int mirror_new(const struct mirror_spec *s, struct mirror **ret)
 		r = backoff_new(&m->backoff);
 	if (!r)
 		r = producers_new(PRODUCERS, m->depot.repos, &m->depot.producers);
-	if (!r)
-		r = quarantine_sweep(s->path);
+	if (!r && quarantine_sweep(s->path) < 0)	/* then pushes find no place, and nothing else minds */
+		log_line(LOG_ERR, "event=quarantine_failed dir=%s/push", s->path);
 	if (!r)
 		r = judge_new(s->judge, s->config->scan_rules, s->rules, &m->depot.judge);
 	if (!r)

@@ -199,14 +199,16 @@ static bool shallow(struct push_request *q, struct rd line)
 static bool first_command(struct push_request *q, struct rd line)
 {
 	struct rd head = line;
+	bool ok;
 
 	if (rd_left(&line) && memchr(line.p, '\0', line.n)) {
 		if (!rd_until(&line, '\0', &head))
 			return false;
 		capabilities(q, line);
 	}
-	q->began = true;
-	return command(q, head);
+	ok = command(q, head);
+	q->began = ok || q->report_status || q->side_band;
+	return ok;
 }
 
 static bool command_line(struct push_request *q, const struct pkt *pkt)

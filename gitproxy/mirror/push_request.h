@@ -15,7 +15,7 @@ enum push_section { PUSH_SECTION_COMMANDS = 0, PUSH_SECTION_OPTIONS, PUSH_SECTIO
 struct push_request {
 	enum push_section section;
 	bool bad;			/* not of the grammar: nothing more is read */
-	bool began;			/* the first line was understood: how the client wants to be told is known */
+	bool began;			/* how the client wants to be told is known */
 	bool report_status, side_band;	/* the client's wishes */
 	bool probe;			/* a flush was all there was so far */
 	/* Why it is not taken, though what was read of it may be told by name; REASON_NONE: it may be. */

@@ -116,8 +116,10 @@ int push_tell_begin(struct push_tell *t, int to)
 
 void push_tell_text(struct push_tell *t, struct rd text)
 {
+	if (!t->begun || !t->side_band)
+		return;
 	pthread_mutex_lock(&t->lock);
-	if (t->side_band && !t->over)
+	if (!t->over)
 		send_band(t, BAND_TEXT, text);
 	pthread_mutex_unlock(&t->lock);
 }

@@ -25,7 +25,7 @@ struct push_tell {			/* zeroed; push_tell_done() it */
  * wishes are filled in.
  */
 int push_tell_begin(struct push_tell *t, int to);
-/* Text for people, whole lines or progress; lost on a client without bands. Any thread. */
+/* Text for people, whole lines or progress; lost on a client without bands, and before the head. Any thread. */
 void push_tell_text(struct push_tell *t, struct rd text);
 void push_tell_line(struct push_tell *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* The report, and the end. 0 or -errno. */

@@ -274,19 +274,41 @@ static void keep(struct push *p)
 		quarantine_keep(&p->quarantine, p->job->repo, &k);
 }
 
+/* To a client that wants no report, as text. */
+static void tell_why(struct push *p)
+{
+	for (size_t i = 0; i < p->list->n_commands && i < PUSHED_LIST_MAX; i++)
+		if (p->told[i].fate != PUSH_DONE)
+			push_tell_line(&p->tell, "cordon: %s: %s", push_list_command(p->list, i)->ref, p->told[i].why);
+}
+
+static void answer(struct push *p)
+{
+	struct push_tell *t = &p->tell;
+	struct job *j = p->job;
+	char unpack[PUSH_TOLD] = "";
+	int r = 0;
+
+	if (!t->report_status && !t->side_band && p->reason != REASON_NONE) {
+		job_refuse(j, p->reason, p->detail);	/* there is no other way to say it */
+		return;
+	}
+	if (p->request->bad)
+		snprintf(unpack, sizeof(unpack), "%s: %s", reason_text(p->reason), p->request->why);
+	if (!t->begun)
+		r = push_tell_begin(t, j->to);
+	if (!t->report_status)
+		tell_why(p);
+	job_sent(j, r < 0 ? r : push_tell_report(t, p->list, p->told, unpack), t->down);
+}
+
 static void finish(struct push *p)
 {
-	struct job *j = p->job;
-	bool malformed = p->request->bad;
-	char unpack[PUSH_TOLD] = "";
-
 	refuse_rest(p);
-	if (malformed)
-		snprintf(unpack, sizeof(unpack), "%s: %s", reason_text(p->reason), p->request->why);
 	if (p->outcome != PUSH_REJECTED)
-		flights_forget(j->depot->flights, j->q->domain.id);
+		flights_forget(p->job->depot->flights, p->job->q->domain.id);
 	audit(p);
-	job_sent(j, push_tell_report(&p->tell, p->list, p->told, unpack), p->tell.down);
+	answer(p);
 	if (p->outcome == PUSH_FORWARDED)
 		keep(p);
 }
@@ -342,7 +364,7 @@ static void serve(struct push *p)
 
 	p->tell.side_band = p->request->side_band;
 	p->tell.report_status = p->request->report_status;
-	if (push_tell_begin(&p->tell, j->to) < 0) {
+	if ((p->request->probe || p->tell.side_band) && push_tell_begin(&p->tell, j->to) < 0) {
 		job_sent(j, -EPIPE, 0);
 		return;
 	}
