@@ -94,7 +94,8 @@ int serve_mirror_hand_over(const struct mirror_serve *q, int answer, const int *
 	theirs = pair[1];
 	fds[MIRROR_ANSWER] = answer;
 	fds[MIRROR_VERDICT_TO] = theirs;
-	memcpy(fds + MIRROR_BODY, more, n * sizeof(*more));
+	if (n)
+		memcpy(fds + MIRROR_BODY, more, n * sizeof(*more));
 	r = ipc_send(MIRROR_PAIR_FD, MSG_MIRROR_SERVE, 0, q, sizeof(*q), fds, MIRROR_BODY + n);
 	if (!r)
 		*ret_verdict = STEAL_FD(ours);
