@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "gitproxy/lfs.h"
+#include "gitproxy/lfs_hex.h"
 
 /*
  * The object that a text is, or NULL: none, or nested deeper than LFS_JSON_DEPTH, or a key stands twice
@@ -19,8 +20,5 @@ json_t *lfs_json_read(struct rd text);
 
 /* "oid" and "size" of an entry of "objects". False: not both, or not in the one form. */
 bool lfs_json_object(const json_t *entry, struct lfs_object *ret);
-
-/* An id as its 64 digits, and any other bytes so. */
-void lfs_hex(struct wr *w, const uint8_t *p, size_t n);
 
 #endif
