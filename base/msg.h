@@ -59,6 +59,7 @@ enum msg_type {
 	MSG_SIGN, MSG_CERT, MSG_OPEN, MSG_OPEN_HTTP,	/* gitproxy - keeper; gitproxy/keeper_ipc.h */
 	MSG_MIRROR_SERVE, MSG_MIRROR_VERDICT, MSG_MIRROR_ASK,	/* keeper - mirror; gitproxy/mirror_ipc.h */
 	MSG_MIRROR_WHOSE, MSG_MIRROR_DOMAIN, MSG_MIRROR_EVENT,	/* the same */
+	MSG_MIRROR_LFS_ASK, MSG_MIRROR_LFS_BRING,	/* the same */
 	MSG_MIRROR_PUSH, MSG_MIRROR_PUSHED,	/* the same */
 	MSG_MIRROR_DO, MSG_MIRROR_ROW,	/* cli - mirror; base/msg_mirror.h */
 	MSG_SPAWN, MSG_CHILD,		/* netd - its spawner */

@@ -19,10 +19,22 @@ static bool domain_ok(const struct mirror_domain *d)
 	return msg_plain_ok(d->credential, sizeof(d->credential));
 }
 
+/* An object of LFS. */
+static bool brings(const struct mirror_serve *s)
+{
+	return keeper_open_ok(&s->open) && s->open.kind == GP_LFS_OBJECT &&
+	       s->open.service == GIT_SERVICE_RECEIVE_PACK && s->lfs_size <= LFS_SIZE_MAX;
+}
+
+bool mirror_lfs_ok(const struct mirror_lfs *l)
+{
+	return l->n && l->n <= LFS_BATCH_MAX && l->object.size <= LFS_SIZE_MAX;
+}
+
 bool mirror_serve_ok(const struct mirror_serve *s)
 {
 	return domain_ok(&s->domain) && s->stale_ok <= 1 && s->only <= 1 &&
-	       (reads(&s->open) || pushes(&s->open));
+	       (reads(&s->open) || pushes(&s->open) || brings(s));
 }
 
 bool mirror_is_push(const struct mirror_serve *s)

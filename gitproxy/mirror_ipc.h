@@ -20,6 +20,12 @@
  *                 every other case but a report that ends well the outcome is unknown until upstream is asked
  *   PUSHED{...}   once, for every push. fd: a sealed memfd, struct mirror_pushed_command[], then
  *                 struct mirror_pushed_finding[]. What the keeper writes to the audit
+ * Before PUSH, where the policy has LFS, objects that the push needs:
+ *   LFS_ASK{...}   fds: a socket for the answer, struct lfs_object[] (a sealed memfd). Which does upstream have?
+ *                  Answered with STATUS, DATA, END; DATA is an enum lfs_result for each, as a byte: THERE or not
+ *   LFS_BRING{...} fds: a socket for the answer, the object: a regular file. To upstream; answered with STATUS, END
+ * SERVE of an object of LFS that is brought (GP_LFS_OBJECT of receive-pack) has descriptors like a push, and
+ * no word but VERDICT follows.
  * That socket is what permits a push: it is of this sandbox, policy, repository and credential, and whoever
  * does not hold it cannot have anything sent.
  *   ASK{...}      mirror to keeper  fds: a socket for the answer[, a body]; answered with the frames
@@ -43,6 +49,7 @@ enum { MIRROR_KEEPER_FD = 3,		/* the pair, in the mirror */
 enum { MIRROR_ANSWER = 0, MIRROR_VERDICT_TO = 1, MIRROR_BODY = 2 };	/* descriptors of SERVE */
 enum { MIRROR_RULES = 2, MIRROR_EXCEPTIONS = 3 };			/* of a push's; -1 for the last: none are */
 enum { MIRROR_ASK_ANSWER = 0, MIRROR_ASK_BODY = 1 };			/* of ASK; WHOSE has the first */
+enum { MIRROR_LFS_ANSWER = 0, MIRROR_LFS_FILE = 1 };			/* of LFS_ASK and LFS_BRING */
 enum { MIRROR_PUSH_ANSWER = 0, MIRROR_PUSH_LIST = 1, MIRROR_PUSH_PACK = 2 };
 
 struct mirror_domain {
@@ -56,6 +63,7 @@ struct mirror_serve {
 	uint8_t stale_ok;		/* the policy's `stale: allow` */
 	uint8_t only;			/* upstream has no answer for clients: the verdict is never UPSTREAM, or a failure */
 	uint8_t pad_[4];
+	uint64_t lfs_size;		/* of GP_LFS_OBJECT: what the link says */
 	struct keeper_open open;	/* upload-pack, protocol version 2; or receive-pack, 0 */
 };
 
@@ -84,6 +92,12 @@ struct mirror_domain_of {
 };
 
 struct mirror_push { uint64_t pack_bytes; /* 0: there is none, where the list says so */ };
+
+struct mirror_lfs {
+	uint32_t n;			/* objects in the list; 1 for one that is brought, */
+	uint32_t pad_;
+	struct lfs_object object;	/* which is this; else zero */
+};
 
 /* Of the audit's event `push`. */
 enum push_outcome { PUSH_REJECTED = 0,	/* by us: nothing went upstream */
@@ -133,6 +147,7 @@ bool mirror_whose_ok(const struct mirror_whose *w);
 bool mirror_domain_of_ok(const struct mirror_domain_of *d);
 bool mirror_event_ok(const struct mirror_event *e);
 bool mirror_is_push(const struct mirror_serve *s);	/* RPC of receive-pack: brings rules */
+bool mirror_lfs_ok(const struct mirror_lfs *l);
 bool mirror_push_ok(const struct mirror_push *p);
 bool mirror_pushed_ok(const struct mirror_pushed *p);
 bool mirror_pushed_command_ok(const struct mirror_pushed_command *c);

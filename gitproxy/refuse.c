@@ -93,7 +93,7 @@ static void band(struct wr *w, enum reason r)
 }
 
 /* Our own words: nothing in them needs escaping. */
-static void write_body(struct wr *w, enum refuse_form form, enum reason r)
+static void write_body(struct wr *w, enum refuse_form form, enum reason r, const char *more)
 {
 	const char *word = reason_text(r), *sentence = reason_sentence(r);
 
@@ -108,9 +108,9 @@ static void write_body(struct wr *w, enum refuse_form form, enum reason r)
 		return;
 	case REFUSE_LFS:
 		wr_fmt(w,
-		       "{\"message\": \"%s: %s\", \"documentation_url\": \"http://" CORDON_INTERNAL
+		       "{\"message\": \"%s: %s%s%s\", \"documentation_url\": \"http://" CORDON_INTERNAL
 		       "/\"}\n",
-		       word, sentence);
+		       word, sentence, *more ? " " : "", more);
 		return;
 	case REFUSE_TEXT:
 	case REFUSE_NO_BODY:
@@ -119,14 +119,14 @@ static void write_body(struct wr *w, enum refuse_form form, enum reason r)
 	wr_fmt(w, "%s\n%s\n", word, sentence);
 }
 
-int refuse_answer(struct stream *s, enum refuse_form form, enum reason r, unsigned status,
+static int answer(struct stream *s, enum refuse_form form, enum reason r, unsigned status, const char *more,
 		  bool close, unsigned *ret_status)
 {
 	char body[512], all[1024];
 	struct wr b = wr_of(body, sizeof(body)), w = wr_of(all, sizeof(all));
 
 	*ret_status = forms[form].before ? 200 : status ? status : status_of(r);
-	write_body(&b, form, r);
+	write_body(&b, form, r, more);
 	wr_fmt(&w,
 	       "HTTP/1.1 %u %s (%s)\r\nX-Cordon-Reason: %s\r\nCache-Control: no-cache\r\n"
 	       "Content-Type: %s\r\nContent-Length: %zu\r\n%s%s%s\r\n",
@@ -136,4 +136,15 @@ int refuse_answer(struct stream *s, enum refuse_form form, enum reason r, unsign
 	if (form != REFUSE_NO_BODY)
 		wr_rd_all(&w, wr_rd(&b));
 	return wr_ok(&w) && wr_ok(&b) ? stream_write(s, w.p, w.n, REFUSE_WRITE_MS) : -1;
+}
+
+int refuse_answer(struct stream *s, enum refuse_form form, enum reason r, unsigned status,
+		  bool close, unsigned *ret_status)
+{
+	return answer(s, form, r, status, "", close, ret_status);
+}
+
+int refuse_lfs(struct stream *s, enum reason r, const char *more, bool close, unsigned *ret_status)
+{
+	return answer(s, REFUSE_LFS, r, 0, more, close, ret_status);
 }

@@ -24,4 +24,7 @@ const char *refuse_phrase(unsigned status);
 int refuse_answer(struct stream *s, enum refuse_form form, enum reason r, unsigned status,
 		  bool close, unsigned *ret_status);
 
+/* The same in the words of git-lfs, with more for people: plain ASCII that JSON would not escape; may be empty. */
+int refuse_lfs(struct stream *s, enum reason r, const char *more, bool close, unsigned *ret_status);
+
 #endif

@@ -344,6 +344,13 @@ static enum relay_result begin(struct out *o, enum keeper_frame_kind kind, size_
 	return h->whole ? end(o, h->kept) : body(o);
 }
 
+static void note_finding(const struct keeper_status *st, struct relay *ret)
+{
+	for (uint32_t i = 0; i < st->n_headers; i++)
+		if (st->header[i].id == KEEPER_FINDING)
+			memcpy(ret->finding, st->header[i].value, sizeof(ret->finding));
+}
+
 /* What was gathered of a broken answer goes out: the client is to see as much of it as there is. */
 static enum relay_result run(struct out *o)
 {
@@ -360,6 +367,7 @@ static enum relay_result run(struct out *o)
 	ret->reason = (enum reason)(kind == KEEPER_HEAD ? f->head.reason : f->status.reason);
 	if (kind == KEEPER_STATUS) {
 		memcpy(ret->moved, f->status.moved, sizeof(ret->moved));
+		note_finding(&f->status, ret);
 		ret->source = f->status.source;
 		ret->coalesced = f->status.coalesced;
 	}

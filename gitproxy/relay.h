@@ -33,6 +33,7 @@ struct relay {
 	unsigned status;	/* that went out; 0: none */
 	uint64_t down;		/* body bytes delivered */
 	uint32_t source, coalesced; /* of struct keeper_status */
+	char finding[KEEPER_VALUE]; /* of REFUSED: what an object of LFS was refused for, or "" */
 	char moved[GP_REPO_MAX + 1]; /* of REFUSED: the repository's new name, or "" */
 	bool close;		/* nothing more can come on this connection */
 	bool kept;		/* the keeper waits for the next request on `frames` */

@@ -11,6 +11,7 @@
 #include "gitproxy/request_lfs.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "gitproxy/body_file.h"
 #include "gitproxy/deadline.h"
@@ -76,6 +77,82 @@ enum reason lfs_judge(const struct session *s, struct request *rq)
 	if (!shape)
 		return REASON_METHOD_NOT_ALLOWED;
 	return !shape->json || type_fits(&rq->head) ? REASON_NONE : REASON_REQUEST_MALFORMED;
+}
+
+/* ---- objects ---- */
+
+/* With what was found; quotes would end the text. */
+static enum step refuse_found(struct session *s, struct request *rq, const char *finding, bool body_pending)
+{
+	char text[KEEPER_VALUE];
+	bool close = rq->close || body_pending;
+	int r;
+
+	snprintf(text, sizeof(text), "%s", finding);
+	for (char *p = text; *p; p++)
+		if (*p == '"' || *p == '\\')
+			*p = '_';
+	r = refuse_lfs(&s->stream, rq->reason, text, close, &rq->status);
+	return r < 0 ? STEP_RESET : close ? STEP_CLOSE : STEP_NEXT;
+}
+
+static enum step relay(struct session *s, struct request *rq, int frames, struct upload *up)
+{
+	const struct host_config *c = s->env->config;
+	struct relay_spec spec = { .stream = &s->stream, .frames = frames, .room = &s->room, .close = rq->close, .upload = up,
+				   .total_ms = c->total_ms, .idle_ms = c->idle_ms };
+	struct relay relay;
+	enum relay_result r = relay_run(&spec, &relay);
+
+	if (up)
+		rq->up = up->seen;
+	rq->down = relay.down;
+	rq->reason = relay.reason;
+	if (r == RELAY_REFUSED)
+		return refuse_found(s, rq, relay.finding, up && !upload_is_read(up));
+	rq->source = keeper_source_text(relay.source);
+	rq->status = relay.status;
+	rq->close |= relay.close;
+	rq->cut = r != RELAY_DONE && rq->down;
+	if (r != RELAY_DONE)
+		return STEP_RESET;
+	return relay.close ? STEP_CLOSE : STEP_NEXT;
+}
+
+static enum step download(struct session *s, struct request *rq)
+{
+	struct keeper_open o;
+	AUTO(fd) int frames = git_build(s, rq, &o) ? keeper_open(s->env->keeper, &o, s->stream.fd, -1) : -1;
+
+	if (frames >= 0)
+		return relay(s, rq, frames, NULL);
+	rq->reason = REASON_INTERNAL_ERROR;
+	return request_refuse(s, rq, false);
+}
+
+/* True: the client listens, or does not wait. */
+static bool go_on(struct session *s, const struct http_head *h)
+{
+	static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+	return !h->expect_continue || !stream_write(&s->stream, text, sizeof(text) - 1, s->env->config->idle_ms);
+}
+
+static enum step upload(struct session *s, struct input *in, struct request *rq)
+{
+	struct keeper_open o;
+	AUTO(fd) int frames = -1;
+	struct upload up;
+
+	upload_init(&up, in, &rq->head, LFS_SIZE_MAX);	/* which size it must have the link says */
+	if (git_build(s, rq, &o)) {
+		o.body_length = KEEPER_UNKNOWN;
+		frames = keeper_open(s->env->keeper, &o, s->stream.fd, -1);
+	}
+	if (frames >= 0 && go_on(s, &rq->head))
+		return relay(s, rq, frames, &up);
+	rq->reason = REASON_INTERNAL_ERROR;
+	return request_refuse(s, rq, !upload_is_read(&up));
 }
 
 /* ---- batch requests ---- */
@@ -233,6 +310,8 @@ static enum step with_body(struct session *s, struct input *in, struct request *
 		rq->status = e.status;
 		return e.gone ? STEP_RESET : request_refuse(s, rq, true);
 	}
+	if (rq->path.kind == GP_LFS_VERIFY)
+		return download(s, rq);		/* what it says stands in the link, too; an answer without bytes */
 	text = read_whole(body, (size_t)rq->up);
 	if (named && text && rq->path.kind == GP_LFS_BATCH)
 		return judge_batch(s, rq, rd_of(text, (size_t)rq->up), base);
@@ -240,48 +319,19 @@ static enum step with_body(struct session *s, struct input *in, struct request *
 	return request_refuse(s, rq, false);
 }
 
-/* ---- objects ---- */
-
-static enum step relay(struct session *s, struct request *rq, int frames)
-{
-	const struct host_config *c = s->env->config;
-	struct relay_spec spec = { .stream = &s->stream, .frames = frames, .room = &s->room, .close = rq->close,
-				   .total_ms = c->total_ms, .idle_ms = c->idle_ms };
-	struct relay relay;
-	enum relay_result r = relay_run(&spec, &relay);
-
-	rq->down = relay.down;
-	rq->reason = relay.reason;
-	if (r == RELAY_REFUSED)
-		return request_refuse(s, rq, false);
-	rq->source = keeper_source_text(relay.source);
-	rq->status = relay.status;
-	rq->cut = r != RELAY_DONE && rq->down;
-	if (r != RELAY_DONE)
-		return STEP_RESET;
-	return relay.close ? STEP_CLOSE : STEP_NEXT;
-}
-
-static enum step download(struct session *s, struct request *rq)
-{
-	struct keeper_open o;
-	AUTO(fd) int frames = git_build(s, rq, &o) ? keeper_open(s->env->keeper, &o, s->stream.fd, -1) : -1;
-
-	if (frames >= 0)
-		return relay(s, rq, frames);
-	rq->reason = REASON_INTERNAL_ERROR;
-	return request_refuse(s, rq, false);
-}
+/* ---- which ---- */
 
 static enum step dispatch(struct session *s, struct input *in, struct request *rq)
 {
 	bool has_body = rq->head.framing != HTTP_NO_BODY;
 
-	if (rq->path.kind == GP_LFS_OBJECT && rq->head.method == HTTP_GET && !has_body)
-		return download(s, rq);
-	if (rq->path.kind == GP_LFS_BATCH)
+	if (rq->path.kind != GP_LFS_OBJECT)
 		return with_body(s, in, rq);
-	rq->reason = rq->head.method == HTTP_GET ? REASON_REQUEST_MALFORMED : REASON_PUSH_NOT_ALLOWED;
+	if (rq->head.method == HTTP_PUT && !http_has(&rq->head, HTTP_CONTENT_ENCODING))
+		return upload(s, in, rq);
+	if (rq->head.method == HTTP_GET && !has_body)
+		return download(s, rq);
+	rq->reason = REASON_REQUEST_MALFORMED;
 	return request_refuse(s, rq, has_body);
 }
 

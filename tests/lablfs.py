@@ -202,6 +202,10 @@ class LfsWork:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def write(self, name, data):
+        with open(f"{self.sandbox.dir}/home/{self.to}/{name}", "wb") as f:
+            f.write(data)
+
     def read(self, name):
         with open(f"{self.sandbox.dir}/home/{self.to}/{name}", "rb") as f:
             return f.read()

@@ -57,6 +57,9 @@ void serve_mirror_verdict(const struct mirror_verdict *v, struct upstream_outcom
 struct repo_decision;
 void serve_push(struct job *j, const struct view_sandbox *sb, const struct repo_decision *d,
 		struct upstream_request *rq, struct upstream_outcome *ret);
+/* For q, with what a push is judged by: the rules, and which findings are accepted. 0 or -errno. */
+int serve_push_hand_over(struct job *j, const struct view_sandbox *sb, const struct upstream_request *rq,
+			 const struct mirror_serve *q, int *ret_verdict);
 /* What the mirror asks for, and what it tells. */
 void serve_mirror_ask(struct job *j);
 void serve_mirror_whose(struct job *j);
@@ -69,6 +72,12 @@ bool serve_mirror_ok(const struct ipc_in *in);
  */
 void serve_lfs(struct job *j, const struct view_sandbox *sb, const struct upstream_request *rq,
 	       struct upstream_outcome *ret);
+/*
+ * A push's LFS_ASK or LFS_BRING, whose right was judged: `reason` is why not. Answers. False: it is none that our
+ * mirror sends.
+ */
+bool serve_lfs_of_push(struct job *j, const struct view_sandbox *sb, const struct upstream_request *rq,
+		       const struct ipc_in *in, enum reason reason);
 
 /* The body is a plain file of the announced length: reading it cannot block. */
 bool serve_body_ok(const struct keeper_open *o, int body);

@@ -12,10 +12,14 @@
 #include "gitproxy/keeper/lfs_upstream.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "gitproxy/deadline.h"
-#include "policy/push.h"
+#include "gitproxy/mirror_ipc.h"
+
+enum { PUT_MORE_MS = 60000 };		/* beyond the time that a transfer has */
 
 struct batch {
 	struct lfs_object *object;
@@ -186,6 +190,49 @@ static void serve_verify(const struct upstream_request *rq, struct lfs_link *l, 
 		send_frame(rq->answer, &end, sizeof(end), NULL, 0);
 }
 
+static enum reason put_reason(const struct mirror_verdict *v, struct upstream_outcome *ret)
+{
+	serve_mirror_verdict(v, ret);
+	return v->how == MIRROR_SERVED ? (enum reason)v->reason : REASON_INTERNAL_ERROR;
+}
+
+/* The mirror's word, or why there is none. */
+static void hear(const struct job *j, int from, struct upstream_outcome *ret)
+{
+	const struct mirror_verdict *v;
+	struct ipc_in in;
+
+	ret->reason = REASON_INTERNAL_ERROR;
+	if (deadline_wait(from, POLLIN, deadline_in((uint64_t)j->config->total_ms + PUT_MORE_MS)) < 0 ||
+	    ipc_recv(from, &in) < 0)
+		return;
+	v = (const struct mirror_verdict *)in.body;
+	if (in.head.type == MSG_MIRROR_VERDICT && in.head.length == sizeof(*v) && mirror_verdict_ok(v))
+		ret->reason = put_reason(v, ret);
+	ipc_in_done(&in);
+}
+
+static void serve_put(struct job *j, const struct view_sandbox *sb, const struct upstream_request *rq,
+		      struct lfs_link *l, struct upstream_outcome *ret)
+{
+	AUTO(fd) int from = -1;
+	struct mirror_serve q;
+
+	if (!serve_mirror_begin(sb, rq, &q)) {
+		fail(rq, REASON_INTERNAL_ERROR, "no domain", ret);
+		return;
+	}
+	q.lfs_size = l->object.size;
+	if (serve_push_hand_over(j, sb, rq, &q, &from) < 0) {
+		fail(rq, REASON_INTERNAL_ERROR, "it could not be handed over", ret);
+		return;
+	}
+	hear(j, from, ret);
+	if (ret->reason == REASON_INTERNAL_ERROR)
+		serve_refuse(rq->answer, ret->reason);	/* what is out already makes it a broken answer */
+	atomic_store(&l->passed, ret->reason == REASON_NONE);
+}
+
 static void serve_link(struct job *j, const struct view_sandbox *sb, const struct upstream_request *rq,
 		       struct upstream_outcome *ret)
 {
@@ -200,7 +247,7 @@ static void serve_link(struct job *j, const struct view_sandbox *sb, const struc
 	else if (l->action)
 		serve_get(j, sb, rq, l, ret);
 	else
-		fail(rq, REASON_PUSH_NOT_ALLOWED, "objects cannot be brought yet", ret);
+		serve_put(j, sb, rq, l, ret);
 	if (l)
 		lfs_links_put(j->links, l);
 }
@@ -215,4 +262,123 @@ void serve_lfs(struct job *j, const struct view_sandbox *sb, const struct upstre
 		serve_batch(j, sb, rq, ret);
 	else
 		serve_link(j, sb, rq, ret);
+}
+
+/* ---- what a push needs ---- */
+
+static bool read_list(int file, struct lfs_object *o, size_t n)
+{
+	AUTO(mem) char *text = NULL;
+	size_t got;
+
+	if (ipc_memfd_read(file, n * sizeof(*o), &text, &got) < 0 || got != n * sizeof(*o))
+		return false;
+	memcpy(o, text, got);
+	for (size_t i = 0; i < n; i++)
+		if (o[i].size > LFS_SIZE_MAX)
+			return false;
+	return true;
+}
+
+static void say_done(int answer, const void *data, size_t n)
+{
+	struct keeper_status st = { .kind = KEEPER_STATUS, .length = n };
+	struct keeper_frame frame = { KEEPER_DATA };
+	struct keeper_end end = { .kind = KEEPER_END };
+
+	if (send_frame(answer, &st, sizeof(st), NULL, 0) && (!n || send_frame(answer, &frame, sizeof(frame), data, n)))
+		send_frame(answer, &end, sizeof(end), NULL, 0);
+}
+
+static void ask_for_push(const struct lfs_way *w, const struct lfs_object *o, size_t n, struct upstream_outcome *out)
+{
+	AUTO(mem) struct lfs_found *found = calloc(n, sizeof(*found));
+	uint8_t result[LFS_BATCH_MAX];
+
+	*out = (struct upstream_outcome){ .reason = REASON_INTERNAL_ERROR };
+	if (found)
+		lfs_upstream_ask(w, false, o, n, found, out);
+	if (out->reason != REASON_NONE) {
+		serve_refuse(w->rq->answer, out->reason);
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		result[i] = found[i].result == LFS_LINKED ? LFS_THERE : (uint8_t)found[i].result;
+	lfs_found_done(found, n);
+	say_done(w->rq->answer, result, n);
+}
+
+static bool file_ok(int file, uint64_t size)
+{
+	struct stat st;
+
+	return file >= 0 && !fstat(file, &st) && S_ISREG(st.st_mode) && (uint64_t)st.st_size == size;
+}
+
+/* Upstream may have got it meanwhile; then there is nothing to do. */
+static void bring_for_push(const struct lfs_way *w, const struct lfs_object *o, int file, struct upstream_outcome *out)
+{
+	struct lfs_found found = { 0 };
+
+	lfs_upstream_ask(w, true, o, 1, &found, out);
+	if (out->reason == REASON_NONE && found.result == LFS_LINKED)
+		lfs_upstream_bring(w, o, &found, file, out);
+	else if (out->reason == REASON_NONE && found.result != LFS_THERE)
+		out->reason = REASON_UPSTREAM_DENIED;
+	lfs_found_done(&found, 1);
+	if (out->reason == REASON_NONE)
+		say_done(w->rq->answer, NULL, 0);
+	else
+		serve_refuse(w->rq->answer, out->reason);
+}
+
+static void audit_brought(const struct job *j, const struct lfs_way *w, const struct lfs_object *o,
+			  const struct upstream_outcome *out)
+{
+	const struct view_sandbox *sb = w->sandbox;
+	struct audit_head h = { .event = "lfs", .sandbox = sb->name, .profile = policy_name(sb->policy),
+				.decision = "allow", .reason = reason_text(out->reason),
+				.policy = policy_sha256(sb->policy) };
+	char hex[LFS_HEX + 1] = "";
+	struct wr text = wr_of(hex, LFS_HEX);
+	struct audit_line l;
+
+	lfs_hex(&text, o->oid, LFS_OID);
+	audit_begin(&l, &h);
+	audit_rd(&l, "host", rd_str(w->rq->open->host));
+	audit_rd(&l, "repo", rd_str(w->rq->open->repo));
+	audit_str(&l, "direction", "upload");
+	audit_str(&l, "oid", hex);
+	audit_u64(&l, "size", o->size);
+	audit_u64(&l, "status", out->status);
+	audit_str(&l, "outcome", out->reason == REASON_NONE ? "forwarded" : "failed");
+	audit_rd(&l, "detail", rd_str(out->detail));
+	audit_put(j->audit, &l);
+}
+
+bool serve_lfs_of_push(struct job *j, const struct view_sandbox *sb, const struct upstream_request *rq,
+		       const struct ipc_in *in, enum reason reason)
+{
+	const struct mirror_lfs *q = (const struct mirror_lfs *)in->body;
+	struct upstream_request own = { .sandbox = rq->sandbox, .host = rq->host, .open = rq->open,
+					.credential = rq->credential, .answer = in->fd[MIRROR_LFS_ANSWER], .body = -1 };
+	const struct lfs_way w = { j->upstream, sb, &own };
+	AUTO(mem) struct lfs_object *o = calloc(q->n, sizeof(*o));
+	struct upstream_outcome out = { 0 };
+	int file = in->fd[MIRROR_LFS_FILE];
+	bool bring = in->head.type == MSG_MIRROR_LFS_BRING;
+
+	if (!o || own.answer < 0 || (bring ? q->n != 1 || !file_ok(file, q->object.size) : !read_list(file, o, q->n)))
+		return false;
+	if (reason == REASON_NONE && own.credential && own.credential->of->kind == CREDENTIAL_SSH)
+		reason = REASON_LFS_NEEDS_HTTPS;
+	if (reason != REASON_NONE) {
+		serve_refuse(own.answer, reason);
+	} else if (bring) {
+		bring_for_push(&w, &q->object, file, &out);
+		audit_brought(j, &w, &q->object, &out);
+	} else {
+		ask_for_push(&w, o, q->n, &out);
+	}
+	return true;
 }

@@ -138,6 +138,18 @@ static bool on_push(struct pushing *p, const struct ipc_in *in)
 	return true;
 }
 
+/* Objects of LFS that it needs, before it goes. */
+static bool on_lfs(struct pushing *p, const struct ipc_in *in)
+{
+	AUTO(mem) struct push_rules *rules = malloc(sizeof(*rules));
+	enum reason reason = rules && !p->asked && !p->tells ? rules_now(p, rules) : REASON_INTERNAL_ERROR;
+
+	if (reason == REASON_NONE && !rules->lfs)
+		reason = REASON_LFS_NOT_ALLOWED;
+	return in->head.length == sizeof(struct mirror_lfs) && mirror_lfs_ok((const struct mirror_lfs *)in->body) &&
+	       serve_lfs_of_push(p->j, p->sb, p->rq, in, reason);
+}
+
 /* ---- the audit ---- */
 
 static bool lists_ok(const struct mirror_pushed *t, const char *lists)
@@ -319,6 +331,8 @@ static bool step(struct pushing *p, int from)
 		return false;
 	if (in.head.type == MSG_MIRROR_PUSH)
 		ok = on_push(p, &in);
+	else if (in.head.type == MSG_MIRROR_LFS_ASK || in.head.type == MSG_MIRROR_LFS_BRING)
+		ok = on_lfs(p, &in);
 	else if (in.head.type == MSG_MIRROR_PUSHED)
 		ok = on_pushed(p, &in);
 	else if (in.head.type == MSG_MIRROR_VERDICT)
@@ -341,23 +355,32 @@ static int open_exceptions(const char *path)
 	return -1;
 }
 
-static int hand_over(struct pushing *p, int *ret_from)
+int serve_push_hand_over(struct job *j, const struct view_sandbox *sb, const struct upstream_request *rq,
+			 const struct mirror_serve *q, int *ret_verdict)
 {
 	AUTO(mem) struct push_rules *rules = malloc(sizeof(*rules));
 	AUTO(fd) int file = -1;
 	AUTO(fd) int exceptions = -1;
-	struct mirror_serve q;
 
-	if (!rules || !serve_mirror_begin(p->sb, p->rq, &q))
+	if (!rules)
 		return -ENOMEM;
-	if (!mirror_is_push(&q))
-		return serve_mirror_hand_over(&q, p->rq->answer, NULL, 0, ret_from);
-	policy_push_rules(p->sb->policy, p->rq->host, p->rq->open->repo, rules);
+	policy_push_rules(sb->policy, rq->host, rq->open->repo, rules);
 	file = ipc_memfd("push-rules", rules, sizeof(*rules));
 	if (file < 0)
 		return file;
-	exceptions = open_exceptions(p->j->config->scan_exceptions);
-	return serve_mirror_hand_over(&q, p->rq->answer, (int[]){ file, exceptions }, exceptions < 0 ? 1 : 2, ret_from);
+	exceptions = open_exceptions(j->config->scan_exceptions);
+	return serve_mirror_hand_over(q, rq->answer, (int[]){ file, exceptions }, exceptions < 0 ? 1 : 2, ret_verdict);
+}
+
+static int hand_over(struct pushing *p, int *ret_from)
+{
+	struct mirror_serve q;
+
+	if (!serve_mirror_begin(p->sb, p->rq, &q))
+		return -ENOMEM;
+	if (!mirror_is_push(&q))
+		return serve_mirror_hand_over(&q, p->rq->answer, NULL, 0, ret_from);
+	return serve_push_hand_over(p->j, p->sb, p->rq, &q, ret_from);
 }
 
 void serve_push(struct job *j, const struct view_sandbox *sb, const struct repo_decision *d,

@@ -116,3 +116,20 @@ int answer_file(int to, const struct answer_head *h, int file)
 {
 	return file < 0 ? -EINVAL : send_status(to, h, file, KEEPER_FILE_WHOLE);
 }
+
+int answer_nothing(int to)
+{
+	struct keeper_status st = { .kind = KEEPER_STATUS };
+	int r = send_frame(to, &st, sizeof(st), -1);
+
+	return r < 0 ? r : answer_end(to, REASON_NONE);
+}
+
+int answer_found(int to, enum reason reason, const char *finding)
+{
+	struct keeper_status st = { .kind = KEEPER_STATUS, .reason = reason };
+
+	if (*finding)
+		header(&st, KEEPER_FINDING, finding);
+	return send_frame(to, &st, sizeof(st), -1);
+}

@@ -22,6 +22,9 @@ int answer_data(int to, struct rd bytes);
 int answer_grown(int to, uint64_t upto);
 int answer_end(int to, enum reason reason);
 int answer_refuse(int to, enum reason reason, unsigned upstream_status);
+/* All of it: that it is done, without a body; or why not, and what was found (plain text; may be empty). */
+int answer_nothing(int to);
+int answer_found(int to, enum reason reason, const char *finding);
 /* All of it: a whole file. */
 int answer_file(int to, const struct answer_head *h, int file);
 

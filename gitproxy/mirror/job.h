@@ -27,6 +27,7 @@ struct depot {
 	struct upkeep *upkeep;
 	_Atomic uint64_t body_bytes;	/* of requests that are at work */
 	struct judge *judge;
+	struct lfs_store *lfs;
 	const char *folder;		/* the mirrors' */
 };
 
@@ -64,6 +65,7 @@ void job_malformed(struct job *j, const char *why);
 void serve_advert(struct job *j);
 void serve_refs(struct job *j, const struct fetch_request *q);
 void serve_fetch(struct job *j, const struct fetch_request *q);
+void serve_lfs_put(struct job *j);
 void serve_push_advert(struct job *j);
 void serve_push(struct job *j);
 

@@ -110,22 +110,42 @@ int judge_start(struct judge *j)
 
 /* ---- one question ---- */
 
-static int put(struct judge *j, const struct judge_ask *a, int answers)
+static size_t descriptors(const struct judge_ask *a, int answers, int fds[IPC_FDS_MAX])
 {
-	int fds[IPC_FDS_MAX] = { [GATE_ANSWERS] = answers, [GATE_LIST] = a->list, [GATE_QUARANTINE] = a->quarantine,
-				 [GATE_RULES] = a->rules };
 	size_t n = GATE_OPTIONAL;
-	int r = -EPIPE;
 
+	fds[GATE_ANSWERS] = answers;
+	fds[GATE_LIST] = a->list;
+	fds[GATE_QUARANTINE] = a->quarantine;
+	fds[GATE_RULES] = a->rules;
 	if (a->question->has_pack)
 		fds[n++] = a->pack;
 	if (a->question->has_exceptions)
 		fds[n++] = a->exceptions;
+	return n;
+}
+
+static size_t descriptors_of_file(const struct judge_ask *a, int answers, int fds[IPC_FDS_MAX])
+{
+	fds[GATE_FILE_ANSWERS] = answers;
+	fds[GATE_FILE] = a->pack;
+	fds[GATE_FILE_RULES] = a->rules;
+	fds[GATE_FILE_EXCEPTIONS] = a->exceptions;
+	return (size_t)GATE_FILE_EXCEPTIONS + a->file->has_exceptions;
+}
+
+static int put(struct judge *j, const struct judge_ask *a, int answers)
+{
+	int fds[IPC_FDS_MAX], r = -EPIPE;
+	size_t n = a->file ? descriptors_of_file(a, answers, fds) : descriptors(a, answers, fds);
+	const void *q = a->file ? (const void *)a->file : a->question;
+	size_t q_n = a->file ? sizeof(*a->file) : sizeof(*a->question);
+
 	pthread_mutex_lock(&j->lock);
 	for (int i = 0; i < TRIES && (r == -EPIPE || r == -ECONNRESET); i++) {
 		r = start(j);
 		if (!r)
-			r = ipc_send(j->pair, GATE_JUDGE, 0, a->question, sizeof(*a->question), fds, n);
+			r = ipc_send(j->pair, a->file ? GATE_SCANFILE : GATE_JUDGE, 0, q, q_n, fds, n);
 		if (r == -EPIPE || r == -ECONNRESET)
 			stop(j);
 	}

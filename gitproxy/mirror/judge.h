@@ -17,7 +17,8 @@ void judge_free(struct judge *j);
 int judge_start(struct judge *j);
 
 struct judge_ask {			/* all borrowed */
-	const struct gate_judge *question;
+	const struct gate_judge *question;	/* of a push; or */
+	const struct gate_scanfile *file;	/* of the file `pack`: then list and quarantine are of no use */
 	int list, quarantine, rules;
 	int pack, exceptions;		/* as the question says; -1 */
 	int client;			/* when it hangs up, the work is stopped */

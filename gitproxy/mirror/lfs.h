@@ -8,16 +8,18 @@
 #include "gitproxy/mirror_ipc.h"
 #include "policy/reason.h"
 
-struct depot;
+struct lfs_store;
 
 /* A push that was judged clean. All borrowed. */
 struct lfs_push {
-	struct depot *depot;
-	const struct mirror_serve *serve;	/* whose it is: sandbox, domain, ticket, host and repository */
+	struct lfs_store *store;
+	const struct mirror_serve *serve;	/* whose it is: sandbox and domain */
+	int keeper;				/* the verdict's socket, which permits the push */
+	uint64_t total_ms;			/* for each object */
 	const struct lfs_object *objects;	/* that pointers of its new blobs name; may repeat */
 	size_t n;
-	/* Called at least every five seconds while upstream is waited for. NULL: nobody is to be kept awake. */
-	void (*tick)(void *owner);
+	/* Called before each object that is sent; false: nobody waits any more. NULL: nobody is told. */
+	bool (*tick)(void *owner, size_t done, size_t all);
 	void *owner;
 };
 /*

@@ -19,6 +19,7 @@
 #include "gitproxy/mirror/git.h"
 #include "gitproxy/mirror/job.h"
 #include "gitproxy/mirror/judge.h"
+#include "gitproxy/mirror/lfs_store.h"
 #include "gitproxy/mirror/prewarm.h"
 #include "gitproxy/mirror/quarantine.h"
 
@@ -180,6 +181,8 @@ int mirror_new(const struct mirror_spec *s, struct mirror **ret)
 		r = producers_new(PRODUCERS, m->depot.repos, &m->depot.producers);
 	if (!r && quarantine_sweep(s->path) < 0)	/* then pushes find no place, and nothing else minds */
 		log_line(LOG_ERR, "event=quarantine_failed dir=%s/push", s->path);
+	if (!r)
+		r = lfs_store_new(s->path, c->mirrors.max_bytes, &m->depot.lfs);
 	if (!r)
 		r = judge_new(s->judge, s->config->scan_rules, s->rules, &m->depot.judge);
 	if (!r)

@@ -278,6 +278,10 @@ void job_run(struct job *j)
 
 	job_leave_to_upstream(j);
 	j->to = j->in.fd[MIRROR_ANSWER];
+	if (o->kind == GP_LFS_OBJECT) {
+		serve_lfs_put(j);
+		return;
+	}
 	j->repo = repo_get(j->depot->repos, &j->q->domain, o->host, o->repo);
 	if (!j->repo && o->service == GIT_SERVICE_RECEIVE_PACK)
 		job_refuse(j, REASON_UNAVAILABLE, "it is mirrored in another spelling of its name, or there is no memory for it");

@@ -199,9 +199,19 @@ static bool make_list(struct push *p)
 	return p->list_file >= 0;
 }
 
+static bool lfs_tick(void *owner, size_t done, size_t all)
+{
+	struct push *p = owner;
+
+	push_tell_line(&p->tell, "cordon: sending objects of Git LFS (%zu/%zu)", done + 1, all);
+	return !push_tell_is_gone(&p->tell);
+}
+
 static bool lfs(struct push *p)
 {
-	const struct lfs_push q = { .depot = p->job->depot, .serve = p->job->q, .objects = p->pointers, .n = p->n_pointers };
+	const struct lfs_push q = { .store = p->job->depot->lfs, .serve = p->job->q, .objects = p->pointers,
+				    .n = p->n_pointers, .keeper = p->job->in.fd[MIRROR_VERDICT_TO],
+				    .total_ms = p->job->depot->config->total_ms, .tick = lfs_tick, .owner = p };
 	char text[MIRROR_DETAIL] = "";
 	enum reason reason = p->rules->lfs ? lfs_push(&q, text) : REASON_NONE;
 

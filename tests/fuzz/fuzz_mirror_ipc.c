@@ -49,6 +49,8 @@ static void on_serve(const void *m)
 		return;
 	opened(&s->open);
 	ended(s->domain.credential, sizeof(s->domain.credential));
+	must(!gp_kind_is_lfs(s->open.kind) ||
+	     (s->open.kind == GP_LFS_OBJECT && s->open.service == GIT_SERVICE_RECEIVE_PACK && s->lfs_size <= LFS_SIZE_MAX));
 	must(!mirror_is_push(s) || s->open.body_length == KEEPER_UNKNOWN);
 }
 
@@ -149,6 +151,14 @@ static void on_row(const void *m)
 	ended(r->text, sizeof(r->text));
 }
 
+static void on_lfs(const void *m)
+{
+	const struct mirror_lfs *l = m;
+
+	if (mirror_lfs_ok(l))
+		must(l->n && l->n <= LFS_BATCH_MAX && l->object.size <= LFS_SIZE_MAX);
+}
+
 static const struct { size_t n; void (*fn)(const void *m); } kinds[] = {
 	{ sizeof(struct mirror_serve), on_serve },
 	{ sizeof(struct mirror_verdict), on_verdict },
@@ -161,6 +171,7 @@ static const struct { size_t n; void (*fn)(const void *m); } kinds[] = {
 	{ sizeof(struct mirror_pushed_finding), on_finding },
 	{ sizeof(struct msg_mirror_do), on_do },
 	{ sizeof(struct msg_mirror_row), on_row },
+	{ sizeof(struct mirror_lfs), on_lfs },
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)

@@ -47,6 +47,31 @@ TEST(requests)
 	}
 }
 
+TEST(objects_of_lfs)
+{
+	struct mirror_serve s = { .open = open_of(GP_LFS_OBJECT, GIT_SERVICE_RECEIVE_PACK, 0), .lfs_size = LFS_SIZE_MAX };
+	struct mirror_ask a;
+	struct mirror_lfs l = { .n = LFS_BATCH_MAX };
+
+	s.open.body_length = KEEPER_UNKNOWN;
+	a = (struct mirror_ask){ .open = s.open };
+	CHECK("one that is brought", mirror_serve_ok(&s) && !mirror_is_push(&s));
+	CHECK("is nothing to ask for", !mirror_ask_ok(&a));
+	s.lfs_size++;
+	CHECK("larger than any", !mirror_serve_ok(&s));
+	s = (struct mirror_serve){ .open = open_of(GP_LFS_OBJECT, GIT_SERVICE_UPLOAD_PACK, 0) };
+	CHECK("one that is fetched", !mirror_serve_ok(&s));
+	s.open = open_of(GP_LFS_VERIFY, GIT_SERVICE_RECEIVE_PACK, 0);
+	CHECK("a word about one", !mirror_serve_ok(&s));
+	CHECK("a list", mirror_lfs_ok(&l));
+	l.n++;
+	CHECK("one too many", !mirror_lfs_ok(&l));
+	l.n = 0;
+	CHECK("none", !mirror_lfs_ok(&l));
+	l = (struct mirror_lfs){ .n = 1, .object = { .size = LFS_SIZE_MAX + 1 } };
+	CHECK("larger than any", !mirror_lfs_ok(&l));
+}
+
 TEST(push)
 {
 	struct mirror_push p = { .pack_bytes = INT64_MAX };
