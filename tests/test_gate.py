@@ -126,6 +126,15 @@ def test_a_bomb_is_refused_before_it_is_there(judge):
     assert (a.verdict, a.reason) == ("refused", "pack_limit_exceeded")
 
 
+def test_much_out_of_nothing_is_refused(judge):
+    """20 versions of a quarter of a gigabyte out of a few kilobytes, whatever the bound on all is."""
+    base = lo.blob(b"a" * 65536)
+    many = [lo.delta(base, 65536 * 4000 + i, lo.copy(0, 65536) * 4000 + lo.insert(b"x" * i)) for i in range(1, 20)]
+    a = first(judge, lo.pack(base, *many), max_inflated=1 << 50)
+    assert (a.verdict, a.reason) == ("refused", "pack_limit_exceeded")
+    assert [p["phase"] for p in a.progress] == ["received"], "none of it was made"
+
+
 def test_a_delta_of_more_than_is_held_is_refused(judge):
     base = lo.blob(b"a" * 65536)
     a = first(judge, lo.pack(base, lo.delta(base, 65536 * 4097, lo.copy(0, 65536) * 4097)))

@@ -11,11 +11,15 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "gitproxy/gate/objects_open.h"
 #include "gitproxy/gate/publish.h"
 #include "gitproxy/gate/question.h"
 #include "gitproxy/gate/weigh.h"
+
+enum { INFLATED_TIMES = 1000 };
+#define INFLATED_FREE (4ull << 30)
 
 struct judge {
 	struct tell tell;
@@ -130,11 +134,20 @@ static int on_progress(struct pack_visitor *v, uint32_t done, uint32_t total)
 	return tell_progress(&j->tell, j->phase, done, total);
 }
 
+/* A small pack of many large versions is usual; one that makes work for hours out of nothing is not. */
+static uint64_t inflated_max(const struct judge *j)
+{
+	struct stat st;
+	uint64_t max = fstat(j->pack_fd, &st) < 0 ? 0 : INFLATED_FREE + (uint64_t)st.st_size * INFLATED_TIMES;
+
+	return max < j->question->max_inflated ? max : j->question->max_inflated;
+}
+
 static int index_pack(struct judge *j)
 {
 	struct pack_spec spec = {
 		.fd = j->pack_fd, .format = j->question->format, .max_objects = j->question->max_objects,
-		.max_inflated = j->question->max_inflated, .outside = objects_outside(j->objects),
+		.max_inflated = inflated_max(j), .outside = objects_outside(j->objects),
 	};
 	int r = tell_progress(&j->tell, GATE_RECEIVED, 0, 0);
 
