@@ -12,6 +12,7 @@ from labnet import wait_for
 from labobjects import blob, change, pack
 from labpush import CAPS, FREE, HOST, RECEIVE, ZERO, Work, commands, create, policy, push_lab, push_raw, raw, report_of
 
+from test_push_keeper import works
 
 MIB = 1 << 20
 
@@ -40,6 +41,7 @@ def repo(lab, request):
         name = name.replace(c, "-")
     repo = lab.forge.repository("acme/" + name.strip("-"))
     yield repo
+    wait_for("the end of what upstream does", lambda: not works(lab.forge))
     repo.remove()
 
 
@@ -266,6 +268,18 @@ def test_too_large(lab, audit, repo):
     nothing_left(lab, new)
 
 
+def test_far_too_large(lab, audit, repo):
+    """So much that not even its end is waited for: git says why all the same."""
+    work = Work(lab, repo, sandbox=lab.small)
+    work.commit({"large": os.urandom(48 * MIB)})
+    done = work.push("HEAD:refs/heads/agent/x")
+    assert done.returncode and "pack_limit_exceeded" in done.stderr, done.stderr
+    first = audit.until(len, event="push", repo=repo.name)[0]	# git sends what it has left as a request of its own
+    assert (first["outcome"], first["reason"]) == ("rejected", "pack_limit_exceeded")
+    assert not posts(lab, repo)
+    nothing_left(lab)
+
+
 @pytest.mark.parametrize("wishes", ["side-band-64k", "report-status", ""])
 def test_other_wishes(lab, repo, wishes):
     """A client that wants no bands, or no report, gets none, and the push is refused all the same."""
@@ -381,6 +395,7 @@ def test_client_leaves_early(lab, audit, repo):
         wire.send(post(f"{repo.name}.git", body, service=RECEIVE, host=HOST, protocol=0)[:-1000])
         wait_for("quarantine", lambda: quarantines(lab))
     nothing_left(lab)
+    pushed(audit, repo, outcome="rejected", detail="the client left before its end")
     assert not posts(lab, repo)
 
 

@@ -387,6 +387,17 @@ static void serve(struct push *p)
 	finish(p);
 }
 
+/* Nobody waits for an answer any more. */
+static void left(struct push *p)
+{
+	struct mirror_verdict *v = &p->job->verdict;
+
+	job_sent(p->job, -EPIPE, 0);
+	if (p->reason != REASON_NONE)
+		v->reason = p->reason;
+	msg_plain_set(v->detail, sizeof(v->detail), p->reason != REASON_NONE ? p->detail : "the client left before its end");
+}
+
 void serve_push(struct job *j)
 {
 	AUTO(push) struct push *p = calloc(1, sizeof(*p));
@@ -398,7 +409,7 @@ void serve_push(struct job *j)
 	}
 	r = push_take(p);
 	if (r < 0)
-		job_sent(j, -EPIPE, 0);
+		left(p);
 	else if (p->request->bad && !p->request->began)
 		job_refuse(j, p->request->reason, p->request->why);
 	else
