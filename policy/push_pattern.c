@@ -56,9 +56,13 @@ static void set(struct places *p, size_t i, uint8_t how)
 	p->high = i > p->high ? i : p->high;
 }
 
+/* Only what was set: this is done for every byte of every path. */
 static void clear(struct places *p)
 {
-	*p = (struct places){ .low = SIZE_MAX };
+	if (p->low <= p->high)
+		memset(p->at + p->low, 0, p->high - p->low + 1);
+	p->low = SIZE_MAX;
+	p->high = 0;
 }
 
 static bool any(const struct places *p)
@@ -113,6 +117,18 @@ static void step(const char *pattern, uint8_t c, bool fold, const struct places 
 	skip_empty(pattern, to);
 }
 
+/* Most end here. What stands before the first star is compared as it is. */
+static bool begins_alike(const char *pattern, struct rd text, bool fold)
+{
+	size_t n = strcspn(pattern, "*");
+	uint8_t c;
+
+	for (size_t i = 0; i < n && rd_left(&text); i++)
+		if (!rd_u8(&text, &c) || folded((uint8_t)pattern[i], fold) != folded(c, fold))
+			return false;
+	return true;
+}
+
 enum pattern_match push_pattern_match(const char *pattern, struct rd text, bool fold)
 {
 	size_t end = strlen(pattern);
@@ -120,9 +136,10 @@ enum pattern_match push_pattern_match(const char *pattern, struct rd text, bool 
 	unsigned now = 0;
 	uint8_t c;
 
-	clear(&p[0]);
-	if (end >= PUSH_PATTERN_MAX)
+	if (end >= PUSH_PATTERN_MAX || !begins_alike(pattern, text, fold))
 		return PATTERN_NOT;
+	for (size_t i = 0; i < ARRAY_SIZE(p); i++)
+		p[i] = (struct places){ .low = SIZE_MAX };
 	set(&p[0], 0, AT);
 	skip_empty(pattern, &p[0]);
 	while (rd_left(&text) && any(&p[now]) && rd_u8(&text, &c)) {
