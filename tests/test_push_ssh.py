@@ -10,13 +10,13 @@ from lab import AGENT, Lab, write
 from labmirrortaken import ALL, ATOMIC, INFO_REFS, NONE_ID, REJECTED, REPORT, SENT, SIDE_BAND, Frames, Taken, push_list
 from labnet import wait_for
 from labobjects import change, pack
-from labpush import report_of
+from labpush import Work, report_of
 from test_ssh_upstream import Setting, fingerprint, keygen
 
 HOST, REF = "github.com", "refs/heads/agent/x"
 GIT = {"enabled": True, "source": "upstream", "allowed_hosts": [HOST], "allowed_repos": ["acme/*"],
        "push": {"allowed_repos": ["acme/*"], "refs": ["refs/heads/agent/*"], "force": True, "delete": True}}
-PROFILE = {**AGENT, "git": {**GIT, "source": "host_mirror"}}
+PROFILE = {**AGENT, "git": {**GIT, "source": "host_mirror"}, "limits": {"git_transfers": 20}}
 _numbers = itertools.count(1)
 
 
@@ -64,6 +64,21 @@ def taken(s):
 def push(s, taken):
     with taken.push(s.origin.name) as push:
         yield push
+
+
+def test_git_pushes(s):
+    """All of it, with git in the sandbox and cordon-mirror at work: by https to Cordon, by ssh from there."""
+    work = Work(s.lab, s.origin)
+    tip = work.commit()
+    done = work.push("HEAD:refs/heads/agent/x")
+    assert done.returncode == 0, done.stderr + s.lab.logs()
+    assert ref(s) == tip
+    [line] = s.lab.audit.wait(src="keeper", event="push")
+    assert (line["outcome"], line["decision"], line["credential"]) == ("forwarded", "allow", "deploy")
+    done = work.push("HEAD:refs/heads/main")
+    assert done.returncode and "ref_not_allowed: allowed are refs/heads/agent/*" in done.stderr
+    done = work.push("--delete", "refs/heads/agent/x")
+    assert done.returncode == 0 and not ref(s), done.stderr
 
 
 def ref(s, name=REF):
@@ -214,13 +229,44 @@ def test_nobody_answers(s, push):
         s.sshd.start()
 
 
+COUNT = '''#!/bin/sh
+mkdir -p {dir}/at
+mkdir {dir}/at/$$
+ls {dir}/at | wc -l >>{dir}/seen
+while [ -e {dir}/wait ]; do sleep 0.05; done
+rmdir {dir}/at/$$
+'''
+
+
+def test_one_sandbox_leaves_room(s, taken):
+    """However many pushes it may make: half of the places are for others, and who waits gets one in the end."""
+    places, dir = 16, s.sshd.dir
+    write(f"{s.origin.path}/hooks/pre-receive", COUNT.format(dir=dir), 0o755)
+    write(f"{dir}/wait", "")
+    with contextlib.ExitStack() as stack:
+        pushes = [stack.enter_context(taken.push(s.origin.name)) for _ in range(places + 1)]
+        answers = []
+        for n, push in enumerate(pushes):
+            answers.append(push.create(change(s.origin.tip()), ref=f"refs/heads/agent/{n}", wait=False))
+            if n < places:		# sshd lets few in at once that it does not know yet
+                wait_for("it upstream", lambda: os.path.exists(f"{dir}/seen")
+                         and len(open(f"{dir}/seen").readlines()) == n + 1)
+        os.unlink(f"{dir}/wait")
+        for answer in answers:
+            assert set(report_of(Frames(answer).data).refs.values()) == {"ok"}
+    seen = [int(line) for line in open(f"{dir}/seen")]
+    assert len(seen) == places + 1 and max(seen) <= places
+    os.unlink(f"{s.origin.path}/hooks/pre-receive")
+
+
 def test_who_asked_goes_away(s, push):
     """ssh ends with the request."""
-    write(f"{s.origin.path}/hooks/pre-receive", "#!/bin/sh\necho x >&2\nwhile [ -e {0} ]; do sleep 0.05; done\n".format(
-        f"{s.sshd.dir}/wait"), 0o755)
+    write(f"{s.origin.path}/hooks/pre-receive", COUNT.format(dir=s.sshd.dir), 0o755)
     write(f"{s.sshd.dir}/wait", "")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{s.sshd.dir}/seen")
     answer = push.create(change(s.origin.tip()), wait=False)
-    wait_for("git upstream", s.sshd.commands)
+    wait_for("git upstream", lambda: os.path.exists(f"{s.sshd.dir}/seen"))
     assert s.lab.pids("ssh")
     answer.close()
     wait_for("ssh's end", lambda: not s.lab.pids("ssh"))

@@ -8,9 +8,10 @@
  * CA's constraints.
  * Limits: SERVE_JOBS_MAX requests, of which at most SERVE_TUNNELS_MAX are tunnels; sandboxes have shares
  * of both (shares.h), since what one holds for hours another one needs now. Certificates and what the
- * mirror asks for have places of their own. And per sandbox twice its git_transfers, its upgrades, and
- * twice as many other conversations as it may have connections: one that ends may overlap with the next
- * (the front keeps the exact limits; ours only has to hold when the front does not).
+ * mirror asks for have places of their own; pushes over ssh share half of what their starter can start.
+ * And per sandbox twice its git_transfers, its upgrades, and twice as many other conversations as it may
+ * have connections: one that ends may overlap with the next (the front keeps the exact limits; ours only
+ * has to hold when the front does not).
  */
 #include "gitproxy/keeper/serve.h"
 
@@ -21,6 +22,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "base/thread.h"
 #include "gitproxy/budget.h"
 #include "gitproxy/crew.h"
 #include "gitproxy/deadline.h"
@@ -29,7 +31,7 @@
 #include "gitproxy/mirror_ipc.h"
 #include "gitproxy/shares.h"
 
-enum { JOB_STACK = 1 << 20, JOB_THREADS_KEPT = 32, MIRROR_LINES_PER_SECOND = 50 };
+enum { JOB_STACK = 1 << 20, JOB_THREADS_KEPT = 32, MIRROR_LINES_PER_SECOND = 50, SSH_PLACE_MS = 60000 };
 
 /* Threads are counted by what they do: none waits for a place of those who may wait for it. */
 enum places { PLACES_OPEN = 0, PLACES_SIGN, PLACES_ASK, PLACES_FETCH, PLACES_COUNT };
@@ -52,7 +54,8 @@ struct serve {
 	pthread_mutex_t lock;
 	unsigned threads[PLACES_COUNT];
 	struct lfs_links *links;
-	struct shares jobs, tunnels;
+	struct shares jobs, tunnels, ssh_pushes;
+	pthread_cond_t pushed;
 	uint16_t git[UINT16_MAX + 1], http[UINT16_MAX + 1], tunnel[UINT16_MAX + 1];	/* by sandbox */
 };
 
@@ -72,9 +75,12 @@ int serve_new(const struct host_config *config, struct ca *ca, struct upstream *
 	s->audit = a;
 	s->jobs.max = SERVE_JOBS_MAX;
 	s->tunnels.max = SERVE_TUNNELS_MAX;
+	s->ssh_pushes.max = SERVE_SSH_PUSHES_MAX;
 	pthread_mutex_init(&s->lock, NULL);
 	*ret = s;
-	r = crew_new(JOB_STACK, JOB_THREADS_KEPT, &s->crew);
+	r = thread_cond_init(&s->pushed);
+	if (!r)
+		r = crew_new(JOB_STACK, JOB_THREADS_KEPT, &s->crew);
 	if (!r)
 		r = lfs_links_new(&s->links);
 	return r < 0 ? r : budget_new(&s->lines);
@@ -169,6 +175,27 @@ static void share_give(struct serve *s, struct shares *of, uint16_t sandbox)
 {
 	pthread_mutex_lock(&s->lock);
 	shares_give(of, sandbox);
+	pthread_mutex_unlock(&s->lock);
+}
+
+bool serve_ssh_push_begin(struct serve *s, uint16_t sandbox)
+{
+	uint64_t until = deadline_in(SSH_PLACE_MS);
+	bool ok;
+	int r = 0;
+
+	pthread_mutex_lock(&s->lock);
+	while (!(ok = shares_take(&s->ssh_pushes, sandbox)) && !r)
+		r = thread_cond_wait(&s->pushed, &s->lock, until);
+	pthread_mutex_unlock(&s->lock);
+	return ok;
+}
+
+void serve_ssh_push_end(struct serve *s, uint16_t sandbox)
+{
+	pthread_mutex_lock(&s->lock);
+	shares_give(&s->ssh_pushes, sandbox);
+	pthread_cond_broadcast(&s->pushed);
 	pthread_mutex_unlock(&s->lock);
 }
 

@@ -7,6 +7,7 @@
 #include "base/audit.h"
 #include "gitproxy/keeper/ca.h"
 #include "gitproxy/keeper/credential_store.h"
+#include "gitproxy/keeper/ssh_spawner.h"
 #include "gitproxy/keeper/upstream.h"
 #include "policy/view.h"
 
@@ -14,6 +15,7 @@ enum {
 	SERVE_JOBS_MAX = 512,		/* requests of sandboxes */
 	SERVE_TUNNELS_MAX = SERVE_JOBS_MAX / 2,
 	SERVE_THREADS_MAX = SERVE_JOBS_MAX + 256, /* and those of which nobody knows yet whose they are */
+	SERVE_SSH_PUSHES_MAX = SSH_CHILDREN_MAX / 2, /* over ssh; the others are for what the mirrors fetch */
 	SERVE_SIGNS_MAX = 128,
 	SERVE_ASKS_MAX = 128,		/* small questions of the mirror */
 	SERVE_FETCHES_MAX = 64		/* and its fetches */

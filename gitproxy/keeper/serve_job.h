@@ -60,6 +60,9 @@ void serve_push(struct job *j, const struct view_sandbox *sb, const struct repo_
 /* For q, with what a push is judged by: the rules, and which findings are accepted. 0 or -errno. */
 int serve_push_hand_over(struct job *j, const struct view_sandbox *sb, const struct upstream_request *rq,
 			 const struct mirror_serve *q, int *ret_verdict);
+/* One of the places for pushes over ssh; waits for one. False: there is none. */
+bool serve_ssh_push_begin(struct serve *s, uint16_t sandbox);
+void serve_ssh_push_end(struct serve *s, uint16_t sandbox);
 /* What the mirror asks for, and what it tells. */
 void serve_mirror_ask(struct job *j);
 void serve_mirror_whose(struct job *j);

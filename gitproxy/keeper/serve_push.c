@@ -114,27 +114,40 @@ static enum reason judge(struct pushing *p, const struct ipc_in *in)
 	return reason == REASON_NONE ? reason : refuse(p, reason, "not what the policy in force allows");
 }
 
+static void send_on(struct pushing *p, const struct ipc_in *in)
+{
+	struct upstream_request rq = *p->rq;
+	enum reason reason = judge(p, in);
+
+	p->asked = true;
+	p->refused = reason;
+	if (reason != REASON_NONE) {
+		serve_refuse(in->fd[MIRROR_PUSH_ANSWER], reason);
+		return;
+	}
+	rq.private_ok = p->rq->private_ok;	/* by the policy that allowed it */
+	rq.answer = in->fd[MIRROR_PUSH_ANSWER];
+	rq.body = in->fd[MIRROR_PUSH_PACK];
+	rq.push = &p->push;
+	upstream_run(p->j->upstream, &rq, &p->up);
+}
+
 static bool on_push(struct pushing *p, const struct ipc_in *in)
 {
 	const struct mirror_push *q = (const struct mirror_push *)in->body;
 	int answer = in->fd[MIRROR_PUSH_ANSWER];
-	struct upstream_request rq;
-	enum reason reason;
+	bool ssh = serve_only_mirror(p->rq->credential);
 
 	if (in->head.length != sizeof(*q) || answer < 0 || in->fd[MIRROR_PUSH_LIST] < 0 || !mirror_push_ok(q))
 		return false;
-	reason = judge(p, in);
-	p->asked = true;
-	if (reason != REASON_NONE) {
-		p->refused = reason;
-		serve_refuse(answer, reason);
+	if (ssh && !serve_ssh_push_begin(p->j->serve, p->sb->id)) {
+		p->refused = refuse(p, REASON_UNAVAILABLE, "too many pushes over ssh at once");
+		serve_refuse(answer, p->refused);
 		return true;
 	}
-	rq = *p->rq;
-	rq.answer = answer;
-	rq.body = in->fd[MIRROR_PUSH_PACK];
-	rq.push = &p->push;
-	upstream_run(p->j->upstream, &rq, &p->up);
+	send_on(p, in);
+	if (ssh)
+		serve_ssh_push_end(p->j->serve, p->sb->id);
 	return true;
 }
 
