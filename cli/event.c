@@ -136,6 +136,8 @@ static const struct {
 	struct shape_part part[4];
 } shapes[] = {
 	{ { { "mirror ", "what" }, { " ", "host" }, { "/", "repo" } } },
+	{ { { "lfs ", "direction" }, { " ", "host" }, { "/", "repo" }, { " ", "oid" } } },
+	{ { { "lfs ", "direction" }, { " ", "host" }, { "/", "repo" } } },
 	{ { { "", "service" }, { " ", "host" }, { "/", "repo" } } },
 	{ { { "", "host" }, { "/", "repo" } } },
 	{ { { "", "method" }, { " ", "host" }, { "", "path" } } },
