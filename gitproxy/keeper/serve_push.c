@@ -159,6 +159,8 @@ static bool on_lfs(struct pushing *p, const struct ipc_in *in)
 
 	if (reason == REASON_NONE && !rules->lfs)
 		reason = REASON_LFS_NOT_ALLOWED;
+	if (reason == REASON_NONE && audit_ready(p->j->audit) < 0)
+		reason = REASON_AUDIT_UNAVAILABLE;
 	return in->head.length == sizeof(struct mirror_lfs) && mirror_lfs_ok((const struct mirror_lfs *)in->body) &&
 	       serve_lfs_of_push(p->j, p->sb, p->rq, in, reason);
 }
