@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from lab import AGENT, Lab
+from lab import AGENT, Lab, row
 from labgit import Answer
 from labhttp import Wire, get
 from lablfs import LFS_TYPE, TOKEN, LfsServer, LfsWork, batch_body, oid_of, pointer
@@ -156,6 +156,7 @@ def test_without_lfs_pointers_are_plain_files(lab, server, repo):
 
 # ---- what must not ----
 
+@row("D6", families=(4,))
 def test_a_secret_in_an_object(lab, server, repo):
     """The upload is refused with what was found; so is a push that goes on without it."""
     work, before = made(lab, repo, {"key.bin": SECRET}), held(lab)
@@ -172,6 +173,7 @@ def test_a_secret_in_an_object(lab, server, repo):
     assert not server.steps and held(lab) == before and repo.git("for-each-ref", "refs/heads/new") == ""
 
 
+@row("D6", families=(4,))
 def test_a_pointer_without_its_object(lab, server, repo):
     work = made(lab, repo, {"a.bin": b"never brought\n"})
     done = work.git("push", "--no-verify", "origin", "new")

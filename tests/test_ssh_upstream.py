@@ -13,6 +13,7 @@ import pytest
 
 from lab import AGENT, Lab, write
 from labgit import Repository
+from labhttp import Wire, get
 from labnet import ENV, PATIENCE, LabError, tool, wait_for
 from labworld import GITHUB, WWW
 from test_credentials import Secrets
@@ -140,8 +141,8 @@ class Setting:
 def setting(world, request):
     """setting(**options): a lab that is up, with an sshd that is not."""
     with contextlib.ExitStack() as stack:
-        def make(**options):
-            profile = {**AGENT, "git": GIT}
+        def make(lfs=False, **options):
+            profile = {**AGENT, "git": {**GIT, "lfs": lfs}}
             lab = stack.enter_context(Lab(world, profiles={"agent": profile, "default": profile}, accounts=True))
             request.node.labs = [lab]
             s = Setting(lab, **options)
@@ -180,6 +181,19 @@ def test_clone_and_fetch(setting, accept):
     done = s.lab.sandbox.git("-C", "one", "fetch", "-q", "origin", "1" * 40)
     assert done.returncode and "upstream_denied" in done.stderr, "what is nowhere is told, and changes nothing"
     assert s.clone("after") == more
+
+
+def test_lfs(setting):
+    """Git LFS speaks https alone; who asks is told so, and nothing is asked of anybody."""
+    s = setting(lfs=True)
+    body = b'{"operation":"download","objects":[{"oid":"%s","size":1}]}' % (b"0" * 64)
+    with Wire(s.lab.sandbox) as wire:
+        got = wire.send(get(f"/{s.origin.name}.git/info/lfs/objects/batch", "Content-Type: application/vnd.git-lfs+json",
+                            f"Content-Length: {len(body)}", method="POST") + body).response()
+    assert (got.status, got.reason) == (501, "lfs_needs_https")
+    assert b"this one is reached by ssh" in got.body
+    assert s.lab.audit.wait_one(decision="deny", reason="lfs_needs_https")["repo"] == s.origin.name
+    assert not s.lab.web.requests() and not s.sshd.commands()
 
 
 def test_an_empty_repository(setting):
