@@ -194,6 +194,7 @@ int flight_take(struct flights *f, const uint8_t key[FLIGHT_KEY], unsigned windo
 	if (x) {
 		x->users++;
 		x->window_ms = window_ms > x->window_ms ? window_ms : x->window_ms;
+		x->window_ms = q->keep_ms > x->window_ms ? q->keep_ms : x->window_ms;
 		x->answer.shared += !first;
 	}
 	if (x && !first)

@@ -83,6 +83,7 @@ static int take_advert(struct push *p, unsigned window_ms, bool anew, struct fli
 	uint8_t key[FLIGHT_KEY];
 
 	q.push = true;
+	q.keep_ms = JOB_RIGHT_MS;		/* what upstream can do is asked again when the push comes */
 	if (anew)				/* nobody else's answer will do */
 		snprintf(question, sizeof(question), "advertisement for pushes, %ju", (uintmax_t)number++);
 	else

@@ -261,6 +261,27 @@ TEST(forgotten)
 	flights_free(f);
 }
 
+TEST(kept_for_later)
+{
+	const struct ask q = { .domain = &domain, .total_ms = 60000, .keep_ms = 5000 };
+	const uint8_t key[FLIGHT_KEY] = { 1 };
+	struct flights *f = begin();
+	struct flight_answer a;
+
+	flight_take(f, key, 10, &q, &a);
+	flight_done(&a);
+	skew += 1000;
+	take(f, 2, 10, 60000);			/* whatever is out of date goes */
+	say.asked = 0;
+	flight_take(f, key, 5000, &q, &a);
+	flight_done(&a);
+	CHECK_EQ("there still", say.asked, 0);
+	flight_take(f, key, 10, &q, &a);
+	flight_done(&a);
+	CHECK_EQ("but too old", say.asked, 1);
+	flights_free(f);
+}
+
 TEST(full)
 {
 	static const uint8_t key[2] = { 1, 2 };
