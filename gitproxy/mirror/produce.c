@@ -21,7 +21,7 @@
 #include "gitproxy/mirror/git.h"
 #include "gitproxy/mirror/produce_queue.h"
 
-enum { PIECE = 1 << 20, GATHER_MS = 100, LET_MS = 2, LOOK_MS = 500, STACK = 1 << 20 };
+enum { PIECE = 1 << 20, GATHER_MS = 20, GATHER_MAX_MS = 500, LET_MS = 2, LOOK_MS = 500, STACK = 1 << 20 };
 
 struct producers {
 	struct produce_queue queue;
@@ -95,15 +95,15 @@ static void tell(const struct repo *x, const struct git_child *c, const char *wh
 
 /*
  * What git says, > 0, 0 at the end, or -errno. Each piece wakes every reader, so what follows the first
- * soon is gathered to a whole one; the very first of an answer is not kept waiting. Git writes a few
- * kilobytes at a time: to be woken for each would cost more than what is done with them.
+ * soon is gathered to a whole one: for `gather` ms, 0 for the very first, which nobody is kept waiting
+ * for. Git writes a few kilobytes at a time: to be woken for each would cost more than what is done with them.
  */
-static ssize_t next_piece(struct git_child *c, uint8_t *piece, bool first, uint64_t deadline)
+static ssize_t next_piece(struct git_child *c, uint8_t *piece, unsigned gather, uint64_t deadline)
 {
 	ssize_t n = git_read(c, piece, PIECE, deadline), more = n;
-	uint64_t soon = deadline_in(GATHER_MS);
+	uint64_t soon = deadline_in(gather);
 
-	while (!first && more > 0 && n < PIECE && deadline_now() < soon) {
+	while (more > 0 && n < PIECE && deadline_now() < soon) {
 		git_let_write(c, LET_MS);
 		more = git_read(c, piece + n, (size_t)(PIECE - n), soon);
 		n += more > 0 ? more : 0;
@@ -111,12 +111,19 @@ static ssize_t next_piece(struct git_child *c, uint8_t *piece, bool first, uint6
 	return more < 0 && more != -ETIMEDOUT ? more : n;
 }
 
+/* What takes long may take a little longer, and wake its readers less often. */
+static unsigned more_of(unsigned gather)
+{
+	return !gather ? GATHER_MS : 2 * gather < GATHER_MAX_MS ? 2 * gather : GATHER_MAX_MS;
+}
+
 /* Its output to the spool, until it ends or nobody wants it. 0 or -errno. */
 static int pump(struct produce *d, struct git_child *c, uint8_t *piece)
 {
 	uint64_t end = deadline_in(git_patience()), silent = deadline_in(git_silence()), look = 0, until;
+	unsigned gather = 0;
 
-	for (bool first = true;; first = false) {
+	for (;;) {
 		uint64_t now = deadline_now();
 		ssize_t n;
 		int r;
@@ -124,7 +131,7 @@ static int pump(struct produce *d, struct git_child *c, uint8_t *piece)
 		if (now >= look && spool_abandoned(d->w, now, &until))
 			return -ECANCELED;
 		look = now >= look ? now + LOOK_MS : look;
-		n = next_piece(c, piece, first, look < end ? look : end);
+		n = next_piece(c, piece, gather, look < end ? look : end);
 		if (n == -ETIMEDOUT && deadline_now() < end && deadline_now() < silent)
 			continue;
 		if (n <= 0)
@@ -133,6 +140,7 @@ static int pump(struct produce *d, struct git_child *c, uint8_t *piece)
 		r = spool_write(d->w, rd_of(piece, (size_t)n));
 		if (r < 0)
 			return r;
+		gather = more_of(gather);
 	}
 }
 
