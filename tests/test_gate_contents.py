@@ -139,6 +139,18 @@ def test_a_first_push_into_nothing(judge, repo):
     assert a.verdict == "clean" and [c["op"] for c in a.commands] == [1]
 
 
+def test_an_empty_pack(push, repo):
+    """A new name for what is there already."""
+    pack = repo.git("pack-objects", "--stdout", "-q", data=b"")
+    a = push(push.old, "refs/heads/other", pack=pack)
+    assert (a.verdict, a.judged["objects"], [c["op"] for c in a.commands]) == ("clean", 0, [1])
+    repository_with(a, repo, push.mirror, pack)
+    done = subprocess.run(["git", "-C", push.mirror, "fsck", "--full"], env=ENV, check=True, stderr=subprocess.PIPE, text=True)
+    assert "error" not in done.stderr
+    a = push("2" * len(push.old), "refs/heads/other", pack=pack)
+    assert (a.verdict, a.judged["missing"]) == ("missing", "2" * len(push.old))
+
+
 def test_deletions_bring_no_pack(push, repo, judge):
     a = judge.push([(push.old, None, "refs/heads/gone")], None, push.mirror, form=repo.form)
     assert (a.verdict, [c["op"] for c in a.commands], a.files()) == ("clean", [4], [])
