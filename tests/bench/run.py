@@ -15,6 +15,7 @@ import connects  # noqa: E402
 import daemons  # noqa: E402
 import flood  # noqa: E402
 import idle  # noqa: E402
+import judge  # noqa: E402
 import lsrefs  # noqa: E402
 import mirrors  # noqa: E402
 import sandboxes  # noqa: E402
@@ -41,6 +42,8 @@ ROWS = {
     "run_start": daemons.row_run_start,
     "sandboxes_10k": sandboxes.row_sandboxes_10k,
     "scan_bytes": scan.row_scan_bytes,
+    "judge_small": judge.row_judge_small,
+    "judge_large": judge.row_judge_large,
 }
 
 
