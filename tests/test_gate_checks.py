@@ -365,6 +365,100 @@ def test_merges_take_what_a_parent_has():
         assert reasons(merge_of(old, new, evil)) == {"path_protected"}, evil
 
 
+def merged(parents, result, mirror, lines=GUARD):
+    m = at({k: v for k, v in {**BASE, **result}.items() if v is not None}, *(p[0] for p in parents))
+    known = {o.id for o in mirror}
+    pack = [o for o in flat([*parents, m]) if o.id not in known]
+    v = judge(pack, create(m[0]), mirror, lines)
+    assert reasons(v) <= {"path_protected"} and v.verdict in ("clean", "refused")
+    return v
+
+
+def verdicts(parents, result, mirror):
+    """The same whichever parent comes first."""
+    got = {merged(p, result, mirror).verdict for p in itertools.permutations(parents)}
+    assert len(got) == 1
+    return got.pop()
+
+
+def step_on(parent, **changes):
+    return at({k: v for k, v in {**BASE, **changes}.items() if v is not None}, parent[0])
+
+
+@pytest.mark.parametrize("change", [{"Makefile": b"new"}, {"Makefile": None}, {".github/workflows/z": b"1"}, {"docs/a.md": (PROGRAM, blob(b"a"))}],
+                         ids=["changed", "deleted", "added", "mode"])
+def test_merges_do_not_undo_upstreams_changes(change):
+    """What one side alone changed is taken; to keep the other's is a change of one's own."""
+    old = at(BASE)
+    mid = at({**BASE, "a": b"m"}, old[0])
+    main = at({k: v for k, v in {**BASE, "a": b"m", **change}.items() if v is not None}, mid[0])
+    mirror = flat([old, mid, main])
+    mine = at({**BASE, "a": b"mine"}, old[0])
+    assert verdicts([mine, main], change, mirror) == "clean"
+    assert verdicts([mine, main], {}, mirror) == "refused"
+    assert verdicts([old, main], {}, mirror) == "refused"		# an ancestor: git would not even merge
+    assert verdicts([old, main], change, mirror) == "clean"
+    assert verdicts([mine, main, mid], change, mirror) == "clean"
+    assert verdicts([mine, main, mid], {}, mirror) == "refused"
+    m = at({**BASE, "a": b"mine"}, mine[0], main[0])			# exactly its first parent, as git merge -s ours makes it
+    assert reasons(judge([o for o in flat([mine, m]) if o not in mirror], create(m[0]), mirror, GUARD)) == {"path_protected"}
+
+
+def test_merges_of_two_changes():
+    """Where upstream has two versions besides the first one, somebody chooses."""
+    old = at(BASE)
+    one, two = step_on(old, Makefile=b"one"), step_on(old, Makefile=b"two")
+    mirror = flat([old, one, two])
+    assert verdicts([one, two], {"Makefile": b"one"}, mirror) == "clean"
+    assert verdicts([one, two], {"Makefile": b"two"}, mirror) == "clean"
+    assert verdicts([one, two], {}, mirror) == "refused"
+    assert verdicts([one, two], {"Makefile": None}, mirror) == "refused"
+    assert verdicts([one, two, old], {}, mirror) == "refused"
+
+
+def test_merges_of_histories_that_merged_each_other():
+    """With two common ancestors, neither of which descends from the other, and dates that lie about it."""
+    for dates in ((1, 2, 3, 4, 5, 6), (6, 5, 4, 3, 2, 1), (1, 9, 2, 8, 3, 7)):
+        d = iter(dates)
+
+        def stepped(changes, *parents):
+            return at({**BASE, **changes}, *(p[0] for p in parents), date=next(d))
+        old = stepped({})
+        one, two = stepped({"Makefile": b"one"}, old), stepped({"a": b"two"}, old)
+        m1, m2 = stepped({"Makefile": b"one", "a": b"two"}, one, two), stepped({"Makefile": b"one", "a": b"two", "b": b"x"}, two, one)
+        main = stepped({"Makefile": b"next", "a": b"two", "b": b"x"}, m2)
+        mirror = flat([old, one, two, m1, m2, main])
+        # m1's version is one's, but two's differs: it counts as changed there
+        assert merged([m1, main], {"Makefile": b"next"}, mirror).verdict == "clean"
+        assert merged([m1, main], {"Makefile": b"one"}, mirror).verdict == "clean"
+        assert merged([m1, main], {}, mirror).verdict == "refused"
+        assert merged([one, main], {"Makefile": b"one"}, mirror).verdict == "refused"
+        assert merged([two, main], {}, mirror).verdict == "refused"
+
+
+def test_ancestors_that_descend_from_each_other():
+    """Dates that lie make an older one look like the last common one: it is taken out."""
+    old = at(BASE, date=100)
+    mid = at({**BASE, "Makefile": b"mid"}, old[0], date=50)
+    main = at({**BASE, "Makefile": b"new"}, mid[0], date=200)
+    mirror = flat([old, mid, main])
+    low = at({**BASE, "Makefile": b"mid", "a": b"low"}, mid[0], date=1)
+    side = at({**BASE, "a": b"side"}, old[0], date=300)
+    mine = at({**BASE, "Makefile": b"mid", "a": b"mine"}, low[0], side[0], date=400)
+    known = mirror + flat([low, side])
+    assert merged([mine, main], {"Makefile": b"mid"}, known).verdict == "refused"
+    assert merged([mine, main], {"Makefile": b"new"}, known).verdict == "clean"
+
+
+def test_merges_of_strangers():
+    """A history that has nothing in common does not delete what it never had."""
+    main, lone = at(BASE), at({"other": b"1"})
+    without = {k: None for k in BASE if k not in ("a", ".github/x", "docs/b.txt")}
+    assert verdicts([lone, main], {"other": b"1"}, main) == "clean"
+    assert verdicts([lone, main], {"other": b"1", **without}, main) == "refused"
+    assert verdicts([lone, main], {"other": b"1", "Makefile": None}, main) == "refused"
+
+
 def test_first_commits():
     """One without parents may have none: neither by itself nor merged."""
     lone = at({"Makefile": b"x", "a": b"1"})

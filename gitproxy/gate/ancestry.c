@@ -1,17 +1,19 @@
 /*
- * ancestry.c - is one commit an ancestor of another
+ * ancestry.c - is one commit an ancestor of another, and where do two histories part
  *
  * Theory of operation: from the new commit back, newest first, until the old one is met; and from the
  * old one back as well, since what it descends from cannot descend from it: once every commit that is yet
  * to be looked at is an ancestor of the old one, the answer is no. So the dates, which are a client's,
  * decide how much is read, never what the answer is, and histories are not read to their beginning.
+ * The commits from which two histories part are found the same way: what both colours reach is one, and what it
+ * descends from is stale. Where dates lie, one may be found that another descends from; it is taken out.
  */
 #include "gitproxy/gate/run.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-enum paint { PAINT_NEW = 1, PAINT_OLD = 2, PAINT_QUEUED = 4 };
+enum paint { PAINT_NEW = 1, PAINT_OLD = 2, PAINT_QUEUED = 4, PAINT_STALE = 8, PAINT_BASE = 16 };
 enum { STEPS_MAX = 20 << 20 };		/* of all commands together; then nothing is an ancestor any more */
 
 struct queued { uint64_t date; uint32_t node; };
@@ -21,7 +23,9 @@ struct ancestry {
 	uint8_t *paint;			/* by node */
 	struct queued *queue;		/* a heap, the newest first */
 	uint32_t *touched;		/* nodes with paint */
-	size_t n_queue, n_touched, cap, cap_paint, pending;	/* queued with PAINT_NEW alone */
+	size_t n_queue, n_touched, cap, cap_paint;
+	size_t pending;			/* how many of the queue must still be looked at */
+	bool bases;			/* what is asked for; else: is it an ancestor */
 	uint64_t steps;
 };
 
@@ -109,13 +113,15 @@ static uint32_t dequeue(struct ancestry *a)
 
 /* ---- painting ---- */
 
-static bool is_pending(uint8_t paint)
+static bool is_pending(const struct ancestry *a, uint8_t paint)
 {
+	if (a->bases)
+		return paint & PAINT_QUEUED && !(paint & PAINT_STALE);
 	return paint == (PAINT_NEW | PAINT_QUEUED);
 }
 
-/* Has it this colour now, and had not? Then what it descends from is to be painted too. */
-static int paint(struct ancestry *a, uint32_t node, uint8_t colour)
+/* Has it these colours now, and had not? Then what it descends from is to be painted too. */
+static int paint(struct ancestry *a, uint32_t node, uint8_t colours)
 {
 	int r = graph_load(a->r->g, a->r->objects, node, OBJECT_COMMIT);
 	uint8_t before;
@@ -125,27 +131,34 @@ static int paint(struct ancestry *a, uint32_t node, uint8_t colour)
 	if (r < 0)
 		return r;
 	before = a->paint[node];
-	if (before & colour || (colour == PAINT_NEW && before & PAINT_OLD))
+	if ((before & colours) == colours || (!a->bases && colours == PAINT_NEW && before & PAINT_OLD))
 		return 0;
 	if (!before)
 		a->touched[a->n_touched++] = node;
-	a->pending -= is_pending(before);
-	a->paint[node] |= colour | PAINT_QUEUED;
-	a->pending += is_pending(a->paint[node]);
+	a->pending -= is_pending(a, before);
+	a->paint[node] |= colours | PAINT_QUEUED;
+	a->pending += is_pending(a, a->paint[node]);
 	if (!(before & PAINT_QUEUED))
 		enqueue(a, node, graph_node(a->r->g, node)->commit->date);
 	return 0;
 }
 
-static int step(struct ancestry *a, uint32_t old, bool *ret_found)
+static uint32_t next(struct ancestry *a)
 {
 	uint32_t node = dequeue(a);
+
+	a->pending -= is_pending(a, a->paint[node]);
+	a->paint[node] &= (uint8_t)~PAINT_QUEUED;
+	return node;
+}
+
+static int step(struct ancestry *a, uint32_t old, bool *ret_found)
+{
+	uint32_t node = next(a);
 	const struct links_commit *c = graph_node(a->r->g, node)->commit;
 	uint8_t colour = a->paint[node] & PAINT_OLD ? PAINT_OLD : PAINT_NEW;
 	int r = 0;
 
-	a->pending -= is_pending(a->paint[node]);
-	a->paint[node] &= (uint8_t)~PAINT_QUEUED;
 	for (uint32_t i = 0; i < c->n_parents && r == 0 && !*ret_found; i++) {
 		*ret_found = colour == PAINT_NEW && c->parent[i] == old;
 		r = paint(a, c->parent[i], colour);
@@ -163,12 +176,71 @@ static void wipe(struct ancestry *a)
 int ancestry_is(struct ancestry *a, uint32_t old, uint32_t new)
 {
 	bool found = old == new;
-	int r = paint(a, new, PAINT_NEW);
+	int r;
 
+	a->bases = false;
+	r = paint(a, new, PAINT_NEW);
 	if (r == 0 && !found)
 		r = paint(a, old, PAINT_OLD);
 	while (r == 0 && !found && a->pending && a->steps++ < STEPS_MAX)
 		r = step(a, old, &found);
 	wipe(a);
 	return r < 0 ? r : found;
+}
+
+/* ---- where histories part ---- */
+
+static int base_step(struct ancestry *a, struct ancestry_bases *b)
+{
+	uint32_t node = next(a);
+	const struct links_commit *c = graph_node(a->r->g, node)->commit;
+	uint8_t *paints = &a->paint[node], colours = *paints & (PAINT_NEW | PAINT_OLD | PAINT_STALE);
+	int r = 0;
+
+	if (colours == (PAINT_NEW | PAINT_OLD)) {
+		if (!(*paints & PAINT_BASE)) {
+			if (b->n == ARRAY_SIZE(b->node))
+				return -E2BIG;
+			b->node[b->n++] = node;
+		}
+		*paints |= PAINT_BASE;
+		colours |= PAINT_STALE;
+	}
+	for (uint32_t i = 0; i < c->n_parents && r == 0; i++)
+		r = paint(a, c->parent[i], colours);
+	return r;
+}
+
+/* Those that another one descends from are none. */
+static int keep_best(struct ancestry *a, struct ancestry_bases *b)
+{
+	struct ancestry_bases best = { .one = b->one, .two = b->two };
+
+	for (size_t i = 0; i < b->n; i++) {
+		int below = 0;
+
+		for (size_t k = 0; k < b->n && below == 0; k++)
+			below = k == i ? 0 : ancestry_is(a, b->node[i], b->node[k]);
+		if (below < 0)
+			return below;
+		if (!below)
+			best.node[best.n++] = b->node[i];
+	}
+	*b = best;
+	return 0;
+}
+
+int ancestry_bases(struct ancestry *a, struct ancestry_bases *b)
+{
+	int r;
+
+	b->n = 0;
+	a->bases = true;
+	r = paint(a, b->one, PAINT_NEW);
+	if (r == 0)
+		r = paint(a, b->two, PAINT_OLD);
+	while (r == 0 && a->pending)
+		r = a->steps++ < STEPS_MAX ? base_step(a, b) : -E2BIG;
+	wipe(a);
+	return r < 0 ? r : keep_best(a, b);
 }

@@ -2,9 +2,11 @@
  * protect.c - which protected paths a push changes
  *
  * Theory of operation: every commit that the push brings is compared with its parents: a file at a protected
- * path must be what it is in one of them, there or not there; so a merge may take what either side
- * has and nothing else, a first commit may have none, and a change that a later commit takes back is found.
- * Directories are gone into together, by the patterns, as long as they differ from those of every parent.
+ * path must be what it is in one of them, there or not there; so a first commit may have none, and a change that
+ * a later commit takes back is found. A merge takes what either side has and nothing else, and where one side
+ * alone changed the file since the two parted, that side's: to bring back what the other still has would be
+ * to undo upstream's change.
+ * Directories are gone into together, by the patterns, as long as they differ from those of a parent.
  * Most is done on the links that were kept; directories of which all files are protected are read
  * once more. How many entries are compared is bounded for the whole push.
  */
@@ -24,6 +26,9 @@ struct entries {
 struct protect {
 	struct run *r;
 	uint64_t steps;
+	struct ancestry *ancestry;
+	struct ancestry_bases bases;	/* of the last two that were asked for; n 0 and equal ones: of none */
+	const uint32_t *parent;		/* of the commit at hand */
 	struct wr path;			/* of the directory at hand */
 	uint8_t bytes[PATH_BYTES];
 	bool found;			/* path is protected, and changed */
@@ -97,22 +102,6 @@ static void entries_done(struct entries *e, size_t n)
 		free(e[i].own);
 }
 
-/* The entry of this name, or one that is none. */
-static struct edge find(const struct entries *e, uint32_t name)
-{
-	size_t low = 0, high = e->n;
-
-	while (low < high) {
-		size_t mid = (low + high) / 2;
-
-		if (edge_name(&e->edge[mid]) < name)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low < e->n && edge_name(&e->edge[low]) == name ? e->edge[low] : edge_of(name, TREE_NONE, NODE_NONE);
-}
-
 /* ---- a directory of a commit, and of each of its parents; entries[0] is the commit's ---- */
 
 static int directories(struct protect *p, const uint32_t *tree, size_t n);
@@ -128,17 +117,82 @@ static struct edge as_file(struct edge e)
 	return edge_kind(&e) == TREE_DIRECTORY ? edge_of(edge_name(&e), TREE_NONE, NODE_NONE) : e;
 }
 
-static bool file_changed(const struct edge *e, size_t n)
+static bool same(struct edge a, struct edge b)
 {
-	struct edge mine = as_file(e[0]);
+	return a.name_kind == b.name_kind && a.to == b.to;
+}
 
-	for (size_t i = 1; i < n; i++) {
-		struct edge theirs = as_file(e[i]);
+/* How many of the parents have the same. */
+static size_t count_same(const struct edge *e, size_t n)
+{
+	size_t found = 0;
 
-		if (mine.name_kind == theirs.name_kind && mine.to == theirs.to)
-			return false;
+	for (size_t i = 1; i < n; i++)
+		found += same(as_file(e[i]), as_file(e[0]));
+	return found;
+}
+
+/* What a commit has at the path at hand. */
+static int version(struct protect *p, uint32_t commit, uint32_t name, struct edge *ret)
+{
+	enum tree_kind kind;
+	struct oid oid;
+	uint32_t to = NODE_NONE;
+	int err = run_resolve(p->r, commit, wr_rd(&p->path), &kind, &oid);
+
+	if (err == 0 && kind != TREE_NONE)
+		err = graph_link(p->r->g, oid.byte, (struct link){ .from = NODE_NONE }, &to);
+	*ret = as_file(edge_of(name, kind, to));
+	return err;
+}
+
+/* Did it change in this parent's history since that parted from another's? 1, 0 or -errno. */
+static int changed_since(struct protect *p, size_t mine, size_t other, struct edge here)
+{
+	struct ancestry_bases *b = &p->bases;
+	uint32_t one = p->parent[mine - 1], two = p->parent[other - 1];
+	int err = p->ancestry ? 0 : ancestry_new(p->r, &p->ancestry);
+
+	if (err == 0 && (b->one != one || b->two != two)) {
+		*b = (struct ancestry_bases){ .one = one, .two = two };
+		err = ancestry_bases(p->ancestry, b);
 	}
-	return true;
+	if (err == 0 && !b->n)		/* nothing in common: both began without it */
+		return edge_kind(&here) != TREE_NONE;
+	for (size_t i = 0; i < b->n && err == 0; i++) {
+		struct edge before;
+
+		err = version(p, b->node[i], edge_name(&here), &before);
+		if (err == 0 && !same(before, here))
+			return 1;
+	}
+	return err;
+}
+
+/* A merge that has what one of its parents has: would another's change be undone? */
+static int undone(struct protect *p, const struct edge *e, size_t n, bool *ret)
+{
+	for (size_t k = 1; k < n; k++) {
+		int fine = same(as_file(e[k]), as_file(e[0]));
+
+		for (size_t i = 1; i < n && fine == 0; i++)
+			if (same(as_file(e[i]), as_file(e[0])))
+				fine = changed_since(p, i, k, as_file(e[i]));
+		if (fine < 0)
+			return fine;
+		*ret |= !fine;
+	}
+	return 0;
+}
+
+static int check_file(struct protect *p, const struct edge *e, size_t n)
+{
+	size_t found = count_same(e, n);
+
+	if (found == n - 1 || !push_rules_path_denied(p->r->rules, wr_rd(&p->path)))
+		return 0;
+	p->found = !found;
+	return found ? undone(p, e, n, &p->found) : 0;
 }
 
 static int below(struct protect *p, const struct edge *e, size_t n)
@@ -168,36 +222,46 @@ static int name(struct protect *p, const struct edge *e, size_t n)
 	wr_rd_all(&p->path, p->r->g->names.text[edge_name(&e[0])]);
 	if (!wr_ok(&p->path))
 		return -ENAMETOOLONG;
-	if (file_changed(e, n) && push_rules_path_denied(p->r->rules, wr_rd(&p->path)))
-		p->found = true;
-	else
+	err = check_file(p, e, n);
+	if (err == 0 && !p->found)
 		err = below(p, e, n);
 	if (!p->found)
 		p->path.n = before;
 	return err;
 }
 
-/* What neither the commit nor its first parent has is unchanged. */
+/* The lowest name of all at which they are, and on; false: none is left. */
+static bool next_name(const struct entries *in, size_t *at, struct edge *e, size_t n, bool *ret_differ)
+{
+	uint32_t lowest = UINT32_MAX;
+
+	for (size_t i = 0; i < n; i++)
+		if (at[i] < in[i].n && edge_name(&in[i].edge[at[i]]) < lowest)
+			lowest = edge_name(&in[i].edge[at[i]]);
+	*ret_differ = false;
+	for (size_t i = 0; i < n && lowest != UINT32_MAX; i++) {
+		e[i] = edge_of(lowest, TREE_NONE, NODE_NONE);
+		while (at[i] < in[i].n && edge_name(&in[i].edge[at[i]]) == lowest)	/* twice: in an odd old tree */
+			e[i] = in[i].edge[at[i]++];
+		*ret_differ |= !same(e[i], e[0]);
+	}
+	return lowest != UINT32_MAX;
+}
+
 static int names(struct protect *p, const struct entries *in, size_t n)
 {
 	AUTO(mem) struct edge *e = calloc(n, sizeof(*e));
-	size_t i = 0, k = 0;
+	AUTO(mem) size_t *at = calloc(n, sizeof(*at));
+	bool differ;
 	int err = 0;
 
-	if (!e)
+	if (!e || !at)
 		return -ENOMEM;
-	while (err == 0 && !p->found && (i < in[0].n || k < in[1].n)) {
-		uint32_t mine = i < in[0].n ? edge_name(&in[0].edge[i]) : UINT32_MAX;
-		uint32_t theirs = k < in[1].n ? edge_name(&in[1].edge[k]) : UINT32_MAX;
-		uint32_t at = mine < theirs ? mine : theirs;
-
-		if (p->steps-- == 0)
+	while (err == 0 && !p->found && next_name(in, at, e, n, &differ)) {
+		if (p->steps < n)
 			return -E2BIG;
-		for (size_t j = 0; j < n; j++)
-			e[j] = find(&in[j], at);
-		i += mine == at;
-		k += theirs == at;
-		if (e[0].name_kind != e[1].name_kind || e[0].to != e[1].to)
+		p->steps -= n;
+		if (differ)
 			err = name(p, e, n);
 	}
 	return err;
@@ -206,12 +270,14 @@ static int names(struct protect *p, const struct entries *in, size_t n)
 static int directories(struct protect *p, const uint32_t *tree, size_t n)
 {
 	AUTO(mem) struct entries *in = NULL;
+	size_t equal = 0;
 	bool whole;
 	int err = 0;
 
 	for (size_t i = 1; i < n; i++)
-		if (tree[i] == tree[0])
-			return 0;
+		equal += tree[i] == tree[0];
+	if (equal == n - 1)
+		return 0;
 	in = calloc(n, sizeof(*in));
 	if (!in)
 		return -ENOMEM;
@@ -259,6 +325,7 @@ static int check_commit(struct protect *p, uint32_t node, unsigned *told)
 
 	if (!trees)
 		return -ENOMEM;
+	p->parent = c->parent;
 	trees[0] = c->tree;
 	trees[1] = NODE_NONE;		/* of a first commit */
 	for (uint32_t i = 0; i < c->n_parents && err == 0; i++) {
@@ -294,6 +361,7 @@ int run_protect(struct run *r)
 		else if (is_root(r, n))
 			err = compare(p, i, (uint32_t[]){ i, NODE_NONE }, 2, &told);
 	}
+	ancestry_free(p->ancestry);
 	if (err == -E2BIG)
 		run_refuse(r, RUN_EVERY, REASON_PACK_LIMIT_EXCEEDED, "too many files to compare for protected paths");
 	return err == -E2BIG ? 0 : err;

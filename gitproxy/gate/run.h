@@ -46,8 +46,13 @@ int ancestry_new(struct run *r, struct ancestry **ret);
 void ancestry_free(struct ancestry *a);
 DEFINE_AUTO(ancestry, struct ancestry *, ancestry_free)
 int ancestry_is(struct ancestry *a, uint32_t old, uint32_t new);
+/* The best common ancestors of two commits. 0 or -errno; -E2BIG: too many, or too far. */
+enum { ANCESTRY_BASES = 32 };
+struct ancestry_bases { uint32_t one, two, node[ANCESTRY_BASES]; size_t n; };
+int ancestry_bases(struct ancestry *a, struct ancestry_bases *b);
 
-/* where.c */
+/* where.c: what a commit has at a path; kind TREE_NONE: nothing. 0 or -errno */
+int run_resolve(struct run *r, uint32_t commit, struct rd path, enum tree_kind *ret_kind, struct oid *ret);
 int run_find(struct run *r, struct checks_place *place);
 
 #endif

@@ -77,44 +77,54 @@ static int climb(struct run *r, uint32_t node, char *path, size_t *at, uint32_t 
 
 /* ---- down: from a commit to what it has at a path ---- */
 
-static int step(struct run *r, struct oid *at, struct rd part, bool *ret_found)
+static int step(struct run *r, struct oid *at, struct rd part, enum tree_kind *kind)
 {
 	struct tree_entry e;
 	struct rd bytes;
 	int err = read_tree(r, at->byte, &bytes);
 
-	*ret_found = false;
-	if (err == -EBADMSG)			/* a file: nothing is below it */
-		return 0;
-	while (err == 0 && rd_left(&bytes) && !*ret_found) {
+	*kind = TREE_NONE;
+	while (err == 0 && rd_left(&bytes) && *kind == TREE_NONE) {
 		if (!tree_next_lenient(&bytes, r->g->id_size, &e))
 			return -EBADMSG;
-		if (!rd_eq(e.name, part.p, part.n) || e.kind == TREE_SUBMODULE)
+		if (!rd_eq(e.name, part.p, part.n))
 			continue;
 		memcpy(at->byte, e.oid, r->g->id_size);
-		*ret_found = true;
+		*kind = e.kind;
 	}
+	return err;
+}
+
+int run_resolve(struct run *r, uint32_t commit, struct rd path, enum tree_kind *ret_kind, struct oid *ret)
+{
+	struct rd part, whole;
+	struct oid at;
+	int err = graph_load(r->g, r->objects, commit, OBJECT_COMMIT);
+
+	*ret = (struct oid){ 0 };
+	*ret_kind = TREE_DIRECTORY;
+	if (err < 0)
+		return err;
+	at = graph_id(r->g, graph_node(r->g, commit)->commit->tree);
+	while (rd_left(&path) && *ret_kind == TREE_DIRECTORY && err == 0) {
+		whole = path;
+		part = rd_until(&path, '/', &part) ? part : whole;
+		err = step(r, &at, part, ret_kind);
+	}
+	if (rd_left(&path))			/* a file, a link or a submodule: nothing is below it */
+		*ret_kind = TREE_NONE;
+	if (err == 0 && *ret_kind != TREE_NONE)
+		*ret = at;
 	return err;
 }
 
 static int resolve(struct run *r, uint32_t commit, const char *path, struct oid *ret)
 {
-	struct oid at;
-	bool found = true;
-	int err = graph_load(r->g, r->objects, commit, OBJECT_COMMIT);
+	enum tree_kind kind;
+	int err = run_resolve(r, commit, rd_str(path), &kind, ret);
 
-	*ret = (struct oid){ 0 };
-	if (err < 0)
-		return err;
-	at = graph_id(r->g, graph_node(r->g, commit)->commit->tree);
-	while (*path && found && err == 0) {
-		size_t n = strcspn(path, "/");
-
-		err = step(r, &at, rd_of(path, n), &found);
-		path += n + (path[n] == '/');
-	}
-	if (err == 0 && found)
-		*ret = at;
+	if (kind == TREE_SUBMODULE)
+		*ret = (struct oid){ 0 };
 	return err;
 }
 
