@@ -23,13 +23,18 @@ static void check(const struct ls_refs *refs, const struct ls_ref *ref)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	uint8_t digest[LS_REFS_GENERATION];
+	enum object_format format;
 	struct ls_refs refs;
+	struct ls_ref first;
 	struct rd error;
 
 	if (!n)
 		return 0;
-	if (ls_refs_parse(rd_of(data + 1, n - 1), data[0] & 1 ? OBJECT_SHA256 : OBJECT_SHA1, 100,
-			  &refs, &error) < 0)
+	format = data[0] & 1 ? OBJECT_SHA256 : OBJECT_SHA1;
+	if (ls_refs_first(rd_of(data + 1, n - 1), format, &first) == PARSE_OK &&
+	    !rd_eq_str(first.name, "HEAD") && !refname_ok(first.name))
+		abort();
+	if (ls_refs_parse(rd_of(data + 1, n - 1), format, 100, &refs, &error) < 0)
 		return 0;
 	for (size_t i = 0; i < refs.n; i++)
 		check(&refs, &refs.ref[i]);

@@ -119,6 +119,35 @@ static bool same_generation(const char *a, const char *b)
 	return !memcmp(x, y, sizeof(x));
 }
 
+/* All but so many bytes of it are there. */
+static const struct { const char *what, *text; size_t less; enum parse want; const char *name; } firsts[] = {
+	{ "of one", A "HEAD symref-target:refs/heads/main|0000", 0, PARSE_OK, "HEAD" },
+	{ "of more", A "refs/heads/a|" A "refs/heads/b|0000", 0, PARSE_OK, "refs/heads/a" },
+	{ "what follows is not there yet", A "refs/heads/a|" A "refs/heads/b|0000", 10, PARSE_OK, "refs/heads/a" },
+	{ "itself is not there yet", A "refs/heads/a|0000", 5, PARSE_MORE, NULL },
+	{ "not born", "unborn HEAD symref-target:refs/heads/main|0000", 0, PARSE_OK, "HEAD" },
+	{ "none", "0000", 0, PARSE_BAD, NULL },
+	{ "nothing", "0000", 4, PARSE_MORE, NULL },
+	{ "an error", "ERR no such repository|0000", 0, PARSE_BAD, NULL },
+	{ "a name that git would not take", A "refs/heads/../a|0000", 0, PARSE_BAD, NULL },
+};
+
+TEST(the_first)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(firsts); i++) {
+		uint8_t buf[512];
+		struct wr w = wr_of(buf, sizeof(buf));
+		struct ls_ref ref;
+		AUTO(mem) void *bytes = NULL;
+
+		make_pkts(&w, firsts[i].text);
+		bytes = check_exact(buf, w.n - firsts[i].less);
+		CHECK_EQ(firsts[i].what, ls_refs_first(rd_of(bytes, w.n - firsts[i].less), OBJECT_SHA1, &ref), firsts[i].want);
+		if (firsts[i].name)
+			CHECK(firsts[i].what, rd_eq_str(ref.name, firsts[i].name));
+	}
+}
+
 TEST(generations)
 {
 	const char *two = A "refs/a/b|" A "refs/a/c|0000";
