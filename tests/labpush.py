@@ -11,17 +11,21 @@ import base64
 import contextlib
 import itertools
 import os
+import random
 import socket
+import string
 import struct
+import subprocess
 import threading
 from dataclasses import dataclass, field
 
 import labworld
 from lab import AGENT, Lab, write
-from labgit import Repository
+from labgit import GIT, Repository
 from labhttp import FLUSH, Wire, chunks, pkt, post
 from labnet import LabError, end_process, tool, wait_for
 from labobjects import pack
+from labwatch import same
 from labworld import APACHE_CONF, MODULES, WWW, Request
 
 HOST, PORT = "gitlab.com", 4430			# the relay listens where the world looks, apache behind it
@@ -31,7 +35,7 @@ RECEIVE = "git-receive-pack"
 ZERO = "0" * 40
 CAPS = "report-status side-band-64k agent=git/2.39.5"
 REFS = ["refs/heads/agent/*", "refs/tags/*", "refs/notes/**"]
-PUSH = {"allowed_repos": ["acme/*"], "refs": REFS, "denied_paths": [".github/workflows/**"]}
+PUSH = {"allowed_repos": ["acme/*"], "refs": REFS}
 POLICY = {**AGENT,
           "git": {**AGENT["git"], "allowed_hosts": [HOST], "allowed_repos": ["acme/*", "other/*"], "push": PUSH},
           "limits": {"git_transfers": 200, "new_connections_per_second": 1000}}
@@ -43,10 +47,10 @@ def policy(source="upstream", **push):
     return {**POLICY, "git": {**POLICY["git"], "source": source, "push": {**PUSH, **push}}}
 
 
-FREE = {"refs": ["refs/**"], "force": True, "delete": True, "denied_paths": []}
+FREE = {"refs": ["refs/**"], "force": True, "delete": True}
 
 SITE = """
-<VirtualHost *:{port}>
+<VirtualHost {listen}>
 ServerName {host}
 SSLEngine on
 SSLCertificateFile {certs}/{host}.crt
@@ -56,6 +60,7 @@ SetEnv GIT_PROJECT_ROOT {repos}
 SetEnv GIT_HTTP_EXPORT_ALL 1
 SetEnv GIT_CONFIG_NOSYSTEM 1
 SetEnvIf Git-Protocol "(.*)" GIT_PROTOCOL=$1
+MaxKeepAliveRequests 0
 <Location "/">
 AuthType Basic
 AuthName lab
@@ -95,14 +100,14 @@ HOOKS = ("pre-receive", "reference-transaction", "post-receive")
 class Pushed(Repository):
     """A bare repository upstream that is pushed to."""
 
-    def __init__(self, root, name, commits=3, format="sha1"):
-        self.format = format
+    def __init__(self, root, name, commits=3, format="sha1", hooks=HOOKS):
         super().__init__(root, name, commits, host=HOST, format=format)
         self._say = f"{self.path}/say"
         os.mkdir(self._say)
-        for hook in HOOKS:
+        for hook in hooks:
             write(f"{self.path}/hooks/{hook}", HOOK.format(say=self._say), 0o755)
         self.git("config", "receive.advertisePushOptions", "true")
+        self.git("config", "receive.denyDeleteCurrent", "ignore")
 
     def snapshot(self):
         """All that a push could change: references, and ids of objects."""
@@ -114,6 +119,12 @@ class Pushed(Repository):
         out = self.git("for-each-ref", "--format=%(refname) %(objectname)")
         return dict(line.split() for line in out.splitlines())
 
+    def give(self, branch, objects):
+        """Upstream has these from elsewhere: the branch stands on the first of them."""
+        subprocess.run(["git", "-c", "safe.directory=*", "-C", self.path, "unpack-objects", "-q"], input=pack(*objects),
+                       check=True, env=GIT)
+        self.git("update-ref", f"refs/heads/{branch}", objects[0].id)
+
     def has(self, *ids):
         """Whether it holds all of these objects."""
         return set(ids) <= set(self.snapshot()[1].split())
@@ -123,6 +134,12 @@ class Pushed(Repository):
         with contextlib.suppress(FileNotFoundError):
             return open(f"{self._say}/{hook}.ran").read()
         return None
+
+    def forget(self):
+        """No hook has run yet."""
+        for hook in HOOKS:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{self._say}/{hook}.ran")
 
     def will(self, hook="pre-receive", do="exit", text=""):
         """From now on that hook does it: exit (with an error), say, hold, kill (what called it)."""
@@ -134,8 +151,7 @@ class Pushed(Repository):
     @contextlib.contextmanager
     def held(self, hook="pre-receive"):
         """Pushes wait in that hook meanwhile; waiting() is true when one does."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{self._say}/{hook}.ran")
+        self.forget()
         self.will(hook, "hold")
         try:
             yield lambda: wait_for(f"hook {hook}", lambda: self.ran(hook) is not None)
@@ -237,19 +253,23 @@ class Forge:
 
     CONFIG = {HOST: labworld.SERVICES[0]}
 
-    def __init__(self, lab):
+    def __init__(self, lab, relay=True):
+        """relay=False: apache itself stands where the world looks."""
         self.lab, self.dir, self.root = lab, f"{lab.dir}/forge", f"{lab.dir}/forge/repos"
+        self._address = ("127.0.0.1", PORT) if relay else (labworld.SERVICES[0], 443)
         os.makedirs(self.root)
         hashed = tool("openssl", "passwd", "-apr1", "-stdin", text=TOKEN).strip()
         write(f"{self.dir}/password", f"{USER}:{hashed}\n")
         modules = "\n".join(f"LoadModule {n}_module /usr/lib/apache2/modules/mod_{f}.so" for n, f in MODULES.items())
-        site = SITE.format(port=PORT, host=HOST, certs=lab.world.certs, repos=self.root, password=f"{self.dir}/password")
-        write(f"{self.dir}/httpd.conf", APACHE_CONF.format(dir=self.dir, uid=WWW, listen=f"Listen 127.0.0.1:{PORT}",
+        listen = f"{self._address[0]}:{self._address[1]}"
+        site = SITE.format(listen=listen, host=HOST, certs=lab.world.certs, repos=self.root,
+                           password=f"{self.dir}/password")
+        write(f"{self.dir}/httpd.conf", APACHE_CONF.format(dir=self.dir, uid=WWW, listen=f"Listen {listen}",
                                                            modules=modules, sites=site))
         write(f"{self.dir}/gitconfig", GITCONFIG.format(ca=lab.world.ca_file, authorization=authorization(), host=HOST,
                                                         address=labworld.SERVICES[0]))
         self.start()
-        self.relay = Relay(lab.internet)
+        self.relay = Relay(lab.internet) if relay else None
 
     def start(self):
         self._process = self.lab.internet.start(["apache2", "-D", "FOREGROUND", "-f", f"{self.dir}/httpd.conf"])
@@ -258,7 +278,7 @@ class Forge:
     def _ready(self):
         if self._process.poll() is not None:
             raise LabError(f"apache2 ended: {open(self.dir + '/error.log').read()}")
-        return self.lab.internet.listening("127.0.0.1", PORT)
+        return self.lab.internet.listening(*self._address)
 
     def kill(self):
         """Every process of it, and what they run for requests; start() brings it back."""
@@ -288,6 +308,10 @@ class Forge:
         """With it git in the internet itself has the credential."""
         return {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": f"{self.dir}/gitconfig", "GIT_TERMINAL_PROMPT": "0"}
 
+    def posts(self, repo):
+        """How many pushes of this repository its web server has answered."""
+        return sum(r.method == "POST" and r.path == f"/{repo.name}.git/{RECEIVE}" for r in self.requests())
+
     def direct(self, *argv, **kw):
         """git, with nothing between it and the server."""
         return self.lab.internet.run(["git", *argv], env=self.env, **kw)
@@ -314,7 +338,7 @@ def below(pid):
 # ---- the lab
 
 @contextlib.contextmanager
-def push_lab(world, profiles, *, times=None, prepare=None, config=None, git=None):
+def push_lab(world, profiles, *, times=None, prepare=None, config=None, git=None, relay=True):
     """A lab with a Forge as lab.forge. The first profile is vm0's, the second vm1's, and so on.
 
     times: git.timeouts; prepare(lab): before it is up; git: further keys of the configuration's `git`.
@@ -322,6 +346,7 @@ def push_lab(world, profiles, *, times=None, prepare=None, config=None, git=None
     from test_credentials import Secrets
     with Lab(world, profiles=profiles) as lab:
         lab.secrets = Secrets(lab)
+        lab.mirrors = f"{lab.dir}/state/mirrors"	# as we see it
         lab.exceptions = f"{lab.dir}/exceptions.yaml"
         write(lab.exceptions, "version: 1\nexceptions: []\n")
         lab.configure({
@@ -336,12 +361,47 @@ def push_lab(world, profiles, *, times=None, prepare=None, config=None, git=None
         write(lab.config_file, text)
         if prepare:
             prepare(lab)
-        lab.forge = Forge(lab)
+        lab.forge = Forge(lab, relay)
         lab.up()
         for n, name in enumerate(profiles):
             lab.add_sandbox(f"vm{n}", name)
         yield lab
         assert not lab.problems(), lab.problems()
+
+
+@contextlib.contextmanager
+def refused(lab, repo, reason, event="push"):
+    """What is pushed meanwhile reaches nobody, and the audit has one line that says why; [that line], afterwards.
+
+    reason: the one, or some of which it is one. event: None where either the proxy's or the gate's will do.
+    """
+    repo.forget()
+    before, posts, found = repo.snapshot(), lab.forge.posts(repo), []
+    lab.audit.mark()
+    yield found
+    lab.audit.wait(repo=repo.name, decision="deny", **({"event": event} if event else {}))
+    events = lab.audit.events(repo=repo.name, decision="deny")
+    reasons = {e["reason"] for e in events}
+    assert len(reasons) == 1 and same(reasons.pop(), reason), lab.audit.describe()
+    found += [e for e in events if event in (e["event"], None)]
+    assert len(found) == 1 and found[0].get("count", 1) == 1, lab.audit.describe()
+    assert repo.snapshot() == before and repo.ran() is None and lab.forge.posts(repo) == posts, "it reached upstream"
+    if event == "push":
+        assert found[0]["outcome"] == "rejected"
+
+
+def forwarded(lab, repo, **fields):
+    """The one line that the audit has for a push that upstream took; mark() stands before it."""
+    event, = lab.audit.wait(event="push", repo=repo.name)
+    assert (event["decision"], event["outcome"]) == ("allow", "forwarded"), event
+    assert {k: event[k] for k in fields} == fields, event
+    assert not lab.audit.events(repo=repo.name, decision="deny"), lab.audit.describe()
+    return event
+
+
+def token():
+    """A secret that nobody else has."""
+    return b"ghp_" + "".join(random.SystemRandom().choices(string.ascii_letters + string.digits, k=36)).encode()
 
 
 # ---- clients
