@@ -388,14 +388,16 @@ static void serve(struct push *p)
 	finish(p);
 }
 
-/* Nobody waits for an answer any more. */
-static void left(struct push *p)
+/* Nobody waits for an answer any more: the client went, or sent what the front could not read. */
+static void left(struct push *p, int error)
 {
 	struct mirror_verdict *v = &p->job->verdict;
 
 	job_sent(p->job, -EPIPE, 0);
 	if (p->reason != REASON_NONE)
 		v->reason = p->reason;
+	else if (error != -ENOMEM)
+		v->reason = error == -ETIMEDOUT ? REASON_DEADLINE_EXCEEDED : REASON_REQUEST_MALFORMED;
 	msg_plain_set(v->detail, sizeof(v->detail), p->reason != REASON_NONE ? p->detail : "the client left before its end");
 }
 
@@ -410,7 +412,7 @@ void serve_push(struct job *j)
 	}
 	r = push_take(p);
 	if (r < 0)
-		left(p);
+		left(p, r);
 	else if (p->request->bad && !p->request->began)
 		job_refuse(j, p->request->reason, p->request->why);
 	else
