@@ -84,6 +84,8 @@ static void on_finding(void *owner, const struct gate_finding *f)
 	struct wr w = wr_of(place, sizeof(place) - 1);
 
 	note_finding(p, f);
+	if (f->place == GATE_REF && f->index < p->list->n_commands)
+		p->told[f->index].secret = true;
 	if (f->weight == GATE_ACCEPTED)
 		return;
 	end_progress(p);

@@ -15,6 +15,7 @@ enum push_fate { PUSH_UNTOLD = 0, PUSH_REFUSED, PUSH_DONE };
 struct push_told {			/* of one command */
 	enum push_fate fate;
 	uint8_t op;			/* enum push_op, for the audit */
+	bool secret;			/* its name holds one: the audit does not have it */
 	enum reason reason;		/* of a refused one, where it is ours */
 	char why[PUSH_TOLD];		/* of a refused one; push_text() */
 };

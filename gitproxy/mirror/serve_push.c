@@ -238,7 +238,10 @@ static int audit_lists(const struct push *p, size_t commands)
 		c[i] = (struct mirror_pushed_command){ .op = p->told[i].op ? p->told[i].op : PUSH_UPDATE, .accepted = done,
 						       .reason = done ? REASON_NONE : p->told[i].reason,
 						       .old = of->old, .new = of->new };
-		memcpy(c[i].ref, of->ref, sizeof(c[i].ref));
+		if (p->told[i].secret)
+			msg_text_set(c[i].ref, sizeof(c[i].ref), "(a name that holds a secret)");
+		else
+			memcpy(c[i].ref, of->ref, sizeof(c[i].ref));
 	}
 	if (m)
 		memcpy(text + n, p->findings, m);
