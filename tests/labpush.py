@@ -348,7 +348,7 @@ def push_lab(world, profiles, *, times=None, prepare=None, config=None, git=None
         lab.secrets = Secrets(lab)
         lab.mirrors = f"{lab.dir}/state/mirrors"	# as we see it
         lab.exceptions = f"{lab.dir}/exceptions.yaml"
-        write(lab.exceptions, "version: 1\nexceptions: []\n")
+        write(lab.exceptions, "version: 1\nexceptions:\n")
         lab.configure({
             "hosts": Forge.CONFIG,
             "credentials": [{"name": "forge", "match": f"{HOST}/*", "username": USER,
