@@ -127,6 +127,34 @@ def test_delete_and_force(lab, audit, repo):
     assert [c["op"] for e in lines for c in e["commands"]] == ["create", "force", "delete"]
 
 
+def test_first_push_deletes(lab, repo):
+    """Nothing is known of the repository yet, and no object comes."""
+    repo.git("update-ref", "refs/heads/agent/x", "HEAD")
+    report = push_raw(lab, repo, commands((repo.tip(), ZERO, "refs/heads/agent/x")), sandbox=lab.free)
+    assert report.refs == {"refs/heads/agent/x": "ok"} and "refs/heads/agent/x" not in repo.refs()
+
+
+def test_empty_repository(lab, repo):
+    """Nothing is there to compare with."""
+    for ref in repo.refs():
+        repo.git("update-ref", "-d", ref)
+    work = Work(lab, repo)
+    new = work.commit()
+    done = work.push("HEAD:refs/heads/agent/x")
+    assert done.returncode == 0 and repo.refs() == {"refs/heads/agent/x": new}, done.stderr
+
+
+def test_sha256(lab, audit):
+    lab.forge.reset()
+    repo = lab.forge.repository("acme/sha256", format="sha256")
+    objects = change(repo.tip(), format="sha256")
+    assert push_raw(lab, repo, create(repo, objects)).refs == {"refs/heads/agent/x": "ok"}
+    assert repo.has(*(o.id for o in objects))
+    report = push_raw(lab, repo, commands((ZERO, "1" * 40, "refs/heads/agent/y")) + pack(blob(b"x")))
+    assert report.why() == "capability_not_allowed"
+    repo.remove()
+
+
 def test_lease_is_upstreams(lab, repo):
     """The old id goes on as the client gave it: who is late is refused by upstream."""
     first = change(repo.tip())

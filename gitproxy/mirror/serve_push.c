@@ -284,8 +284,9 @@ static void keep(struct push *p)
 			tips[k.n_tips++] = push_list_command(p->list, i)->new;
 	k.tips = tips;
 	k.n_tips = tips ? oid_sort_unique(tips, k.n_tips) : 0;
-	if (k.n_tips && memcmp(k.name, &none, sizeof(none)))
-		quarantine_keep(&p->quarantine, p->job->repo, &k);
+	if (k.n_tips && memcmp(k.name, &none, sizeof(none)) &&
+	    quarantine_keep(&p->quarantine, p->job->repo, &k) == 0)
+		upkeep_look(p->job->depot->upkeep);
 }
 
 /* To a client that wants no report, as text. */
@@ -376,6 +377,7 @@ static void serve(struct push *p)
 {
 	struct job *j = p->job;
 
+	p->tell.to = j->to;
 	p->tell.side_band = p->request->side_band;
 	p->tell.report_status = p->request->report_status;
 	if ((p->request->probe || p->tell.side_band) && push_tell_begin(&p->tell, j->to) < 0) {

@@ -34,6 +34,11 @@ static void wake(struct upkeep *u)
 	pthread_mutex_unlock(&u->lock);
 }
 
+void upkeep_look(struct upkeep *u)
+{
+	wake(u);
+}
+
 void upkeep_after(void *owner, struct repo *x, const struct refresh_report *r)
 {
 	struct upkeep *u = owner;
