@@ -329,6 +329,14 @@ def test_changes_elsewhere(step):
     assert guarded(step, lines=GUARD + ["denied zzz/**", "denied *.nothing"]).verdict == "clean"
 
 
+def test_all_reasons_are_told():
+    """A ref that may not be, and a path that may not change: both."""
+    base = at(BASE)
+    c = at({**BASE, "Makefile": b"evil"}, base[0])
+    v = judge([o for o in c if o not in base], create(c[0], "refs/pull/1/head") + create(c[0]), base, GUARD)
+    assert {(i, reason) for i, reason, _ in v.refused} == {(0, "ref_not_allowed"), ("push", "path_protected")}
+
+
 def test_a_change_that_is_taken_back():
     v = guarded({"Makefile": b"evil"}, {})
     assert [r for _, r, _ in v.refused] == ["path_protected", "path_protected"]

@@ -265,17 +265,22 @@ static int run_inflated(struct checks *c)
 	return 0;
 }
 
-/* Steps that need what the ones before found to be so. */
+/*
+ * Each needs what those before found to be so. Of commands all refusals are told, whatever else was found; and what
+ * they are refused for hides no protected path.
+ */
 static int run_steps(struct run *r)
 {
 	static run_step *const steps[] = { run_tips, run_whole, run_forms, run_bounds, run_hidden, run_commands,
 					   run_protect };
 	int err = run_seen(r);
+	unsigned broken = r->told;
 
 	for (size_t i = 0; i < ARRAY_SIZE(steps) && err == 0; i++) {
-		if (r->told && steps[i] != run_commands)	/* of commands, all refusals are told */
+		if (broken && steps[i] != run_commands)
 			continue;
 		err = steps[i](r);
+		broken = steps[i] == run_commands ? broken : r->told;
 	}
 	return err;
 }
