@@ -77,6 +77,17 @@ static void drop_over(struct lfs_links *t, struct lfs_link **at, uint64_t now)
 			at = &(*at)->next;
 }
 
+void lfs_links_free(struct lfs_links *t)
+{
+	if (!t)
+		return;
+	for (size_t i = 0; i < BUCKETS; i++)
+		while (t->bucket[i])
+			drop(t, &t->bucket[i]);
+	pthread_mutex_destroy(&t->lock);
+	free(t);
+}
+
 static bool full(const struct lfs_links *t, const struct lfs_link *l)
 {
 	return t->n == LFS_LINKS_MAX || t->bytes + l->bytes > LFS_LINKS_BYTES ||

@@ -39,6 +39,8 @@ struct lfs_link {
 
 struct lfs_links;
 int lfs_links_new(struct lfs_links **ret);	/* 0 or -ENOMEM */
+void lfs_links_free(struct lfs_links *t);	/* nobody uses any; NULL is fine */
+DEFINE_AUTO(lfs_links, struct lfs_links *, lfs_links_free)
 /*
  * A new link for life_s seconds; ret_link is what to tell. `action` may be NULL. 0, -ENOSPC (the sandbox, or
  * all of them, have as many as they may), -ENOMEM, -EIO.

@@ -143,6 +143,17 @@ static struct lfs_coming **find(struct lfs_store *s, uint16_t sandbox, const uin
 	return at;
 }
 
+void lfs_store_free(struct lfs_store *s)
+{
+	if (!s)
+		return;
+	for (size_t i = 0; i < BUCKETS; i++)
+		while (s->bucket[i])
+			forget(s, &s->bucket[i]);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
+
 /* ---- on its way ---- */
 
 static int reserve(struct lfs_store *s, struct lfs_coming *c)

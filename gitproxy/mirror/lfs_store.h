@@ -22,6 +22,8 @@ struct lfs_owner { uint16_t sandbox; const struct mirror_domain *domain; };
 struct lfs_store;
 /* Files go into this folder, which is swept of what an earlier process left. 0 or -errno. */
 int lfs_store_new(const char *mirrors, uint64_t max_bytes, struct lfs_store **ret);
+/* With all that is held; nothing may be on its way. NULL is fine. */
+void lfs_store_free(struct lfs_store *s);
 
 /* One that is on its way: room for it is taken. Nobody finds it. */
 struct lfs_coming;

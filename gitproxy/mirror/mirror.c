@@ -216,5 +216,6 @@ void mirror_free(struct mirror *m)
 	backoff_free(m->backoff);
 	flights_free(m->depot.flights);
 	repos_free(m->depot.repos);
+	lfs_store_free(m->depot.lfs);
 	free(m);
 }

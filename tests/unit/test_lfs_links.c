@@ -33,7 +33,7 @@ static struct lfs_link_key key(uint8_t *link)
 
 TEST(a_link_is_found_by_all_of_its_key)
 {
-	struct lfs_links *t;
+	AUTO(lfs_links) struct lfs_links *t = NULL;
 	uint8_t link[LFS_LINK], wrong[LFS_LINK];
 	struct lfs_link_key good = key(link), k;
 	struct lfs_link *l;
@@ -64,7 +64,7 @@ TEST(a_link_is_found_by_all_of_its_key)
 
 TEST(a_link_that_is_in_use_stays)
 {
-	struct lfs_links *t;
+	AUTO(lfs_links) struct lfs_links *t = NULL;
 	uint8_t link[LFS_LINK];
 	struct lfs_link_key k = key(link);
 	struct lfs_link *l;
@@ -95,7 +95,7 @@ static size_t fill(struct lfs_links *t, uint16_t sandbox, size_t url)
 
 TEST(shares)
 {
-	struct lfs_links *t;
+	AUTO(lfs_links) struct lfs_links *t = NULL;
 
 	lfs_links_new(&t);
 	CHECK_EQ("of a sandbox", fill(t, 3, 8), LFS_LINKS_EACH);

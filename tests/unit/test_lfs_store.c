@@ -24,8 +24,8 @@ struct place { char dir[64]; struct lfs_store *store; };
 
 static void place_done(struct place *p)
 {
+	lfs_store_free(p->store);
 	files_remove(p->dir);
-	free(p->store);
 }
 
 static struct place place(void)
