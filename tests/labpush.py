@@ -35,7 +35,7 @@ RECEIVE = "git-receive-pack"
 ZERO = "0" * 40
 CAPS = "report-status side-band-64k agent=git/2.39.5"
 REFS = ["refs/heads/agent/*", "refs/tags/*", "refs/notes/**"]
-PUSH = {"allowed_repos": ["acme/*"], "refs": REFS}
+PUSH = {"allowed_repos": ["acme/*"], "refs": REFS, "denied_paths": [".github/workflows/**"]}
 POLICY = {**AGENT,
           "git": {**AGENT["git"], "allowed_hosts": [HOST], "allowed_repos": ["acme/*", "other/*"], "push": PUSH},
           "limits": {"git_transfers": 200, "new_connections_per_second": 1000}}
@@ -47,7 +47,7 @@ def policy(source="upstream", **push):
     return {**POLICY, "git": {**POLICY["git"], "source": source, "push": {**PUSH, **push}}}
 
 
-FREE = {"refs": ["refs/**"], "force": True, "delete": True}
+FREE = {"refs": ["refs/**"], "force": True, "delete": True, "denied_paths": []}
 
 SITE = """
 <VirtualHost {listen}>
