@@ -108,6 +108,7 @@ const char *keeper_source_text(uint32_t source);	/* "upstream" ... */
 /* WHOLE: all of it is there, `length` bytes, and no frame follows. */
 enum keeper_file { KEEPER_FILE_NONE = 0, KEEPER_FILE_GROWS, KEEPER_FILE_WHOLE, KEEPER_FILES };
 
+#define KEEPER_PUSH_CUT 0x40000000u	/* and, with a reason, certainly not all of it */
 #define KEEPER_PUSH_SENT 0x80000000u	/* of `push`: upstream may have got some of it */
 struct keeper_status {
 	uint32_t kind;			/* KEEPER_STATUS */

@@ -33,6 +33,7 @@ struct upstream_push {
 	struct push_list *list;		/* its `upstream` is made less where a server has less */
 	uint64_t pack_bytes;		/* of the request's body; 0: none */
 	bool sent;			/* told back: something of it may have gone out */
+	bool cut;			/* and its end has not; never of ssh, which takes ahead */
 };
 struct lfs_action;
 struct echo;

@@ -61,6 +61,11 @@ static struct curl_slist *request_headers(const struct keeper_open *o)
 	return NULL;
 }
 
+static uint64_t body_bytes(const struct transfer *t)
+{
+	return t->rq->push ? t->commands_n + t->rq->push->pack_bytes : t->rq->open->body_length;
+}
+
 /* Of the commands of a push, or else of the file behind them. */
 static ssize_t body_at(const struct transfer *t, char *to, size_t n, curl_off_t offset)
 {
@@ -82,9 +87,11 @@ static size_t on_read(char *to, size_t size, size_t n, void *arg)
 
 	if (r < 0)
 		return CURL_READFUNC_ABORT;
-	if (t->rq->push)
-		t->rq->push->sent = true;
 	t->offset += r;
+	if (t->rq->push) {
+		t->rq->push->sent = true;
+		t->rq->push->cut = (uint64_t)t->offset < body_bytes(t);
+	}
 	t->progress = deadline_now();
 	return (size_t)r;
 }
@@ -111,11 +118,6 @@ static bool write_commands(struct transfer *t)
 		return false;
 	t->commands_n = w.n;
 	return true;
-}
-
-static uint64_t body_bytes(const struct transfer *t)
-{
-	return t->rq->push ? t->commands_n + t->rq->push->pack_bytes : t->rq->open->body_length;
 }
 
 static bool ask(struct transfer *t, struct curl_slist **ret_headers)
@@ -149,7 +151,7 @@ static uint32_t push_asked(const struct transfer *t)
 {
 	const struct upstream_push *p = t->rq->push;
 
-	return p && p->sent ? p->list->upstream | KEEPER_PUSH_SENT : 0;
+	return p && p->sent ? p->list->upstream | KEEPER_PUSH_SENT | (p->cut ? KEEPER_PUSH_CUT : 0) : 0;
 }
 
 static bool answer(struct transfer *t)

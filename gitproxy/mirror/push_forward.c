@@ -73,6 +73,8 @@ static enum sent converse(struct push *p, int answer, union keeper_in *f, enum r
 	if (keeper_next(answer, -1, deadline_in(p->job->depot->config->total_ms), f, &n, &file, &error) != KEEPER_STATUS)
 		return SENT_UNKNOWN;
 	*ret_reason = (enum reason)f->status.reason;
+	p->denied = f->status.reason != REASON_NONE &&
+		    (f->status.push & KEEPER_PUSH_CUT || f->status.upstream_status / 100 == 4);
 	if (f->status.reason != REASON_NONE)
 		return f->status.push & KEEPER_PUSH_SENT ? SENT_UNKNOWN : SENT_NOTHING;
 	if (push_upstream_new(p->list, (uint8_t)f->status.push, p->told, on_text, &p->tell, &u) < 0 ||
@@ -166,7 +168,10 @@ static void settle_rest(struct push *p, enum reason reason, const char *why)
 	}
 }
 
-/* A server that lost its client may be at it still: where nothing has changed yet, once more, a little later. */
+/*
+ * A server that lost its client may be at it still: where nothing has changed yet, once more, a little later. And
+ * even then that it has not tells only where it lacks the end of the pack, or said no: its hooks may take longer.
+ */
 static void establish(struct push *p, enum reason reason)
 {
 	AUTO(mem) struct row *rows = look(p);
@@ -181,12 +186,14 @@ static void establish(struct push *p, enum reason reason)
 		rows = look(p);
 		t = rows ? compare(p, rows, false) : t;
 	}
-	sure = rows && !t.other && (!t.new || !t.old);
+	sure = rows && !t.other && !t.old;
+	sure |= rows && !t.other && !t.new && p->denied;
 	if (sure)
 		compare(p, rows, true);
 	else
 		p->outcome = PUSH_INDETERMINATE;
 	settle_rest(p, reason, sure ? "the server did not take it, and its answer broke off" :
+			       rows && !t.new && !t.other ? "outcome unknown: the server has it, and has not taken it yet" :
 			       rows ? "outcome unknown: the server's answer broke off, and what it has now does not tell" :
 				      "outcome unknown: the server's answer broke off, and it cannot be asked");
 }

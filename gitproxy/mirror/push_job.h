@@ -26,6 +26,7 @@ struct push {
 	uint8_t offers;				/* upstream: of enum push_capability */
 	enum reason reason;			/* the first of ours; REASON_NONE: it may go on */
 	enum push_outcome outcome;
+	bool denied;				/* upstream said no to all of it, or lacks its end */
 	char detail[MIRROR_DETAIL];		/* for the audit */
 	struct gate_judged judged;
 	bool heard;				/* progress was shown, and its line not ended */
