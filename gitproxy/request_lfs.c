@@ -340,6 +340,9 @@ enum step lfs_perform(struct session *s, struct input *in, struct request *rq)
 	uint32_t limit = policy_limits(rq->sandbox.policy)->git_transfers;
 	enum step step;
 
+	/* git-lfs asks for the next objects while all its transfers run; the keeper has places left for that. */
+	if (rq->path.kind != GP_LFS_OBJECT)
+		return dispatch(s, in, rq);
 	if (!conns_transfer_begin(s->env->conns, rq->sandbox.id, limit, SLOT_WAIT_MS)) {
 		rq->reason = REASON_TOO_MANY_CONNECTIONS;
 		return request_refuse(s, rq, rq->head.framing != HTTP_NO_BODY);

@@ -5,13 +5,14 @@ import itertools
 import json
 import os
 import socket
+import threading
 
 import pytest
 from lab import AGENT, Lab
 from labgit import Answer
 from labhttp import Closed, Wire, get
 from lablfs import LFS_TYPE, LfsServer, LfsWork, TOKEN, batch_body, oid_of
-from labnet import wait_for
+from labnet import PATIENCE, wait_for
 from test_credentials import Secrets
 
 POLICY = {**AGENT, "git": {**AGENT["git"], "allowed_hosts": ["gitlab.com"], "allowed_repos": ["acme/*"], "lfs": True}}
@@ -26,15 +27,17 @@ def entries(secrets):
 
 @pytest.fixture(scope="module")
 def lab(world):
-    """vm0 and vm1 may have acme/*, with LFS; vm2 without."""
+    """vm0 and vm1 may have acme/*, with LFS; vm2 without; vm3 with one transfer at once."""
     without = {**POLICY, "git": {**POLICY["git"], "lfs": False}}
-    with Lab(world, profiles={"agent": POLICY, "without": without}) as lab:
+    single = {**POLICY, "limits": {"git_transfers": 1}}
+    with Lab(world, profiles={"agent": POLICY, "without": without, "single": single}) as lab:
         lab.configure({"hosts": LfsServer.CONFIG, "credentials": entries(Secrets(lab)),
                        "git": {"upstream_ca_file": world.ca_file, "explicit_route": {"port": 8085}}})
         lab.up()
         lab.add_sandbox()
         lab.add_sandbox("vm1")
         lab.add_sandbox("vm2", "without")
+        lab.add_sandbox("vm3", "single")
         lab.server = LfsServer(lab)
         lab.repo = lab.server.repository("acme/art", FILES)
         lab.objects = dict(lab.server.store)
@@ -113,6 +116,25 @@ def test_the_explicit_route(lab, server):
     assert work.read("large.bin") == LARGE
     events = lab.audit.until(lambda es: sum("oid" in e for e in es) == 2, event="git", service="lfs", decision="allow")
     assert {e["port"] for e in events} == {8085} and not [e for e in events if "/git/" in e["path"]]
+
+
+def test_the_next_batch_waits_for_no_transfer(lab, server):
+    """All transfers that the policy permits are under way, and git-lfs asks for the next objects."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def held(s):
+        begun.set()
+        go_on.wait(PATIENCE)
+        s.sendall(Answer(type=OBJECT, body=SMALL).text())
+    sandbox = lab.sandboxes["vm3"]
+    target = link(sandbox, SMALL)
+    server.spoil = lambda what, *a: held if what == "object" else None
+    with Wire(sandbox, "gitlab.com", timeout=2 * PATIENCE) as wire:
+        wire.send(get(target, host="gitlab.com"))
+        assert begun.wait(PATIENCE)
+        assert ask(sandbox, batch_body("download", (oid_of(LARGE), len(LARGE)))).status == 200
+        go_on.set()
+        assert wire.response().body == SMALL
 
 
 def test_answer(lab, server):
