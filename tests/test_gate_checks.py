@@ -590,6 +590,14 @@ def test_many_versions_of_a_tree():
         assert v.objects[t.id].startswith("pack_malformed")
 
 
+def test_more_large_trees_than_are_remembered():
+    b = blob(b"x")
+    trees = [tree(*((FILE, b"%d-%05d" % (i, n), b) for n in range(20000))) for i in range(100, 136)]
+    entry = len(trees[0].data) // 20000
+    bad = [Object(2, t.data[:entry * i] + t.data[entry * (i - 1):]) for i, t in enumerate(trees, 1)]
+    assert set(judge([b, *trees, *bad]).objects) == {t.id for t in bad}
+
+
 def test_a_file_that_a_known_folder_hides():
     """a, a.b, a/ : the folder is the one of another tree, the file new."""
     b, d = blob(b"x"), tree()

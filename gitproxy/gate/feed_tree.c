@@ -15,7 +15,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { SLOTS = 128, KEPT_BYTES_MAX = 1 << 20 };
+enum { SLOTS = 128, KEPT_BYTES_MAX = 1 << 20, KEPT_ALL_MAX = 24 << 20 };
 
 struct known {
 	uint32_t at;			/* of its first byte in the tree */
@@ -34,6 +34,7 @@ struct feed_trees {
 	struct seen slot[SLOTS], spare;
 	struct edge *edges;
 	size_t cap_edges;
+	size_t held;			/* bytes of the slots */
 };
 
 int feed_trees_new(struct feed_trees **ret)
@@ -58,6 +59,11 @@ void feed_trees_free(struct feed_trees *t)
 	seen_done(&t->spare);
 	free(t->edges);
 	free(t);
+}
+
+static size_t bytes_of(const struct seen *s)
+{
+	return s->cap_bytes + s->cap_entries * sizeof(*s->entry);
 }
 
 /* ---- what was seen ---- */
@@ -280,10 +286,11 @@ int feed_tree(struct feed_trees *t, struct arena *a, struct graph *g, uint32_t m
 	r = graph_keep_tree(g, a, i, t->edges, w.n_edges, t->spare.n);
 	if (r == 0)
 		graph_node(g, i)->tree->path = (uint32_t)w.longest;
-	if (bytes.n > KEPT_BYTES_MAX) {
+	if (bytes.n > KEPT_BYTES_MAX || t->held + bytes_of(&t->spare) > KEPT_ALL_MAX + bytes_of(slot)) {
 		seen_done(&t->spare);
 		return r;
 	}
+	t->held += bytes_of(&t->spare) - bytes_of(slot);
 	spare = t->spare;
 	t->spare = *slot;
 	*slot = spare;
