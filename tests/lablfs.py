@@ -144,6 +144,8 @@ class LfsServer(GitServer):
         step = {"href": f"https://{OBJECTS}/{oid}?X-Amz-Signature={signature}", "expires_in": 300}
         if self.names_fields:
             step["header"] = {"Authorization": secret, "X-Lab": "1"}
+            if method == "PUT":		# as GitLab does it
+                step["header"]["Transfer-Encoding"] = "chunked"
         return {**step, **self.action}
 
     def _object(self, method, target, fields, body):

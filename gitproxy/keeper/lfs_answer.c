@@ -3,8 +3,8 @@
  *
  * Theory of operation: upstream may be anybody, so of its answer only entries for what was asked count,
  * the first of each id. A step is taken over when its URL is https on port 443 of a name (where that leads
- * is judged again when it is dialled), and when its header fields are plain and none that HTTP itself
- * needs. Nothing of it is ever shown to a sandbox or written to a log. How long it is good for is taken
+ * is judged again when it is dialled), and when its header fields are plain; what frames a message is left out,
+ * and what would make it another one refuses the step. Nothing of it is ever shown to a sandbox or written to a log. How long it is good for is taken
  * from expires_in, else expires_at, and cut at LFS_LIFE_S.
  * Fuzzed by tests/fuzz/fuzz_lfs_answer.c.
  */
@@ -67,12 +67,23 @@ void lfs_found_done(struct lfs_found *f, size_t n)
 
 /* ---- one step ---- */
 
-/* Fields that are the connection's or the message's own: whoever sets them can say something else with it. */
+/* Whoever sets these says something else with the request than what was asked for. */
+static bool is_bad(const char *name)
+{
+	static const char *const names[] = { "host", "te", "trailer", "upgrade", "proxy-authorization",
+					     "proxy-connection", "range", "if-range", "cookie" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (!strcasecmp(name, names[i]))
+			return true;
+	return false;
+}
+
+/* The message's own, which libcurl sets as it sends it. GitLab names Transfer-Encoding, for git-lfs to obey. */
 static bool is_ours(const char *name)
 {
-	static const char *const names[] = { "host", "connection", "content-length", "transfer-encoding", "te",
-					     "trailer", "upgrade", "expect", "keep-alive", "proxy-authorization",
-					     "proxy-connection", "range", "if-range", "accept-encoding", "cookie" };
+	static const char *const names[] = { "connection", "content-length", "transfer-encoding", "expect", "keep-alive",
+					     "accept-encoding" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (!strcasecmp(name, names[i]))
@@ -87,7 +98,7 @@ static bool name_ok(const char *name)
 	for (size_t i = 0; i < n; i++)
 		if (!http_token_byte((uint8_t)name[i]))
 			return false;
-	return n && n <= LFS_NAME_MAX && !is_ours(name);
+	return n && n <= LFS_NAME_MAX && !is_bad(name);
 }
 
 static bool value_ok(const char *value)
@@ -105,6 +116,8 @@ static bool take_field(struct lfs_action *a, const char *name, const json_t *val
 	const char *text = json_string_value(value);
 	char *line;
 
+	if (is_ours(name))
+		return true;
 	if (!text || a->n == LFS_FIELDS_MAX || strlen(text) != json_string_length(value) || !name_ok(name) ||
 	    !value_ok(text) || asprintf(&line, "%s: %s", name, text) < 0)
 		return false;

@@ -45,7 +45,7 @@ enum { LFS_ASK_ENTRY = 160, LFS_ASK_HEAD = 160 };	/* bytes that it takes at most
 /*
  * The answer, for the objects that were asked for: ret[i] is what became of o[i]; what the answer leaves
  * out is LFS_MISSING. A step that may not be taken (another scheme, port or address; a field that
- * HTTP itself needs) makes its object LFS_REFUSED. -EBADMSG: it is no answer at all; -ENOMEM. Then ret is as
+ * changes what is asked) makes its object LFS_REFUSED. -EBADMSG: it is no answer at all; -ENOMEM. Then ret is as
  * it was. `now`: for ends that are told as a time.
  */
 int lfs_answer_read(struct rd body, bool upload, const struct lfs_object *o, size_t n, time_t now,

@@ -57,7 +57,8 @@ static const struct { const char *what, *text; size_t n; enum lfs_result want; }
 	{ "a name with a colon", W(GET("\"href\":\"" URL "\",\"header\":{\"A:b\":\"c\"}")), LFS_REFUSED },
 	{ "a value of two lines", W(GET("\"href\":\"" URL "\",\"header\":{\"A\":\"b\\r\\nC: d\"}")), LFS_REFUSED },
 	{ "Host", W(GET("\"href\":\"" URL "\",\"header\":{\"hOST\":\"github.com\"}")), LFS_REFUSED },
-	{ "framing", W(GET("\"href\":\"" URL "\",\"header\":{\"Content-Length\":\"5\"}")), LFS_REFUSED },
+	{ "framing", W(GET("\"href\":\"" URL "\",\"header\":{\"Content-Length\":\"5\",\"Transfer-Encoding\":\"chunked\"}")), LFS_LINKED },
+	{ "another protocol", W(GET("\"href\":\"" URL "\",\"header\":{\"Upgrade\":\"x\"}")), LFS_REFUSED },
 	{ "a part of it", W(GET("\"href\":\"" URL "\",\"header\":{\"Range\":\"bytes=0-1\"}")), LFS_REFUSED },
 	{ "over", W(GET("\"href\":\"" URL "\",\"expires_in\":-1")), LFS_REFUSED },
 	{ "over by the clock", W(GET("\"href\":\"" URL "\",\"expires_at\":\"2027-01-15T08:00:00Z\"")), LFS_REFUSED },
@@ -119,6 +120,10 @@ TEST(what_a_step_holds)
 	CHECK_STR("a field, whatever its case", lfs_action_field(f.action, "authorization"), "Basic eDp5eHl6");
 	CHECK_STR("none", lfs_action_field(f.action, "auth"), "");
 	CHECK_EQ("life", f.action->life_s, 99);
+	lfs_found_done(&f, 1);
+	CHECK_EQ("read", answer(rd_str(GET("\"href\":\"" URL "\",\"header\":{\"transfer-Encoding\":\"chunked\",\"X\":\"y\"}")), false, &f), 0);
+	CHECK_EQ("framing is ours", f.action->n, 1);
+	CHECK_STR("the rest is not", f.action->field[0], "X: y");
 	lfs_found_done(&f, 1);
 	CHECK_EQ("read", answer(rd_str(GET("\"href\":\"" URL "\",\"expires_in\":9999999999")), false, &f), 0);
 	CHECK_EQ("cut", f.action->life_s, LFS_LIFE_S);
