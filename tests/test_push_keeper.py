@@ -340,6 +340,24 @@ def test_the_sandbox_is_told(lab, push):
     assert f"{what} rejected" in lab.cordon("log", "--deny").stdout
 
 
+def test_a_flood_of_refusals_is_counted(lab, repo, taken):
+    """Beyond audit_lines_per_second they are one line without lists, with how many there were."""
+    many = 7
+    try:
+        lab.profile("agent", {**AGENT, "limits": {**AGENT["limits"], "audit_lines_per_second": 1}})
+        lab.cordon("reload", check=True)
+        for _ in range(many):
+            with taken.push(repo.name) as push:
+                push.tell(REJECTED, "ref_not_allowed", (1, 0, "ref_not_allowed", NONE_ID, "1" * 40, "refs/heads/main"))
+                push.over()
+        lines = wait_for("all of them", lambda: (found := lab.audit.events(src="keeper", event="push"))
+                         and sum(e.get("count", 1) for e in found) == many and found)
+        assert len(lines) < many and any("commands" not in e for e in lines), lines
+    finally:
+        lab.profile("agent", AGENT)
+        lab.cordon("reload", check=True)
+
+
 def test_lists_are_cut_and_counted(lab, push):
     rows = [(1, 0, "ref_not_allowed", NONE_ID, "1" * 40, f"refs/heads/{'x' * 200}{n}") for n in range(64)]
     push.tell(REJECTED, "ref_not_allowed", *rows, n=20000)
