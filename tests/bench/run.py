@@ -18,6 +18,7 @@ import idle  # noqa: E402
 import judge  # noqa: E402
 import lsrefs  # noqa: E402
 import mirrors  # noqa: E402
+import push  # noqa: E402
 import sandboxes  # noqa: E402
 import scan  # noqa: E402
 import spools  # noqa: E402
@@ -39,6 +40,9 @@ ROWS = {
     "spool_tls": spools.row_spool_tls,
     "spool_plain": spools.row_spool_plain,
     "ls_refs": lsrefs.row_ls_refs,
+    "push_small": push.row_push_small,
+    "push_large": push.row_push_large,
+    "push_memory": push.row_push_memory,
     "run_start": daemons.row_run_start,
     "sandboxes_10k": sandboxes.row_sandboxes_10k,
     "scan_bytes": scan.row_scan_bytes,
