@@ -186,7 +186,7 @@ class Judge:
         return Asked(ours, folder)
 
     def start(self, commands, pack=None, repository="", options=(), form="sha1", rules=None, exceptions=None,
-              max_objects=1 << 20, max_inflated=1 << 34, raw_list=None, removed=False):
+              max_objects=1 << 20, max_inflated=1 << 34, raw_list=None, removed=False, sandbox=1):
         """pack: bytes, or an open file's number."""
         self.count += 1
         folder = self.quarantines / f"quarantine{self.count}"
@@ -206,7 +206,7 @@ class Judge:
                 fds.append(pack)
             if exceptions is not None:
                 fds.append(keep(os.open(exceptions, os.O_RDONLY)))
-            body = struct.pack("<BBBxIQ1024s", form == "sha256", pack is not None, exceptions is not None, max_objects,
+            body = struct.pack("<BBBxIH6xQ1024s", form == "sha256", pack is not None, exceptions is not None, max_objects, sandbox,
                                max_inflated, str(repository).encode())
             return self.ask("judge", body, fds, str(folder))
 

@@ -201,6 +201,28 @@ def test_many_at_a_time_wait_for_each_other(judge):
     wait_for("nobody left", lambda: not judge.judges())
 
 
+def test_one_sandbox_leaves_room_for_another(judge):
+    """Judges that stand still, and a dozen more pushes behind them: somebody else's is judged meanwhile."""
+    asked, stopped = [], []
+
+    def stop():
+        for pid in set(judge.judges()) - set(stopped):
+            os.kill(pid, signal.SIGSTOP)
+            stopped.append(pid)
+        return len(stopped)
+    for n in range(1, 4):
+        asked.append(judge.start([(None, "1" * 40, MAIN)], big(), sandbox=7))
+        wait_for("a judge", lambda n=n: stop() == n, step=0.001)
+    asked += [judge.start([(None, "1" * 40, MAIN)], good()[0], sandbox=7) for _ in range(12)]
+    assert first(judge, good()[0][:-1], sandbox=8).reason == "pack_malformed"
+    assert first(judge, good()[0][:-1], sandbox=9).reason == "pack_malformed"
+    assert len(judge.judges()) == 3
+    asked.pop().sock.close()			# one that waits goes away
+    for pid in stopped:
+        os.kill(pid, signal.SIGCONT)
+    assert all(a.answer().judged for a in asked)
+
+
 QUESTIONS = {
     "a list that is none": {"raw_list": b"\0" * 16},
     "a list of another format": {"raw_list": push_list([(None, "1" * 64, MAIN)], form="sha256")},

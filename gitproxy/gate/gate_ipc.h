@@ -36,6 +36,7 @@ struct gate_judge {
 	uint8_t has_pack, has_exceptions;	/* which descriptors follow, in this order */
 	uint8_t pad_;
 	uint32_t max_objects;		/* of the pack */
+	uint16_t sandbox, pad2_[3];	/* whose it is: few of one are judged at a time */
 	uint64_t max_inflated;		/* bytes of all its objects together */
 	char repository[GATE_PATH];	/* the mirror's git directory, absolute; "": there is none yet */
 };
@@ -44,7 +45,8 @@ enum { GATE_FILE_ANSWERS = 0, GATE_FILE, GATE_FILE_RULES, GATE_FILE_EXCEPTIONS }
 struct gate_scanfile {
 	uint64_t size;			/* it must be this long */
 	uint8_t sha256[32];		/* and this */
-	uint8_t has_exceptions, pad_[7];
+	uint8_t has_exceptions, pad_;
+	uint16_t sandbox, pad2_[2];
 };
 
 enum gate_phase { GATE_PHASE_NONE = 0, GATE_RECEIVED, GATE_INDEX, GATE_SCAN, GATE_CHECK, GATE_PHASES };

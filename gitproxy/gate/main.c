@@ -6,7 +6,8 @@
  * has the compiled rules at hand, closes what is not its own, confines itself to this one push, answers
  * and ends. So nothing of one push is there when the next is judged, and whatever a pack does to the
  * process, the worst that comes of it is no verdict. This process reads no byte that a client made.
- * It holds a copy of each answers' socket, to see that nobody listens any more: then the judge is killed.
+ * It holds a copy of each answers' socket, to see that nobody listens any more: then the judge is killed. Of one
+ * sandbox only a few are judged at a time, so that none keeps the others waiting.
  * When the pair closes, all end.
  */
 #include <errno.h>
@@ -28,16 +29,26 @@
 #include "gitproxy/gate/gate_ipc.h"
 #include "gitproxy/gate/judge.h"
 
-enum { JUDGES_MAX = 8,			/* at a time; further questions wait in the socket */
+enum { JUDGES_MAX = 8,			/* at a time */
+       EACH_MAX = 3,			/* of one sandbox */
+       WAITING_MAX = 256,		/* further questions wait in the socket */
        SOME = 64 << 20, MUCH = 512 << 20, RULES_BYTES = 4 << 20 };
 
-struct judge_child { pid_t pid; int pidfd, answers; bool ended_here; };
+struct judge_child { pid_t pid; int pidfd, answers; uint16_t sandbox; bool ended_here; };
 
 struct zygote {
 	struct scan *engine;
 	struct judge_child child[JUDGES_MAX];
 	size_t n;
+	struct ipc_in *waiting[WAITING_MAX];	/* in the order in which they came */
+	size_t n_waiting;
 };
+
+static uint16_t sandbox_of(const struct ipc_in *in)
+{
+	return in->head.type == GATE_JUDGE ? ((const struct gate_judge *)(const void *)in->body)->sandbox :
+					     ((const struct gate_scanfile *)(const void *)in->body)->sandbox;
+}
 
 static size_t wanted_fds(const struct ipc_in *in)
 {
@@ -73,6 +84,9 @@ static void judge_main(const struct zygote *z, const struct ipc_in *in, pid_t pa
 		close(z->child[i].pidfd);
 		close(z->child[i].answers);
 	}
+	for (size_t i = 0; i < z->n_waiting; i++)
+		if (z->waiting[i] != in)
+			ipc_in_done(z->waiting[i]);
 	prctl(PR_SET_NAME, "cordon-judge");
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
@@ -93,7 +107,7 @@ static void judge_main(const struct zygote *z, const struct ipc_in *in, pid_t pa
 
 static int start(struct zygote *z, struct ipc_in *in)
 {
-	struct judge_child c = { .answers = -1 };
+	struct judge_child c = { .answers = -1, .sandbox = sandbox_of(in) };
 	pid_t parent = getpid();
 
 	c.pid = fork();
@@ -124,50 +138,96 @@ static void ended(struct zygote *z, size_t i)
 	*c = z->child[--z->n];
 }
 
+static bool may_start(const struct zygote *z, const struct ipc_in *in)
+{
+	size_t theirs = 0;
+
+	for (size_t i = 0; i < z->n; i++)
+		theirs += z->child[i].sandbox == sandbox_of(in);
+	return z->n < JUDGES_MAX && theirs < EACH_MAX;
+}
+
+/* Whoever asked hears the end of its socket, unless a judge has it. */
+static void drop(struct zygote *z, size_t i)
+{
+	ipc_in_done(z->waiting[i]);
+	free(z->waiting[i]);
+	z->n_waiting--;
+	memmove(&z->waiting[i], &z->waiting[i + 1], (z->n_waiting - i) * sizeof(z->waiting[0]));
+}
+
+/* Start what can be, the oldest first. */
+static void start_waiting(struct zygote *z)
+{
+	for (size_t i = 0; i < z->n_waiting;) {
+		int r = 0;
+
+		if (!may_start(z, z->waiting[i])) {
+			i++;
+			continue;
+		}
+		r = start(z, z->waiting[i]);
+		if (r)
+			log_line(LOG_ERR, "event=question_failed error=\"%s\"", strerror(-r));
+		drop(z, i);
+	}
+}
+
 /* False: the pair is closed, or what came over it is none of ours. */
 static bool on_question(struct zygote *z)
 {
-	struct ipc_in in;
-	bool ok = false;
-	int r = ipc_recv(GATE_FD, &in);
+	struct ipc_in *in = malloc(sizeof(*in));
+	int r = in ? ipc_recv(GATE_FD, in) : -ENOMEM;
 
-	if (!r) {
-		ok = question_ok(&in);
-		r = ok ? start(z, &in) : -EPROTO;
-	} else if (r == -ECONNRESET) {
-		return false;
+	if (!r && question_ok(in)) {
+		z->waiting[z->n_waiting++] = in;
+		return true;
 	}
-	if (r)
-		log_line(LOG_ERR, "event=question_failed error=\"%s\"", strerror(-r));
-	ipc_in_done(&in);			/* who asked hears the end of its socket */
-	return ok;
+	if (!r)
+		ipc_in_done(in);
+	if (r != -ECONNRESET)
+		log_line(LOG_ERR, "event=question_failed error=\"%s\"", strerror(r ? -r : EPROTO));
+	free(in);
+	return false;
+}
+
+static void look_at_judges(struct zygote *z, const struct pollfd *p)
+{
+	for (size_t i = z->n; i--;) {
+		if (p[2 * i + 1].revents) {	/* nobody listens, any more or to its very end */
+			z->child[i].ended_here = true;
+			kill(z->child[i].pid, SIGKILL);
+		}
+		if (p[2 * i].revents || p[2 * i + 1].revents)
+			ended(z, i);
+	}
 }
 
 static void serve(struct zygote *z)
 {
-	struct pollfd p[1 + 2 * JUDGES_MAX];
+	struct pollfd p[1 + 2 * JUDGES_MAX + WAITING_MAX];
 	bool on = true;
 
 	while (on) {
-		size_t n = z->n;
+		struct pollfd *judges = p + 1, *waiting = judges + 2 * z->n;
+		size_t n = z->n_waiting;
 
-		p[0] = (struct pollfd){ .fd = n < JUDGES_MAX ? GATE_FD : -1, .events = POLLIN };
-		for (size_t i = 0; i < n; i++) {
-			p[1 + 2 * i] = (struct pollfd){ .fd = z->child[i].pidfd, .events = POLLIN };
-			p[2 + 2 * i] = (struct pollfd){ .fd = z->child[i].answers };
+		p[0] = (struct pollfd){ .fd = n < WAITING_MAX ? GATE_FD : -1, .events = POLLIN };
+		for (size_t i = 0; i < z->n; i++) {
+			judges[2 * i] = (struct pollfd){ .fd = z->child[i].pidfd, .events = POLLIN };
+			judges[2 * i + 1] = (struct pollfd){ .fd = z->child[i].answers };
 		}
-		if (poll(p, 1 + 2 * n, -1) < 0)
+		for (size_t i = 0; i < n; i++)
+			waiting[i] = (struct pollfd){ .fd = z->waiting[i]->fd[0] };
+		if (poll(p, 1 + 2 * z->n + n, -1) < 0)
 			continue;
-		for (size_t i = n; i--;) {
-			if (p[2 + 2 * i].revents) {	/* nobody listens, any more or to its very end */
-				z->child[i].ended_here = true;
-				kill(z->child[i].pid, SIGKILL);
-			}
-			if (p[1 + 2 * i].revents || p[2 + 2 * i].revents)
-				ended(z, i);
-		}
+		look_at_judges(z, judges);
+		while (n--)
+			if (waiting[n].revents)
+				drop(z, n);
 		if (p[0].revents)
 			on = on_question(z);
+		start_waiting(z);
 	}
 }
 

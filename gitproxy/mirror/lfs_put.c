@@ -103,7 +103,7 @@ static void scan(struct put *p)
 {
 	struct job *j = p->job;
 	const int *fd = j->in.fd;
-	struct gate_scanfile q = { .size = p->object.size, .has_exceptions = fd[MIRROR_EXCEPTIONS] >= 0 };
+	struct gate_scanfile q = { .size = p->object.size, .sandbox = j->q->sandbox, .has_exceptions = fd[MIRROR_EXCEPTIONS] >= 0 };
 	const struct judge_ask a = { .file = &q, .pack = p->fd, .rules = fd[MIRROR_RULES], .exceptions = fd[MIRROR_EXCEPTIONS],
 				     .client = j->to, .deadline = deadline_in(j->depot->config->total_ms),
 				     .on_finding = on_finding, .owner = p };

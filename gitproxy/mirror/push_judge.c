@@ -151,7 +151,7 @@ static int ask(struct push *p)
 	enum object_format format;
 	struct gate_judge q = { .format = p->list->format, .has_pack = p->list->has_pack,
 				.has_exceptions = j->in.fd[MIRROR_EXCEPTIONS] >= 0, .max_objects = OBJECTS_MAX,
-				.max_inflated = INFLATED_MAX };
+				.max_inflated = INFLATED_MAX, .sandbox = j->q->sandbox };
 	const struct judge_ask a = {
 		.question = &q, .list = p->list_file, .quarantine = p->quarantine.judged, .rules = j->in.fd[MIRROR_RULES],
 		.pack = p->list->has_pack ? p->quarantine.pack : -1, .exceptions = j->in.fd[MIRROR_EXCEPTIONS],
