@@ -148,6 +148,7 @@ void serve_push_advert(struct job *j)
 		job_refuse(j, REASON_UPSTREAM_UNTRUSTED, "its advertisement for pushes is malformed");
 	} else {
 		send_advert(j, &advert, rd_of(text, a.n));
+		judge_start(j->depot->judge);	/* its rules are compiled while the client makes its pack */
 	}
 	flight_done(&a);
 }
