@@ -4,10 +4,11 @@ Their words are their own; that a reason reaches the person and that the status 
 """
 
 import itertools
+import os
 
 import pytest
 
-from labpush import FREE, RECEIVE, Work, forwarded, policy, push_lab, refused, token
+from labpush import FREE, HOST, RECEIVE, Work, forwarded, policy, push_lab, refused, token
 from test_git_clients import jgit  # noqa: F401 (fixture)
 
 AGENT = "refs/heads/agent/x"
@@ -113,8 +114,9 @@ def test_ways_of_git(lab, repo, option):
 
 
 def test_kinds_of_clones(lab, repo):
-    """Partial, sparse and bare ones push what they have; a shallow one is told why not, and how it can."""
-    for n, options in enumerate((["--filter=blob:none"], ["--filter=tree:0", "--sparse"], ["--bare"])):
+    """Shallow, partial, sparse and bare ones push what they have."""
+    for n, options in enumerate((["--depth=1"], ["--depth=2"], ["--filter=blob:none"], ["--filter=tree:0", "--sparse"],
+                                 ["--bare"])):
         work = Work(lab, repo, *options)
         if options == ["--bare"]:
             assert work.git("push", "-q", "origin", f"main:agent/k{n}").returncode == 0
@@ -123,13 +125,16 @@ def test_kinds_of_clones(lab, repo):
         done = work.push(f"HEAD:agent/k{n}")
         assert done.returncode == 0 and repo.refs()[f"refs/heads/agent/k{n}"] == new, f"{options}: {done.stderr}"
     assert repo.git("fsck", "--strict") == ""
-    work = Work(lab, repo, "--depth=1")
-    work.commit()
-    with refused(lab, repo, "capability_not_allowed"):
-        done = work.push("HEAD:agent/shallow")
-        assert done.returncode == 1 and "git fetch --unshallow" in done.stderr, done.stderr
-    work.must("fetch", "-q", "--unshallow")
-    assert work.push("HEAD:agent/shallow").returncode == 0
+    assert not os.path.exists(f"{repo.path}/shallow")
+
+
+def test_history_that_nobody_has(lab, repo):
+    """A shallow clone of another repository does not become the whole of this one."""
+    other = Work(lab, lab.forge.repository("acme/longer", commits=9), "--depth=1")
+    other.commit({"a": "b"})
+    other.must("remote", "set-url", "origin", f"https://{HOST}/{repo.name}")
+    with refused(lab, repo, "pack_malformed"):
+        assert other.push("HEAD:agent/k").returncode == 1
 
 
 def test_over_plain_http(lab, repo):

@@ -56,7 +56,7 @@ def options(said, caps=f"{CAPS} push-options"):
 
 
 GRAMMAR = {
-    "shallow before": of(lambda n: pkt(f"shallow {n}") + first(n) + FLUSH),
+    "shallow without an id": of(lambda n: pkt(f"shallow {n[:39]}") + first(n) + FLUSH),
     "shallow between": of(lambda n: first(n) + pkt(f"shallow {n}") + FLUSH),
     "push-cert": of(lambda n: pkt(b"push-cert\0" + CAPS.encode()) + pkt("certificate version 0.1\n") + pkt("push-cert-end\n")
                     + FLUSH),

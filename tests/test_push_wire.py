@@ -214,7 +214,6 @@ def line(old=ZERO, new="1" * 40, ref="refs/heads/agent/x", caps=CAPS):
 
 
 TOLD = {		# the client's wishes are known: it is told by a report
-    "shallow": pkt("shallow " + "2" * 40) + line() + b"PACK",
     "unknown capability": line(caps=CAPS + " teleport") + b"PACK",
     "report version 2": line(caps=CAPS + " report-status-v2") + b"PACK",
     "no pack": line(),

@@ -5,7 +5,7 @@
  * push options were asked for, those are too; what follows is the pack, which is passed on and never looked
  * into. So where the pack begins is counted, not searched for. Capabilities stand behind a NUL on the first
  * line alone. What breaks the grammar ends the reading; what is of the grammar but not offered here (a
- * capability, a shallow clone) is noted and read on, so that each reference can be told why.
+ * capability) is noted and read on, so that each reference can be told why.
  * Invariants: at most one packet is held; commands and options are bounded in number and size.
  * Spec: gitprotocol-pack(5) "Reference Update Request", gitprotocol-capabilities(5). Fuzzed by
  * tests/fuzz/fuzz_push_request.c.
@@ -185,14 +185,18 @@ static bool command(struct push_request *q, struct rd line)
 	return true;
 }
 
+/*
+ * Where the client's own history ends. Not passed on: whoever judges wants all that is pushed to be complete
+ * with what upstream has, whatever the client has of it, and upstream looks itself.
+ */
 static bool shallow(struct push_request *q, struct rd line)
 {
 	struct oid oid;
 
-	if (!oid_parse(line, OBJECT_SHA1, &oid) && !oid_parse(line, OBJECT_SHA256, &oid))
-		return malformed(q, "a shallow line without the id of an object");
-	note(q, REASON_CAPABILITY_NOT_ALLOWED, "pushes from a shallow clone are not taken: git fetch --unshallow");
-	return true;
+	if (++q->shallows > PUSH_SHALLOWS_MAX)
+		return malformed(q, "too many shallow lines");
+	return oid_parse(line, OBJECT_SHA1, &oid) || oid_parse(line, OBJECT_SHA256, &oid) ||
+	       malformed(q, "a shallow line without the id of an object");
 }
 
 /* The first command's line: capabilities come before what they say of it. */
@@ -247,7 +251,7 @@ static bool option_line(struct push_request *q, const struct pkt *pkt)
 static bool end_of_section(struct push_request *q)
 {
 	if (q->section == PUSH_SECTION_COMMANDS && !q->list->n_commands) {
-		if (q->probe || q->reason != REASON_NONE)
+		if (q->probe || q->shallows || q->reason != REASON_NONE)
 			return malformed(q, "no commands");
 		return q->probe = true;
 	}

@@ -8,7 +8,7 @@
 #include "gitproxy/push_command.h"
 #include "policy/reason.h"
 
-enum { PUSH_WHY = 160 };
+enum { PUSH_WHY = 160, PUSH_SHALLOWS_MAX = 1 << 16 };
 
 enum push_section { PUSH_SECTION_COMMANDS = 0, PUSH_SECTION_OPTIONS, PUSH_SECTION_PACK };
 
@@ -23,6 +23,7 @@ struct push_request {
 	char why[PUSH_WHY];		/* printable */
 	struct push_list *list;		/* owned; what there is so far. `upstream` is the caller's to fill */
 	size_t cap;			/* bytes of it */
+	unsigned shallows;		/* lines so far */
 	uint64_t pack;			/* bytes of the pack so far */
 	bool options;			/* were negotiated */
 	struct pkt_stream packets;
