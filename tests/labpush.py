@@ -373,7 +373,8 @@ def push_lab(world, profiles, *, times=None, prepare=None, config=None, git=None
 def refused(lab, repo, reason, event="push"):
     """What is pushed meanwhile reaches nobody, and the audit has one line that says why; [that line], afterwards.
 
-    reason: the one, or some of which it is one. event: None where either the proxy's or the gate's will do.
+    reason: the one, or some of which it is one. event: None where it is the proxy's or the gate's; where the gate
+    could not even read who asks what, it is both's, each in its own file.
     """
     repo.forget()
     before, posts, found = repo.snapshot(), lab.forge.posts(repo), []
@@ -384,6 +385,8 @@ def refused(lab, repo, reason, event="push"):
     reasons = {e["reason"] for e in events}
     assert len(reasons) == 1 and same(reasons.pop(), reason), lab.audit.describe()
     found += [e for e in events if event in (e["event"], None)]
+    assert len(found) == len({e["event"] for e in found}), lab.audit.describe()
+    del found[1:]
     assert len(found) == 1 and found[0].get("count", 1) == 1, lab.audit.describe()
     assert repo.snapshot() == before and repo.ran() is None and lab.forge.posts(repo) == posts, "it reached upstream"
     if event == "push":
