@@ -413,6 +413,40 @@ def test_paths_beside(lab, repo, ci):
     assert report.refs == {"refs/heads/agent/z": "ok"}, report
 
 
+@pytest.mark.parametrize("how", ["named", "sent again", "built on", "by a tag"])
+def test_protected_in_commits_that_no_reference_has(lab, repo, ci, how):
+    """A server gives out by its id what a fork has, and what was deleted. That the mirror has it does not make it
+    upstream's own: else who has a fork gets a workflow of theirs to run."""
+    evil, top = protected(ci)["changed"], github(blob(b"on: push\n"))[0]
+    harmless = [commit(top, ci, message=b"harmless\n")]
+    repo.give("fork", evil)
+    repo.give("harmless", harmless)
+    for branch in ("fork", "harmless"):
+        repo.git("update-ref", "-d", f"refs/heads/{branch}")
+    work = Work(lab, repo)
+    work.must("fetch", "-q", "origin", evil[0].id, harmless[0].id)
+
+    def sent(objects, ref):
+        if how == "built on":
+            return request([commit(objects[1] if objects is evil else top, objects[0])], ref)
+        if how == "by a tag":
+            return request([tag(objects[0])], ref.replace("heads/agent", "tags"))
+        return request(objects, ref, None if how == "sent again" else pack())
+
+    before = repo.refs()
+    with refused(lab, repo, "path_protected"):
+        report = push_raw(lab, repo, sent(evil, AGENT))
+        assert report.why() == "path_protected", report
+    assert repo.refs() == before
+    report = push_raw(lab, repo, sent(harmless, "refs/heads/agent/y"))
+    assert list(report.refs.values()) == ["ok"], report
+    repo.git("update-ref", "refs/heads/theirs", evil[0].id)
+    lab.audit.mark()
+    work.must("ls-remote", "origin")
+    work.must("push", "-q", "origin", f"{evil[0].id}:refs/heads/agent/z")
+    assert repo.refs()["refs/heads/agent/z"] == evil[0].id
+
+
 def test_protected_in_the_words_of_git(lab, repo, ci):
     work = Work(lab, repo)
     work.commit({".github/workflows/ci.yaml": "on: evil\n"})

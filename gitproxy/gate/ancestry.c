@@ -188,6 +188,42 @@ int ancestry_is(struct ancestry *a, uint32_t old, uint32_t new)
 	return r < 0 ? r : found;
 }
 
+/* What a tag leads to, at last. A tip that is not here, or odd, leads nowhere. */
+static int paint_tip(struct ancestry *a, const struct oid *tip, uint32_t node, bool *ret_found)
+{
+	struct graph *g = a->r->g;
+	enum object_type type;
+	uint32_t at;
+	int r = graph_link(g, tip->byte, (struct link){ .from = NODE_NONE }, &at);
+
+	if (r == 0)
+		r = graph_type(g, a->r->objects, at, &type);
+	while (r == 0 && type == OBJECT_TAG) {
+		at = graph_node(g, at)->tag->object;
+		r = graph_type(g, a->r->objects, at, &type);
+	}
+	if (r < 0)
+		return r == -ENOENT || r == -EBADMSG ? 0 : r;
+	*ret_found |= at == node;
+	return type == OBJECT_COMMIT ? paint(a, at, PAINT_NEW) : 0;
+}
+
+int ancestry_listed(struct ancestry *a, uint32_t node)
+{
+	bool found = false;
+	int r = 0;
+
+	a->bases = false;
+	for (size_t i = 0; i < a->r->n_tips && r == 0 && !found; i++)
+		r = paint_tip(a, &a->r->tips[i], node, &found);
+	if (r == 0 && !found)
+		r = paint(a, node, PAINT_OLD);
+	while (r == 0 && !found && a->pending && a->steps++ < STEPS_MAX)
+		r = step(a, node, &found);
+	wipe(a);
+	return r < 0 ? r : found;
+}
+
 /* ---- where histories part ---- */
 
 static int base_step(struct ancestry *a, struct ancestry_bases *b)

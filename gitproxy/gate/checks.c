@@ -70,7 +70,8 @@ int checks_new(const struct checks_spec *spec, struct checks **ret)
 	if (r < 0)
 		return r;
 	c->run = (struct run){ .g = &c->graph, .objects = spec->objects, .list = spec->list, .rules = spec->rules,
-			       .sink = spec->sink, .limits = c->spec.limits };
+			       .sink = spec->sink, .limits = c->spec.limits, .has_tips = spec->has_tips,
+			       .tips = spec->tips, .n_tips = spec->n_tips };
 	*ret = STEAL(c);
 	return 0;
 }

@@ -40,6 +40,9 @@ struct checks_spec {
 	const struct push_rules *rules;
 	struct checks_sink *sink;
 	struct checks_limits limits;
+	bool has_tips;				/* else all that the mirror has is upstream's */
+	const struct oid *tips;			/* of upstream's branches and tags; sorted */
+	size_t n_tips;
 };
 
 /* An object about which more is to be known: where it came in. */

@@ -27,6 +27,9 @@ enum { GATE_FD = 3,			/* the pair, in cordon-scan */
 enum { GATE_PATH = 1024, GATE_RULE = 64, GATE_TEXT = 160,
        GATE_SHOWN = 4 * 256 + 4 };	/* bytes of a path, escaped, with its NUL */
 
+/* A file of the quarantine: sorted ids (struct oid) that upstream's branches and tags stand on now. */
+#define GATE_TIPS "tips"
+
 enum gate_message { GATE_NONE = 0, GATE_JUDGE, GATE_SCANFILE,	/* questions */
 		    GATE_PROGRESS, GATE_FINDING, GATE_COMMAND, GATE_POINTER, GATE_JUDGED };
 
@@ -34,7 +37,7 @@ enum { GATE_ANSWERS = 0, GATE_LIST, GATE_QUARANTINE, GATE_RULES, GATE_OPTIONAL }
 struct gate_judge {
 	uint8_t format;			/* enum object_format */
 	uint8_t has_pack, has_exceptions;	/* which descriptors follow, in this order */
-	uint8_t pad_;
+	uint8_t has_tips;		/* the quarantine has GATE_TIPS */
 	uint32_t max_objects;		/* of the pack */
 	uint16_t sandbox, pad2_[3];	/* whose it is: few of one are judged at a time */
 	uint64_t max_inflated;		/* bytes of all its objects together */

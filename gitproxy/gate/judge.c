@@ -32,6 +32,8 @@ struct judge {
 	struct push_list *list;
 	struct push_rules rules;
 	struct scan_exceptions *exceptions;
+	struct oid *tips;
+	size_t n_tips;
 	struct contents *contents;
 	struct objects *objects;
 	struct checks *checks;
@@ -52,6 +54,8 @@ static int prepare(struct judge *j, const struct scan *engine)
 		r = question_rules(j->fd[GATE_RULES], &j->rules);
 	if (!r && q->has_exceptions)
 		r = question_exceptions(j->fd[GATE_OPTIONAL + q->has_pack], &j->exceptions);
+	if (!r && q->has_tips)
+		r = question_tips(j->fd[GATE_QUARANTINE], &j->tips, &j->n_tips);
 	if (!r)
 		r = contents_new(engine, q->format, j->exceptions, &j->contents);
 	if (!r)
@@ -170,6 +174,7 @@ static int open_checks(struct judge *j)
 	struct checks_spec spec = {
 		.objects = j->objects, .format = j->question->format, .list = j->list, .rules = &j->rules,
 		.sink = &j->sink, .limits.inflated = j->question->max_inflated,
+		.has_tips = j->question->has_tips, .tips = j->tips, .n_tips = j->n_tips,
 	};
 
 	return checks_new(&spec, &j->checks);

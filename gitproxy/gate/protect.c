@@ -6,6 +6,9 @@
  * a later commit takes back is found. A merge takes what either side has and nothing else, and where one side
  * alone changed the file since the two parted, that side's: to bring back what the other still has would be
  * to undo upstream's change.
+ * What the mirror has is upstream's own, and not judged, when a branch or tag of upstream's leads to it. Others it has
+ * too: servers give out by its id what a fork has, or what no reference leads to any more, and a push may
+ * build on that, or just name it. Such commits are compared as those that the push brings.
  * Directories are gone into together, by the patterns, as long as they differ from those of a parent.
  * Most is done on the links that were kept; directories of which all files are protected are read
  * once more. How many entries are compared is bounded for the whole push.
@@ -32,6 +35,8 @@ struct protect {
 	struct wr path;			/* of the directory at hand */
 	uint8_t bytes[PATH_BYTES];
 	bool found;			/* path is protected, and changed */
+	uint32_t *outside;		/* commits of the mirror that are to be looked at; heap */
+	size_t n_outside, cap_outside;
 };
 
 static int by_name(const void *a, const void *b)
@@ -290,11 +295,35 @@ static int directories(struct protect *p, const uint32_t *tree, size_t n)
 	return err;
 }
 
+/* ---- whose a commit is ---- */
+
+static int is_listed(struct protect *p, uint32_t node)
+{
+	struct oid id = graph_id(p->r->g, node);
+	size_t n = p->r->n_tips;
+	int err;
+
+	if (n && bsearch(&id, p->r->tips, n, sizeof(id), oid_compare))
+		return 1;
+	if (p->steps <= n)
+		return -E2BIG;
+	p->steps -= n + 1;
+	err = p->ancestry ? 0 : ancestry_new(p->r, &p->ancestry);
+	return err < 0 ? err : ancestry_listed(p->ancestry, node);
+}
+
+static int is_upstreams(struct protect *p, uint32_t node)
+{
+	int known = run_known(p->r, node);
+
+	return known > 0 && p->r->has_tips ? is_listed(p, node) : known;
+}
+
 /* ---- commits ---- */
 
 static int tell(struct protect *p, uint32_t node, unsigned *told)
 {
-	int known = run_known(p->r, node);
+	int known = is_upstreams(p, node);
 	char id[RUN_SHORT];
 
 	if (known != 0)			/* upstream has that commit */
@@ -319,7 +348,7 @@ static int compare(struct protect *p, uint32_t node, const uint32_t *trees, size
 static int check_commit(struct protect *p, uint32_t node, unsigned *told)
 {
 	struct run *r = p->r;
-	const struct links_commit *c = r->g->node[node].commit;
+	const struct links_commit *c = graph_node(r->g, node)->commit;
 	AUTO(mem) uint32_t *trees = calloc(c->n_parents + 2, sizeof(*trees));
 	int err = 0;
 
@@ -334,6 +363,64 @@ static int check_commit(struct protect *p, uint32_t node, unsigned *told)
 			trees[i + 1] = graph_node(r->g, c->parent[i])->commit->tree;
 	}
 	return err < 0 ? err : compare(p, node, trees, c->n_parents + (c->n_parents ? 1 : 2), told);
+}
+
+/* One of the mirror's, once. */
+static int add_outside(struct protect *p, uint32_t node)
+{
+	if (node < p->r->g->n_pack || graph_node(p->r->g, node)->flags & NODE_REACHED)
+		return 0;
+	if (p->n_outside == p->cap_outside) {
+		size_t cap = 2 * p->cap_outside + 64;
+		uint32_t *more = realloc(p->outside, cap * sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		p->outside = more;
+		p->cap_outside = cap;
+	}
+	graph_node(p->r->g, node)->flags |= NODE_REACHED;
+	p->outside[p->n_outside++] = node;
+	return 0;
+}
+
+/* What the push points to outside, if that is a commit or a tag of one. */
+static int begin_outside(struct protect *p, uint32_t node)
+{
+	enum object_type type;
+	int err = graph_type(p->r->g, p->r->objects, node, &type);
+
+	while (err == 0 && type == OBJECT_TAG) {
+		node = graph_node(p->r->g, node)->tag->object;
+		err = graph_type(p->r->g, p->r->objects, node, &type);
+	}
+	return err == 0 && type == OBJECT_COMMIT ? add_outside(p, node) : err;
+}
+
+/* Commits that the mirror has, from those the push points to back to upstream's own. */
+static int check_outside(struct protect *p, unsigned *told)
+{
+	struct graph *g = p->r->g;
+	uint32_t end = g->n_pack + g->outside.n;
+	int err = 0;
+
+	for (uint32_t i = g->n_pack; i < end && err == 0; i++)
+		if (graph_node(g, i)->wanted & (1U << OBJECT_COMMIT | 1U << OBJECT_TAG) || graph_node(g, i)->flags & NODE_TIP)
+			err = begin_outside(p, i);
+	while (err == 0 && p->n_outside && *told < TOLD) {
+		uint32_t node = p->outside[--p->n_outside];
+		int listed = is_listed(p, node);
+		const struct links_commit *c;
+
+		if (listed)
+			err = listed < 0 ? listed : 0;
+		else
+			err = check_commit(p, node, told);
+		c = graph_node(g, node)->commit;
+		for (uint32_t i = 0; !listed && err == 0 && i < c->n_parents; i++)
+			err = add_outside(p, c->parent[i]);
+	}
+	return err;
 }
 
 /* A tree that a ref, or a tag, points to itself: nobody's parent has it. */
@@ -361,7 +448,10 @@ int run_protect(struct run *r)
 		else if (is_root(r, n))
 			err = compare(p, i, (uint32_t[]){ i, NODE_NONE }, 2, &told);
 	}
+	if (r->rules->n_denied && r->has_tips && err == 0)
+		err = check_outside(p, &told);
 	ancestry_free(p->ancestry);
+	free(p->outside);
 	if (err == -E2BIG)
 		run_refuse(r, RUN_EVERY, REASON_PACK_LIMIT_EXCEEDED, "too many files to compare for protected paths");
 	return err == -E2BIG ? 0 : err;

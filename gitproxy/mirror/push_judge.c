@@ -150,7 +150,8 @@ static int ask(struct push *p)
 	uint8_t generation[REPO_GENERATION];
 	enum object_format format;
 	struct gate_judge q = { .format = p->list->format, .has_pack = p->list->has_pack,
-				.has_exceptions = j->in.fd[MIRROR_EXCEPTIONS] >= 0, .max_objects = OBJECTS_MAX,
+				.has_exceptions = j->in.fd[MIRROR_EXCEPTIONS] >= 0,
+				.has_tips = p->rules->n_denied > 0, .max_objects = OBJECTS_MAX,
 				.max_inflated = INFLATED_MAX, .sandbox = j->q->sandbox };
 	const struct judge_ask a = {
 		.question = &q, .list = p->list_file, .quarantine = p->quarantine.judged, .rules = j->in.fd[MIRROR_RULES],

@@ -11,6 +11,7 @@
 #include "gitproxy/mirror/push_job.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -178,6 +179,27 @@ static const char *not_offered(const struct push *p, const struct push_advert *a
 	return any_deletes(l) && !(has & PUSH_DELETE_REFS) ? "the server deletes no references" : NULL;
 }
 
+/* Where upstream's branches and tags stand: what they lead to is its own. Of use for protected paths alone. */
+static int write_tips(struct push *p, struct push_advert a)
+{
+	AUTO(mem) struct oid *tips = calloc(a.n_refs + 1, sizeof(*tips));
+	AUTO(fd) int fd = -1;
+	struct oid oid;
+	struct rd name;
+	size_t n = 0;
+
+	while (tips && n < a.n_refs && push_advert_next(&a, &oid, &name))
+		if (rd_prefix(&name, "refs/heads/") || rd_prefix(&name, "refs/tags/"))
+			tips[n++] = oid;
+	if (!tips)
+		return -ENOMEM;
+	n = oid_sort_unique(tips, n) * sizeof(*tips);
+	fd = openat(p->quarantine.judged, GATE_TIPS, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -errno;
+	return write(fd, tips, n) == (ssize_t)n ? 0 : -EIO;
+}
+
 static bool upstream_fits(struct push *p)
 {
 	AUTO(mem) uint8_t *text = NULL;
@@ -189,6 +211,8 @@ static bool upstream_fits(struct push *p)
 		push_refuse(p, reason == REASON_NONE ? REASON_CAPABILITY_NOT_ALLOWED : reason, why);
 	else
 		p->list->upstream = a.upstream;
+	if (!why && p->rules->n_denied && write_tips(p, a) < 0)
+		push_refuse(p, REASON_UNAVAILABLE, why = "the gateway could not keep what it needs to judge the push");
 	return !why;
 }
 
