@@ -43,6 +43,7 @@ static bool number(struct rd digits, uint64_t *ret)
 	uint64_t v = 0;
 	uint8_t c;
 
+	rd_prefix(&digits, "+");		/* as a client's library reads numbers */
 	if (!rd_left(&digits))
 		return false;
 	while (rd_left(&digits)) {
@@ -60,8 +61,7 @@ bool lfs_pointer(struct rd blob, uint8_t ret_sha256[32], uint64_t *ret_size)
 	uint64_t size = 0;
 	bool has_oid = false, has_size = false;
 
-	while (rd_left(&blob) && blob.n <= LFS_POINTER_MAX && (blob.p[0] == '\n' || blob.p[0] == '\r') &&
-	       rd_skip(&blob, 1))
+	while (rd_left(&blob) && blob.n <= LFS_POINTER_MAX && memchr(" \t\n\v\f\r", blob.p[0], 6) && rd_skip(&blob, 1))
 		;
 	if (!rd_left(&blob) || blob.n > LFS_POINTER_MAX || !names_format(next_line(&blob)))
 		return false;
