@@ -56,6 +56,7 @@ static void fill(struct compile *c, struct push_rules *r)
 	r->force = number(c, PUSH "force");
 	r->del = number(c, PUSH "delete");
 	r->warn_only = !strcmp(schema_text(SCHEMA_PROFILE, c->root, "", PUSH "secrets"), "warn");
+	r->options = number(c, PUSH "options");
 	r->lfs = number(c, "sandbox.git.lfs");
 	r->max_pack_bytes = number(c, PUSH "max_pack_bytes");
 	r->n_refs = patterns(c, PUSH "refs", push_ref_pattern_fault, r->refs);

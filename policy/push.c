@@ -31,7 +31,7 @@ static bool patterns_ok(const char (*patterns)[PUSH_PATTERN_MAX], uint32_t n, co
 
 bool push_rules_ok(const struct push_rules *r)
 {
-	return (r->allowed | r->create | r->force | r->del | r->warn_only | r->lfs) <= 1 &&
+	return (r->allowed | r->create | r->force | r->del | r->warn_only | r->lfs | r->options) <= 1 &&
 	       patterns_ok(r->refs, r->n_refs, push_ref_pattern_fault) &&
 	       patterns_ok(r->denied, r->n_denied, push_path_pattern_fault);
 }

@@ -26,7 +26,7 @@ enum { PUSH_PATTERNS_MAX = 64, PUSH_PATTERN_MAX = 256, PUSH_TEXT = 256 };
 const char *push_op_text(enum push_op op);	/* "create" ...; "" for none */
 
 struct push_rules {
-	uint8_t allowed, create, force, del, warn_only, lfs, pad_[2];
+	uint8_t allowed, create, force, del, warn_only, lfs, options, pad_[1];
 	uint32_t n_refs, n_denied;
 	uint64_t max_pack_bytes;
 	char refs[PUSH_PATTERNS_MAX][PUSH_PATTERN_MAX];

@@ -98,6 +98,7 @@ const struct schema_row schema_rows[] = {
 	{ P, G "push.force", SCHEMA_BOOL, "false",
 	  MEANS("updates that are not fast-forward, and moving a tag") },
 	{ P, G "push.delete", SCHEMA_BOOL, "false", MEANS("deleting refs") },
+	{ P, G "push.options", SCHEMA_BOOL, "false", MEANS("push options (git push -o); some servers merge or run what they name") },
 	{ P, G "push.secrets", SCHEMA_WORD, "reject", W("reject|warn"),
 	  MEANS("what a finding means; what could not be scanned to its end is refused either way") },
 	{ P, G "push.denied_paths[]", SCHEMA_TEXT, "",

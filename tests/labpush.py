@@ -35,7 +35,8 @@ RECEIVE = "git-receive-pack"
 ZERO = "0" * 40
 CAPS = "report-status side-band-64k agent=git/2.39.5"
 REFS = ["refs/heads/agent/*", "refs/tags/*", "refs/notes/**"]
-PUSH = {"allowed_repos": ["acme/*"], "refs": REFS, "denied_paths": [".github/workflows/**"]}
+PUSH = {"allowed_repos": ["acme/*"], "refs": REFS, "denied_paths": [".github/workflows/**"],
+        "options": True}
 POLICY = {**AGENT,
           "git": {**AGENT["git"], "allowed_hosts": [HOST], "allowed_repos": ["acme/*", "other/*"], "push": PUSH},
           "limits": {"git_transfers": 200, "new_connections_per_second": 1000}}

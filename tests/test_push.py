@@ -14,7 +14,7 @@ from labpush import (CAPS, FREE, HOST, RECEIVE, ZERO, Work, commands, create, fo
                      push_raw, raw, refused)
 
 PROFILES = {"agent": policy("host_mirror"), "free": policy("upstream", **FREE),
-            "narrow": policy("host_mirror", create=False, refs=["refs/heads/*"])}
+            "narrow": policy("host_mirror", create=False, refs=["refs/heads/*"], options=False)}
 BAD = {"ref_not_allowed", "request_malformed"}
 AGENT, MAIN = "refs/heads/agent/x", "refs/heads/main"
 _count = itertools.count(1)
@@ -123,6 +123,17 @@ def test_push_options(lab, repo):
     told = repo.ran()
     assert "GIT_PUSH_OPTION_COUNT=3" in told and "GIT_PUSH_OPTION_0=ci.skip" in told
     assert "GIT_PUSH_OPTION_2=topic=it's \u00fc\\n" in told
+
+
+@row("D8")
+def test_push_options_are_refused(lab, repo, narrow):
+    """Unless the policy takes them: GitLab merges by them, past every pattern of refs."""
+    work = Work(lab, repo, sandbox=narrow)
+    new = work.commit()
+    with refused(lab, repo, "capability_not_allowed"):
+        done = work.push("HEAD:main", "-omerge_request.create", "-omerge_request.merge_when_pipeline_succeeds")
+        assert done.returncode == 1 and "the policy takes no push options" in done.stderr, done.stderr
+    assert work.push("HEAD:main").returncode == 0 and repo.refs()[MAIN] == new
 
 
 def test_upstream_says_and_rejects(lab, repo):

@@ -265,6 +265,18 @@ def test_the_policy_of_this_moment_counts(lab, repo, push):
         lab.cordon("reload", check=True)
 
 
+def test_options_of_this_moment(lab, repo, push):
+    try:
+        lab.profile("agent", profile(options=False))
+        lab.cordon("reload", check=True)
+        objects, dialled = change(repo.tip()), lab.forge.relay.accepted
+        frames = push.send(push_list((NONE_ID, objects[0].id, REF), options=["ci.skip"]), pack(*objects))
+        assert frames.reason == "capability_not_allowed" and lab.forge.relay.accepted == dialled
+    finally:
+        lab.profile("agent", AGENT)
+        lab.cordon("reload", check=True)
+
+
 def test_another_repository_has_another_socket(lab, forge, repo, taken, push):
     """Nothing in PUSH names one: what goes over a push's socket goes to that push's repository."""
     other = forge.repository("acme/other-of-keeper")

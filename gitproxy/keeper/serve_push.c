@@ -67,6 +67,8 @@ static enum reason judge_command(const struct push_rules *rules, const struct pu
 
 static enum reason judge_list(const struct push_rules *rules, const struct push_list *l)
 {
+	if (l->n_options && !rules->options)
+		return REASON_CAPABILITY_NOT_ALLOWED;
 	for (uint32_t i = 0; i < l->n_commands; i++) {
 		enum reason reason = judge_command(rules, push_list_command(l, i));
 

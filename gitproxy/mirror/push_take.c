@@ -46,6 +46,8 @@ static int on_commands(struct push *p)
 	judge_names(p);
 	if (p->request->reason != REASON_NONE)
 		push_refuse(p, p->request->reason, p->request->why);
+	if (p->list->n_options && !p->rules->options)
+		push_refuse(p, REASON_CAPABILITY_NOT_ALLOWED, "the policy takes no push options");
 	return 0;
 }
 
