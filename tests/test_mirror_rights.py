@@ -259,7 +259,7 @@ def stale_refs(lab, origin):
     done = lab.sandbox.git("ls-remote", origin.url)
     assert done.stdout == origin.git("ls-remote", origin.path) + "\n", done.stderr
     lab.audit.until(lambda es: [e.get("source") for e in es if e["method"] == "POST"] == ["stale"],
-                    event="git", decision="allow")
+                    event="git", decision="allow", repo=origin.name)
 
 
 @pytest.mark.parametrize("away", AWAY)
@@ -276,7 +276,7 @@ def test_stale(lab, server, origin, away):
     stale_refs(lab, origin)
     lab.audit.mark()
     assert head(lab, clone(lab, origin)) == origin.tip()
-    lab.audit.until(lambda es: len(es) == 3, event="git", decision="allow")
+    lab.audit.until(lambda es: len(es) == 3, event="git", decision="allow", repo=origin.name)
     assert [s for s, _ in sources(lab)] == ["stale", "stale"]
     origin.commit()
     got = ask_repo(lab, origin, fetch_body(origin.tip()))
