@@ -413,6 +413,16 @@ def test_paths_beside(lab, repo, ci):
     assert report.refs == {"refs/heads/agent/z": "ok"}, report
 
 
+def test_upstream_moves_on(lab, repo, ci):
+    """What a branch of upstream's leads to is upstream's, also when that branch stands where the mirror has not been."""
+    top = github(blob(b"on: push\n"))[0]
+    assert push_raw(lab, repo, request([commit(top, ci, message=b"one\n")])).refs == {AGENT: "ok"}
+    repo.git("update-ref", "-d", AGENT)
+    repo.give("main", [commit(top, ci, message=b"moved on\n")])
+    report = push_raw(lab, repo, request([commit(top, ci, message=b"two\n")], "refs/heads/agent/y"))
+    assert report.refs == {"refs/heads/agent/y": "ok"}, report
+
+
 @pytest.mark.parametrize("how", ["named", "sent again", "built on", "by a tag"])
 def test_protected_in_commits_that_no_reference_has(lab, repo, ci, how):
     """A server gives out by its id what a fork has, and what was deleted. That the mirror has it does not make it

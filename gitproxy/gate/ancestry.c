@@ -188,7 +188,7 @@ int ancestry_is(struct ancestry *a, uint32_t old, uint32_t new)
 	return r < 0 ? r : found;
 }
 
-/* What a tag leads to, at last. A tip that is not here, or odd, leads nowhere. */
+/* What a tag leads to, at last. A tip that is not here, or odd, leads nowhere: -ENOENT, 0. */
 static int paint_tip(struct ancestry *a, const struct oid *tip, uint32_t node, bool *ret_found)
 {
 	struct graph *g = a->r->g;
@@ -203,24 +203,34 @@ static int paint_tip(struct ancestry *a, const struct oid *tip, uint32_t node, b
 		r = graph_type(g, a->r->objects, at, &type);
 	}
 	if (r < 0)
-		return r == -ENOENT || r == -EBADMSG ? 0 : r;
+		return r == -EBADMSG ? 0 : r;
 	*ret_found |= at == node;
 	return type == OBJECT_COMMIT ? paint(a, at, PAINT_NEW) : 0;
 }
 
 int ancestry_listed(struct ancestry *a, uint32_t node)
 {
+	const struct oid *absent = NULL;
 	bool found = false;
 	int r = 0;
 
 	a->bases = false;
-	for (size_t i = 0; i < a->r->n_tips && r == 0 && !found; i++)
+	for (size_t i = 0; i < a->r->n_tips && r == 0 && !found; i++) {
 		r = paint_tip(a, &a->r->tips[i], node, &found);
+		if (r == -ENOENT) {
+			absent = &a->r->tips[i];
+			r = 0;
+		}
+	}
 	if (r == 0 && !found)
 		r = paint(a, node, PAINT_OLD);
 	while (r == 0 && !found && a->pending && a->steps++ < STEPS_MAX)
 		r = step(a, node, &found);
 	wipe(a);
+	if (r == 0 && !found && absent && !a->r->tips_may_lack) {
+		a->r->missing = *absent;	/* it may be the one that leads there */
+		return -ENOENT;
+	}
 	return r < 0 ? r : found;
 }
 

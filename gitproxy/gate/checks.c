@@ -71,6 +71,7 @@ int checks_new(const struct checks_spec *spec, struct checks **ret)
 		return r;
 	c->run = (struct run){ .g = &c->graph, .objects = spec->objects, .list = spec->list, .rules = spec->rules,
 			       .sink = spec->sink, .limits = c->spec.limits, .has_tips = spec->has_tips,
+			       .tips_may_lack = spec->tips_may_lack,
 			       .tips = spec->tips, .n_tips = spec->n_tips };
 	*ret = STEAL(c);
 	return 0;

@@ -41,6 +41,7 @@ struct checks_spec {
 	struct checks_sink *sink;
 	struct checks_limits limits;
 	bool has_tips;				/* else all that the mirror has is upstream's */
+	bool tips_may_lack;			/* else a tip that is not here is MISSING, where that matters */
 	const struct oid *tips;			/* of upstream's branches and tags; sorted */
 	size_t n_tips;
 };

@@ -17,7 +17,7 @@ static bool flag(uint8_t v)
 
 static bool judge_ok(const struct gate_judge *j)
 {
-	return j->format <= OBJECT_SHA256 && flag(j->has_pack) && flag(j->has_exceptions) && flag(j->has_tips) &&
+	return j->format <= OBJECT_SHA256 && flag(j->has_pack) && flag(j->has_exceptions) && flag(j->has_tips) && flag(j->again) &&
 	       memchr(j->repository, 0, sizeof(j->repository)) && (!*j->repository || *j->repository == '/');
 }
 

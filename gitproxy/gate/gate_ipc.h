@@ -39,7 +39,9 @@ struct gate_judge {
 	uint8_t has_pack, has_exceptions;	/* which descriptors follow, in this order */
 	uint8_t has_tips;		/* the quarantine has GATE_TIPS */
 	uint32_t max_objects;		/* of the pack */
-	uint16_t sandbox, pad2_[3];	/* whose it is: few of one are judged at a time */
+	uint16_t sandbox;		/* whose it is: few of one are judged at a time */
+	uint8_t again;			/* the mirror is up to date: what of GATE_TIPS is absent will not come */
+	uint8_t pad2_[5];
 	uint64_t max_inflated;		/* bytes of all its objects together */
 	char repository[GATE_PATH];	/* the mirror's git directory, absolute; "": there is none yet */
 };

@@ -174,7 +174,7 @@ static int open_checks(struct judge *j)
 	struct checks_spec spec = {
 		.objects = j->objects, .format = j->question->format, .list = j->list, .rules = &j->rules,
 		.sink = &j->sink, .limits.inflated = j->question->max_inflated,
-		.has_tips = j->question->has_tips, .tips = j->tips, .n_tips = j->n_tips,
+		.has_tips = j->question->has_tips, .tips_may_lack = j->question->again, .tips = j->tips, .n_tips = j->n_tips,
 	};
 
 	return checks_new(&spec, &j->checks);

@@ -16,7 +16,7 @@ struct run {
 	const struct push_rules *rules;
 	struct checks_sink *sink;
 	struct checks_limits limits;
-	bool has_tips;			/* as in struct checks_spec */
+	bool has_tips, tips_may_lack;	/* as in struct checks_spec */
 	const struct oid *tips;
 	size_t n_tips;
 	struct oid missing;
@@ -49,7 +49,7 @@ int ancestry_new(struct run *r, struct ancestry **ret);
 void ancestry_free(struct ancestry *a);
 DEFINE_AUTO(ancestry, struct ancestry *, ancestry_free)
 int ancestry_is(struct ancestry *a, uint32_t old, uint32_t new);
-/* Does one of upstream's tips lead to it, as far as the mirror has them? 1, 0 or -errno. */
+/* Does one of upstream's tips lead to it? 1, 0 or -errno; -ENOENT: the mirror lacks r->missing, which may. */
 int ancestry_listed(struct ancestry *a, uint32_t node);
 /* The best common ancestors of two commits. 0 or -errno; -E2BIG: too many, or too far. */
 enum { ANCESTRY_BASES = 32 };

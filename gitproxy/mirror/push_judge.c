@@ -144,7 +144,7 @@ static void on_pointer(void *owner, const struct gate_pointer *g)
 
 /* ---- once ---- */
 
-static int ask(struct push *p)
+static int ask(struct push *p, bool again)
 {
 	struct job *j = p->job;
 	uint8_t generation[REPO_GENERATION];
@@ -152,7 +152,7 @@ static int ask(struct push *p)
 	struct gate_judge q = { .format = p->list->format, .has_pack = p->list->has_pack,
 				.has_exceptions = j->in.fd[MIRROR_EXCEPTIONS] >= 0,
 				.has_tips = p->rules->n_denied > 0, .max_objects = OBJECTS_MAX,
-				.max_inflated = INFLATED_MAX, .sandbox = j->q->sandbox };
+				.max_inflated = INFLATED_MAX, .sandbox = j->q->sandbox, .again = again };
 	const struct judge_ask a = {
 		.question = &q, .list = p->list_file, .quarantine = p->quarantine.judged, .rules = j->in.fd[MIRROR_RULES],
 		.pack = p->list->has_pack ? p->quarantine.pack : -1, .exceptions = j->in.fd[MIRROR_EXCEPTIONS],
@@ -263,12 +263,12 @@ static bool decide(struct push *p)
 
 bool push_judge(struct push *p)
 {
-	int r = ask(p);
+	int r = ask(p, false);
 
 	if (!r && p->judged.verdict == JUDGE_MISSING) {
 		if (!catch_up(p))
 			return false;
-		r = ask(p);
+		r = ask(p, true);
 	}
 	if (r == -ECONNRESET)
 		msg_plain_set(p->judged.detail, sizeof(p->judged.detail), "the client left before it was judged");
