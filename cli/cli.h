@@ -54,6 +54,8 @@ int cli_need_root(const char *command);
 int cli_config(const struct cli *c, struct host_config **ret);
 /* The same for a command that only asks a daemon: host_config_load_light(). */
 int cli_config_light(const struct cli *c, struct host_config **ret);
+/* The file of accepted findings: `given`, else git.scan.exceptions, else (no configuration) the default; heap. */
+int cli_exceptions(const struct cli *c, const char *given, char **ret);
 /* The same, and every profile. */
 int cli_policies(const struct cli *c, struct host_config **ret, struct profile_set *ret_set);
 

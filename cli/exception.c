@@ -104,10 +104,14 @@ static int list(const struct cli *c, const char *file, struct diag *d)
 static int exception(const struct cli *c, const void *values, const struct args *a)
 {
 	const struct exception_values *v = values;
-	const char *file = v->file ? v->file : SCAN_EXCEPTIONS, *what = a->word[0];
+	const char *what = a->word[0];
 	AUTO(diag) struct diag *d = NULL;
+	AUTO(mem) char *file = NULL;
 	bool adds = !strcmp(what, "add"), removes = !strcmp(what, "rm");
+	int r = cli_exceptions(c, v->file, &file);
 
+	if (r != EXIT_DONE)
+		return r;
 	if (diag_new(&d) < 0)
 		return cli_fail("out of memory");
 	if (!adds && !removes && strcmp(what, "ls"))
@@ -127,7 +131,7 @@ static int exception(const struct cli *c, const void *values, const struct args 
 static const struct option_row rows[] = {
 	{ "comment", 0, OPTION_TEXT, V(comment), "TEXT", "add: why the finding is harmless" },
 	{ "expires", 0, OPTION_TEXT, V(expires), "WHEN", "add: 30d or 2030-12-31 (default 90d)" },
-	{ "file", 0, OPTION_TEXT, V(file), "FILE", "exceptions (default " SCAN_EXCEPTIONS ")" },
+	{ "file", 0, OPTION_TEXT, V(file), "FILE", "exceptions (default: git.scan.exceptions of the configuration)" },
 };
 
 const struct command command_exception = {

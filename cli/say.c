@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "gitproxy/scan/exceptions.h"
+
 PRINTF_LIKE(1, 0)
 static void say(const char *fmt, va_list ap)
 {
@@ -90,6 +92,17 @@ int cli_config_light(const struct cli *c, struct host_config **ret)
 	if (r < 0)
 		return cli_fail("out of memory");
 	return finish(d, c->config, host_config_load_light(c->config, d, ret), false);
+}
+
+int cli_exceptions(const struct cli *c, const char *given, char **ret)
+{
+	AUTO(host_config) struct host_config *cfg = NULL;
+	int r = given || access(c->config, R_OK) < 0 ? EXIT_DONE : cli_config_light(c, &cfg);
+
+	if (r != EXIT_DONE)
+		return r;
+	*ret = strdup(given ? given : cfg ? cfg->scan_exceptions : SCAN_EXCEPTIONS);
+	return *ret ? EXIT_DONE : cli_fail("out of memory");
 }
 
 int cli_policies(const struct cli *c, struct host_config **ret, struct profile_set *ret_set)

@@ -11,7 +11,6 @@
 
 #include "base/proc.h"
 #include "cli/cli.h"
-#include "gitproxy/scan/exceptions.h"
 
 struct scan_values { const char *rules, *exceptions; bool files; };
 
@@ -19,9 +18,12 @@ static int scan(const struct cli *c, const void *values, const struct args *a)
 {
 	const struct scan_values *v = values;
 	AUTO(mem) char **argv = calloc((size_t)a->n + 7, sizeof(char *));
+	AUTO(mem) char *exceptions = NULL;
 	char program[4096], *json = c->json ? (char *)"json" : (char *)"text";
-	int n = 0;
+	int n = 0, r = cli_exceptions(c, v->exceptions, &exceptions);
 
+	if (r != EXIT_DONE)
+		return r;
 	if (!argv)
 		return cli_fail("out of memory");
 	if (proc_program("cordon-scan-files", program, sizeof(program)) < 0)
@@ -30,7 +32,7 @@ static int scan(const struct cli *c, const void *values, const struct args *a)
 	argv[n++] = json;
 	argv[n++] = v->files ? (char *)"files" : (char *)"any";
 	argv[n++] = v->rules ? (char *)v->rules : (char *)"";
-	argv[n++] = v->exceptions ? (char *)v->exceptions : (char *)SCAN_EXCEPTIONS;
+	argv[n++] = exceptions;
 	memcpy(argv + n, a->word, (size_t)a->n * sizeof(char *));
 	execv(program, argv);
 	return cli_fail("scan: %s: %s: make install", program, strerror(errno));
@@ -41,7 +43,7 @@ static const struct option_row rows[] = {
 	{ "files", 0, OPTION_FLAG, V(files), NULL, "a repository's files as they lie there, not its history" },
 	{ "rules", 0, OPTION_TEXT, V(rules), "FILE", "other rules than the builtin ones" },
 	{ "exceptions", 0, OPTION_TEXT, V(exceptions), "FILE",
-	  "accepted findings (default " SCAN_EXCEPTIONS ")" },
+	  "accepted findings (default: git.scan.exceptions of the configuration)" },
 };
 
 const struct command command_scan = {

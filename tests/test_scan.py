@@ -225,6 +225,20 @@ def test_an_accepted_finding(scan, tmp_path):
     assert "is not in" in exception(scan, "rm", fingerprint).stderr
 
 
+def test_the_configured_file(scan, tmp_path):
+    """What the gate reads is what the commands change and heed."""
+    (tmp_path / "cordon.yaml").write_text(f"version: 1\ngit: {{scan: {{exceptions: {tmp_path}/mine.yaml}}}}\n")
+    config = ("--config", tmp_path / "cordon.yaml")
+    (tmp_path / "a").write_text(token())
+    fingerprint = scan(tmp_path, status=1)["findings"][0]["fingerprint"]
+    done = cordon("exception", "add", fingerprint, "--comment", "of the test", *config)
+    assert done.returncode == 0 and fingerprint in (tmp_path / "mine.yaml").read_text(), done.stderr
+    assert fingerprint in cordon("exception", "ls", *config).stdout
+    assert cordon("scan", *config, tmp_path / "a").returncode == 0
+    (tmp_path / "cordon.yaml").write_text("version: 1\ngit: {scam: {}}\n")
+    assert "cordon.yaml:2:" in cordon("exception", "ls", *config).stderr
+
+
 def test_others_must_not_write_the_exceptions(scan, tmp_path):
     scan.exceptions.write_text("version: 1\nexceptions:\n")
     scan.exceptions.chmod(0o666)
