@@ -15,7 +15,7 @@ from test_ssh_upstream import Setting, fingerprint, keygen
 
 HOST, REF = "github.com", "refs/heads/agent/x"
 GIT = {"enabled": True, "source": "upstream", "allowed_hosts": [HOST], "allowed_repos": ["acme/*"],
-       "push": {"allowed_repos": ["acme/*"], "refs": ["refs/heads/agent/*"], "force": True, "delete": True}}
+       "push": {"allowed_repos": ["acme/*"], "refs": ["refs/heads/agent/*"], "force": True, "delete": True, "options": True}}
 PROFILE = {**AGENT, "git": {**GIT, "source": "host_mirror"}, "limits": {"git_transfers": 20}}
 _numbers = itertools.count(1)
 
