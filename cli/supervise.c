@@ -445,6 +445,9 @@ static void supervisor_main(const struct host_config *c, const char *config_file
 		log_line(LOG_ERR, "event=start_failed lock=%d", s.lock);
 		_exit(1);
 	}
+	if (write(status, &(struct supervise_status){ .part = SUPERVISE_PARTS, .ready = 1 },
+		  sizeof(struct supervise_status)) < 0)
+		_exit(1);
 	for (size_t i = 0; i < SUPERVISE_PARTS; i++)
 		s.part[i].pidfd = s.part[i].ready_fd = -1;
 	for (size_t i = 0; i < SUPERVISE_PARTS; i++)
@@ -480,6 +483,7 @@ int supervise_start(const struct host_config *c, const char *config_file, int *r
 {
 	AUTO(fd) int rd_end = -1;
 	AUTO(fd) int wr_end = -1;
+	struct supervise_status begun;
 	int ends[2], status = 0;
 	pid_t pid;
 
@@ -494,7 +498,9 @@ int supervise_start(const struct host_config *c, const char *config_file, int *r
 		detach(c, config_file, wr_end);
 	if (waitpid(pid, &status, 0) < 0)
 		return -errno;
-	if (status)
+	close(STEAL_FD(wr_end));
+	/* Before it has its lock nobody could end it: who gives up now would leave it behind. */
+	if (status || read(rd_end, &begun, sizeof(begun)) != sizeof(begun))
 		return -EIO;
 	*ret_status = STEAL_FD(rd_end);
 	return 0;
