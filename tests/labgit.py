@@ -6,6 +6,7 @@ question is noted as what it is (advertisement, ls-refs, fetch), and `change` ma
 """
 
 import contextlib
+import os
 import re
 import shutil
 import ssl
@@ -62,7 +63,9 @@ class Repository:
         return self.git("rev-parse", f"refs/heads/{branch}")
 
     def remove(self):
-        shutil.rmtree(self.path)
+        """Also while a git of upstream, cut off, removes what it had begun there."""
+        while os.path.exists(self.path):
+            shutil.rmtree(self.path, ignore_errors=True)
 
 
 @dataclass

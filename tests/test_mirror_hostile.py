@@ -198,10 +198,8 @@ def test_thousands_of_references(lab, server, warmed):
     tip = warmed.tip()
     warmed.git("update-ref", "--stdin", input="".join(f"create refs/heads/b/{i:05} {tip}\n" for i in range(2000)))
     fresh = warmed.commit()
-    wait_for("the tip", lambda: fresh in lab.sandbox.git("ls-remote", warmed.url).stdout)
     lab.audit.mark()
-    to = clone(lab, warmed)
-    assert head(lab, to) == fresh
+    to = wait_for("a clone of the tip", lambda: head(lab, to := clone(lab, warmed)) == fresh and to)
     assert lab.sandbox.git("-C", to, "branch", "-r").stdout.count("origin/b/") == 2000
     lab.audit.until(lambda es: {e.get("source") for e in es} >= {"mirror"}, event="git", decision="allow")
 
