@@ -292,6 +292,24 @@ def test_an_object_that_no_name_leads_to(judge):
 
 # -- what is harmless, and what is not
 
+@pytest.mark.parametrize("kind", ["tag", "tree", "blob"])
+def test_a_history_that_leads_to_what_is_no_commit(judge, kind):
+    """The way back to upstream's version ends there, whatever stands beside it in memory: dates are a client's."""
+    def at(content, *parents, date=1):
+        who = b"Ada <ada@lab.invalid> %d +0000" % date
+        top = lo.tree((lo.FILE, b"a", leaf := lo.blob(content)))
+        return [lo.commit(top, *parents, author=who, committer=who), top, leaf]
+    far = [at(b"%d" % n, date=2000 << 32 | 0x7f000000 + n) for n in range(20)]
+    odd = {"tag": lo.tag(far[0][0]), "tree": far[0][1], "blob": far[0][2]}[kind]
+    before = at(b"x", odd)
+    tip = at(token().encode(), before[0])
+    objects = list(dict.fromkeys([odd, *(f[0] for f in far), *(o for f in far for o in f[1:]), *before, *tip]))
+    a = judge.push([(None, tip[0].id, MAIN), *((None, f[0].id, f"refs/heads/{n}") for n, f in enumerate(far))],
+                   lo.pack(*objects))
+    assert (a.verdict, a.reason) == ("refused", "pack_malformed"), (a, judge.logs())
+    assert [f["weight"] for f in a.findings] == ["held"]
+
+
 def test_what_upstream_has_at_that_path_is_known(push, repo):
     """Not elsewhere, not another secret beside it, not under another name."""
     repo.commit({"test/key": token(), "other": "x"})

@@ -186,8 +186,9 @@ static int upstreams(struct run *r, const char *path, uint32_t commit, struct oi
 			err = resolve(r, list[i], path, ret);
 			continue;
 		}
+		err = graph_load(r->g, r->objects, list[i], OBJECT_COMMIT);	/* some take it for one */
 		c = r->g->node[list[i]].commit;
-		for (uint32_t k = 0; c && k < c->n_parents && n < COMMITS_MAX; k++)
+		for (uint32_t k = 0; err == 0 && k < c->n_parents && n < COMMITS_MAX; k++)
 			if (!among(list, n, c->parent[k]))
 				list[n++] = c->parent[k];
 	}
