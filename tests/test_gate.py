@@ -141,6 +141,15 @@ def test_a_delta_of_more_than_is_held_is_refused(judge):
     assert (a.verdict, a.reason) == ("refused", "pack_limit_exceeded") and "256 MiB" in a.judged["detail"]
 
 
+def test_many_of_one_object_and_many_that_lean_on_it(judge):
+    """Twice is refused when all ids are known; until then what leans on an id is one entry's, not each one's."""
+    base, n = lo.blob(b"0123456789abcdef"), 150000
+    leans = b"".join(lo.entry(lo.delta(base, 21, lo.copy(0, 16) + lo.insert(b"%05x" % i))) for i in range(n))
+    a = first(judge, resealed(struct.pack(">4sII", b"PACK", 2, 2 * n) + lo.entry(base) * n + leans))
+    assert (a.verdict, a.reason) == ("refused", "pack_malformed"), a.judged
+    assert a.commands[0]["text"] == "an object is in it twice"
+
+
 def test_too_many_objects(judge):
     a = first(judge, good()[0], max_objects=2)
     assert (a.verdict, a.reason) == ("refused", "pack_limit_exceeded")

@@ -1,9 +1,9 @@
 /*
  * ids.c - a table of object ids, numbered as they came
  *
- * Theory of operation: ids are spread evenly already, but by whoever made the objects: so they are
- * multiplied by an odd number that is drawn when the table is made, and the upper bits say where to
- * look first. At most half of the slots are taken. Ids are kept without the zeros behind those of
+ * Theory of operation: ids are spread evenly already, but by whoever made the objects, and those that a
+ * tree names need not be of any: so all of their bytes, eight at a time, are multiplied by odd numbers that are
+ * drawn when the table is made, and the upper bits of the sum say where to look first. At most half of the slots are taken. Ids are kept without the zeros behind those of
  * SHA-1. Growing moves them: keep numbers, no pointers.
  */
 #include "gitproxy/gate/ids.h"
@@ -14,10 +14,15 @@
 
 static uint32_t slot_of(const struct ids *t, const uint8_t *id)
 {
-	uint64_t v;
+	uint64_t sum = 0, v;
 
-	memcpy(&v, id, sizeof(v));
-	return (uint32_t)((v * t->seed) >> (64 - t->bits));
+	for (size_t i = 0, n; i < t->size; i += n) {
+		n = t->size - i < sizeof(v) ? t->size - i : sizeof(v);
+		v = 0;
+		memcpy(&v, id + i, n);
+		sum += v * t->seed[i / sizeof(v)];
+	}
+	return (uint32_t)(sum >> (64 - t->bits));
 }
 
 static const uint8_t *at(const struct ids *t, uint32_t i)
@@ -57,9 +62,10 @@ static int grow(struct ids *t, size_t room)
 int ids_init(struct ids *t, enum object_format format, size_t room)
 {
 	*t = (struct ids){ .size = oid_size(format), .bits = 4 };
-	if (getrandom(&t->seed, sizeof(t->seed), 0) != sizeof(t->seed))
+	if (getrandom(t->seed, sizeof(t->seed), 0) != sizeof(t->seed))
 		return -EIO;
-	t->seed |= 1;
+	for (size_t i = 0; i < ARRAY_SIZE(t->seed); i++)
+		t->seed[i] |= 1;
 	return grow(t, room < 8 ? 8 : room);
 }
 

@@ -14,7 +14,7 @@ struct ids {
 	uint32_t n, cap;
 	unsigned bits;			/* of a slot's number */
 	size_t size;			/* bytes of one */
-	uint64_t seed;
+	uint64_t seed[OID_MAX / sizeof(uint64_t)];
 };
 
 int ids_init(struct ids *t, enum object_format format, size_t room);	/* 0 or -errno */

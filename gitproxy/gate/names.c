@@ -1,8 +1,9 @@
 /*
  * names.c - names of tree entries, each kept once and numbered
  *
- * Theory of operation: a hash table whose hash depends on a number drawn when it is made, since the
- * names are a client's. Kept names do not move.
+ * Theory of operation: a hash table whose hash depends on numbers drawn when it is made, since the
+ * names are a client's: each step folds a product with one of them, so which names meet is not known without it.
+ * Kept names do not move.
  */
 #include "gitproxy/gate/names.h"
 
@@ -12,15 +13,16 @@
 
 static uint64_t hash(const struct names *t, struct rd name)
 {
-	uint64_t h = t->seed ^ name.n;
+	uint64_t h = t->seed[0] ^ name.n;
 
 	while (name.n) {
+		unsigned __int128 product;
 		uint64_t v = 0;
 		size_t n = name.n < 8 ? name.n : 8;
 
 		memcpy(&v, name.p, n);
-		h = (h ^ v) * 0x9e3779b97f4a7c15u;
-		h ^= h >> 29;
+		product = (unsigned __int128)(h ^ v) * t->seed[1];
+		h = (uint64_t)product ^ (uint64_t)(product >> 64);
 		name.p += n;
 		name.n -= n;
 	}
@@ -57,8 +59,9 @@ static int grow(struct names *t, uint32_t n_slots)
 int names_init(struct names *t)
 {
 	*t = (struct names){ 0 };
-	if (getrandom(&t->seed, sizeof(t->seed), 0) != sizeof(t->seed))
+	if (getrandom(t->seed, sizeof(t->seed), 0) != sizeof(t->seed))
 		return -EIO;
+	t->seed[1] |= 1;
 	return grow(t, 1024);
 }
 

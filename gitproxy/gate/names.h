@@ -13,7 +13,7 @@ struct names {
 	struct rd *text;
 	uint32_t *slots;		/* number + 1; 0: free */
 	uint32_t n, n_slots;
-	uint64_t seed;
+	uint64_t seed[2];
 	struct arena arena;
 };
 

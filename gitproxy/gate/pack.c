@@ -238,6 +238,8 @@ static int list_leans(struct pack *p)
 		p->lean[n++].entry = i;
 	}
 	qsort(p->lean, n, sizeof(*p->lean), by_base);
+	for (uint32_t i = n; i--;)
+		p->lean[i].end = i + 1 < n && !by_base(&p->lean[i], &p->lean[i + 1]) ? p->lean[i + 1].end : i + 1;
 	return 0;
 }
 

@@ -35,8 +35,8 @@ struct pack_entry {
 	bool done;
 };
 
-/* A delta whose base is named by its id. */
-struct pack_lean { struct oid base; uint32_t entry; };
+/* A delta whose base is named by its id. Of each base the first one tells where its last one ends, and whether they are taken. */
+struct pack_lean { struct oid base; uint32_t entry, end; bool taken; };
 
 /* What reads objects of the repository that the push goes to, for any thread. -ENOENT, -EFBIG, -errno; heap bytes. */
 struct pack_outside {

@@ -136,7 +136,10 @@ static uint32_t first_lean(const struct pack *p, const struct oid *oid)
 	return low;
 }
 
-/* What leans on an object; its bytes are the frame's, which is not on the stack yet. */
+/*
+ * What leans on an object; its bytes are the frame's, which is not on the stack yet. By its id that is one
+ * object's alone: a pack may have it many times, and very many that lean on it.
+ */
 static struct frame frame_of(const struct pack *p, const struct pack_entry *e, const struct oid *oid, enum object_type type)
 {
 	struct frame f = { .next = e ? e->first : PACK_NONE, .heavy = PACK_NONE, .type = (uint8_t)type,
@@ -145,11 +148,11 @@ static struct frame frame_of(const struct pack *p, const struct pack_entry *e, c
 	for (uint32_t c = f.next; c != PACK_NONE; c = p->entry[c].next)
 		if (f.heavy == PACK_NONE || p->entry[c].weight > p->entry[f.heavy].weight)
 			f.heavy = c;
-	if (!p->n_lean)
+	f.lean = f.lean_end = p->n_lean ? first_lean(p, oid) : 0;
+	if (f.lean == p->n_lean || oid_compare(&p->lean[f.lean].base, oid))
 		return f;
-	f.lean = f.lean_end = first_lean(p, oid);
-	while (f.lean_end < p->n_lean && !oid_compare(&p->lean[f.lean_end].base, oid))
-		f.lean_end++;
+	if (!__atomic_exchange_n(&p->lean[f.lean].taken, true, __ATOMIC_ACQ_REL))
+		f.lean_end = p->lean[f.lean].end;
 	return f;
 }
 
@@ -516,6 +519,8 @@ int pack_show(struct pack *p, struct pack_visitor *v)
 
 	for (uint32_t i = 0; i < p->n; i++)
 		p->entry[i].done = false;
+	for (uint32_t i = 0; i < p->n_lean; i++)
+		p->lean[i].taken = false;
 	p->seen = 0;
 	r = together((struct crowd){ .p = p, .v = v, .shows = true });
 	if (!r && p->n_added)

@@ -239,3 +239,58 @@ TEST(many_names)
 		}
 	names_done(&t);
 }
+
+/* How many slots in a row are taken, at most: who looks for what is not there goes through such a run. */
+static uint32_t longest_run(const uint32_t *slots, size_t n)
+{
+	uint32_t run = 0, longest = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		run = slots[i] ? run + 1 : 0;
+		longest = run > longest ? run : longest;
+	}
+	return longest;
+}
+
+enum { CHOSEN = 1 << 12, RUN = CHOSEN / 8 };
+
+TEST(ids_that_begin_alike)
+{
+	for (size_t at = 0; at < 20; at += 4) {
+		uint8_t raw[20] = { 0 };
+		struct ids t;
+		uint32_t n;
+
+		CHECK_EQ("made", ids_init(&t, OBJECT_SHA1, 0), 0);
+		for (uint32_t i = 0, any = 1; i < CHOSEN; i++) {
+			any = any * 1664525 + 1013904223;	/* none twice */
+			memcpy(raw + at, &any, sizeof(any));
+			CHECK("added", ids_add(&t, raw, &n) == 0 && n == i);
+		}
+		CHECK("spread", longest_run(t.slots, 1UL << t.bits) < RUN);
+		ids_done(&t);
+	}
+}
+
+/* What one block changes in a sum or a product of the highest bit, the next may take back. */
+TEST(names_that_differ_where_it_may_not_count)
+{
+	struct names t;
+	uint32_t at;
+
+	CHECK_EQ("made", names_init(&t), 0);
+	for (uint32_t i = 0; i < CHOSEN; i++) {
+		uint8_t name[16 * 12];
+
+		memset(name, 'a', sizeof(name));
+		for (size_t k = 0; k < 12; k++)
+			if (i >> k & 1) {
+				name[16 * k + 7] ^= 0x80;
+				name[16 * k + 12] ^= 0x04;
+				name[16 * k + 15] ^= 0x80;
+			}
+		CHECK("added", names_add(&t, rd_of(name, sizeof(name)), &at) == 0 && at == i);
+	}
+	CHECK("spread", longest_run(t.slots, t.n_slots) < RUN);
+	names_done(&t);
+}
