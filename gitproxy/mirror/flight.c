@@ -4,7 +4,7 @@
  * Theory of operation: a table of questions that are on their way, or were asked within a window. The
  * first who asks leads: it asks in its own thread while the others wait. The age of an answer counts
  * from when its question left, so nobody gets one that is older than the window when he asks. A refusal
- * is an answer like others. Answers stay as long as the widest window that was asked with; if they are too
+ * is an answer like others, for a second at most. Answers stay as long as the widest window that was asked with; if they are too
  * much memory together, the oldest go before their time.
  */
 #include "gitproxy/mirror/flight.h"
@@ -88,12 +88,20 @@ static void sweep(struct flights *f)
 	}
 }
 
+/* A refusal may be over the next moment, whatever the window. */
+static bool is_fresh(const struct flight *x, uint64_t now, unsigned window_ms)
+{
+	if (x->landed && x->answer.outcome.reason != REASON_NONE && window_ms > FLIGHT_REFUSED_MS)
+		window_ms = FLIGHT_REFUSED_MS;
+	return !x->forgotten && now - x->asked <= window_ms;
+}
+
 static struct flight *find(const struct flights *f, const uint8_t key[FLIGHT_KEY], unsigned window_ms)
 {
 	uint64_t now = deadline_now();
 
 	for (struct flight *x = f->first; x; x = x->next)
-		if (!memcmp(x->key, key, FLIGHT_KEY) && !x->forgotten && now - x->asked <= window_ms)
+		if (!memcmp(x->key, key, FLIGHT_KEY) && is_fresh(x, now, window_ms))
 			return x;
 	return NULL;
 }

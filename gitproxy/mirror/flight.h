@@ -9,7 +9,8 @@
 enum { FLIGHT_KEY = 32, FLIGHTS_MAX = 4096,
        FLIGHT_BYTES_MAX = 64 << 20,	/* one answer: a larger one is upstream's to send */
        FLIGHTS_BYTES_MAX = 256 << 20,	/* all together, those on their way among them */
-       FLIGHTS_KEPT_MAX = FLIGHTS_BYTES_MAX / 2 };	/* of these, answers that nobody reads any more */
+       FLIGHTS_KEPT_MAX = FLIGHTS_BYTES_MAX / 2,	/* of these, answers that nobody reads any more */
+       FLIGHT_REFUSED_MS = 1000 };	/* so long a refusal is passed on, however wide the window */
 
 struct flight_answer {			/* immutable once it is there */
 	struct ask_outcome outcome;
@@ -26,8 +27,9 @@ int flights_new(struct flights **ret);		/* 0 or -ENOMEM */
 void flights_free(struct flights *f);
 
 /*
- * The answer to `q` (its sink is ours) if it was asked for at most window_ms ago; else it is asked for now. `key`: what equal questions have in common. 0 and an answer, which may be a
- * refusal; -ETIMEDOUT, -ENOMEM. flight_done() closes ret's file, and lets it go.
+ * The answer to `q` (its sink is ours) if it was asked for at most window_ms ago; else it is asked for now.
+ * `key`: what equal questions have in common. 0 and an answer, which may be a refusal; -ETIMEDOUT, -ENOMEM.
+ * flight_done() closes ret's file, and lets it go.
  */
 int flight_take(struct flights *f, const uint8_t key[FLIGHT_KEY], unsigned window_ms, const struct ask *q,
 		struct flight_answer *ret);

@@ -126,6 +126,25 @@ TEST(window)
 	}
 }
 
+TEST(refusals_are_not_kept_long)
+{
+	struct flights *f = begin();
+
+	say.reason = REASON_UPSTREAM_UNTRUSTED;
+	take(f, 1, 60000, 60000);
+	skew += FLIGHT_REFUSED_MS;
+	take(f, 1, 60000, 60000);
+	CHECK_EQ("passed on", say.asked, 1);
+	skew++;
+	say.reason = REASON_NONE;
+	take(f, 1, 60000, 60000);
+	CHECK_EQ("asked again, however wide the window", say.asked, 2);
+	skew += 50000;
+	take(f, 1, 60000, 60000);
+	CHECK_EQ("an answer is kept", say.asked, 2);
+	flights_free(f);
+}
+
 TEST(keys_are_apart)
 {
 	struct flights *f = begin();
