@@ -94,8 +94,8 @@ vm-deps: test-deps ## install what the tests with virtual machines need
 AS_USER := deploy/as-user.sh
 JOBS     = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 PYTEST  := PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -p no:cacheprovider
-# Labs do not see each other, and tests wait more than they work: two files at a time.
-ABREAST := $(if $(TESTS),,-n 2 --dist loadfile)
+# Labs do not see each other, and tests wait more than they work: two files at a time for each processor.
+ABREAST := $(if $(TESTS),,-n $(shell echo $$(($$(nproc) * 2))) --dist loadfile)
 CHECKS  := address,undefined
 # The unit tests' tree: sanitized, whatever the programs are.
 CHECKED := $(if $(SAN),$(B),build/checked)
