@@ -457,6 +457,25 @@ def test_protected_in_commits_that_no_reference_has(lab, repo, ci, how):
     assert repo.refs()["refs/heads/agent/z"] == evil[0].id
 
 
+@pytest.mark.parametrize("what", ["commit", "tag"])
+def test_protected_in_what_is_too_large_to_be_read(lab, repo, ci, what):
+    """Git bounds no message. What is known of such a commit, or of a tag of one, is not enough to let it pass."""
+    evil, text = protected(ci)["changed"], b"x" * 1023 + b"\n"
+    if what == "commit":
+        evil = [commit(evil[1], ci, message=text * (17 << 10)), *evil[1:]]
+    named = evil[0] if what == "commit" else tag(evil[0], message=text * (17 << 10))
+    repo.give("fork", evil if named in evil else [*evil, named])
+    if named not in evil:
+        repo.git("update-ref", "refs/tags/theirs", named.id)
+    Work(lab, repo).must("fetch", "-q", "origin", named.id)
+    repo.git("update-ref", "-d", "refs/heads/fork")
+    if named not in evil:
+        repo.git("update-ref", "-d", "refs/tags/theirs")
+    with refused(lab, repo, "scan_failed"):
+        report = push_raw(lab, repo, commands((ZERO, named.id, "refs/tags/mine")) + pack())
+        assert report.why() == "scan_failed", report
+
+
 def test_protected_in_the_words_of_git(lab, repo, ci):
     work = Work(lab, repo)
     work.commit({".github/workflows/ci.yaml": "on: evil\n"})

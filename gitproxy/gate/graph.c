@@ -274,6 +274,14 @@ static int load(struct graph *g, uint32_t i, enum object_type type, struct rd by
 	return 0;
 }
 
+/* Too large to be read: a blob, as a rule. Of a commit, tree or tag nothing is known then, and nothing concluded. */
+static int type_of_large(struct objects *objects, const struct oid *oid, enum object_type *ret)
+{
+	int r = objects_mirror_type(objects, oid, ret);
+
+	return r < 0 || *ret == OBJECT_BLOB ? r : -EBADMSG;
+}
+
 int graph_type(struct graph *g, struct objects *objects, uint32_t i, enum object_type *ret)
 {
 	struct oid oid = graph_id(g, i);
@@ -285,11 +293,11 @@ int graph_type(struct graph *g, struct objects *objects, uint32_t i, enum object
 		return -EBADMSG;		/* nothing is known of it */
 	if (type == OBJECT_NONE)
 		r = objects_read(objects, &oid, &type, &bytes);
-	if (r == -EFBIG)			/* commits and trees are never that large */
-		type = OBJECT_BLOB;
+	if (r == -EFBIG)
+		r = type_of_large(objects, &oid, &type);
 	else if (r == 0 && i >= g->n_pack)
 		r = graph_node(g, i)->type == OBJECT_NONE ? load(g, i, type, bytes) : 0;
-	if (r < 0 && r != -EFBIG)
+	if (r < 0)
 		return r;
 	graph_node(g, i)->type = (uint8_t)type;
 	*ret = type;

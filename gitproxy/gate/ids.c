@@ -1,10 +1,11 @@
 /*
  * ids.c - a table of object ids, numbered as they came
  *
- * Theory of operation: ids are spread evenly already, but by whoever made the objects, and those that a
- * tree names need not be of any: so all of their bytes, eight at a time, are multiplied by odd numbers that are
- * drawn when the table is made, and the upper bits of the sum say where to look first. At most half of the slots are taken. Ids are kept without the zeros behind those of
- * SHA-1. Growing moves them: keep numbers, no pointers.
+ * Theory of operation: ids are spread evenly already, but by whoever made the objects, and those that
+ * a tree names need not be of any: so all of their bytes, eight at a time, are multiplied by odd
+ * numbers that are drawn when the table is made, and the upper bits of the sum say where to look
+ * first. At most half of the slots are taken. Ids are kept without the zeros behind those of SHA-1.
+ * Growing moves them: keep numbers, no pointers.
  */
 #include "gitproxy/gate/ids.h"
 

@@ -35,7 +35,10 @@ struct pack_entry {
 	bool done;
 };
 
-/* A delta whose base is named by its id. Of each base the first one tells where its last one ends, and whether they are taken. */
+/*
+ * A delta whose base is named by its id. Of all that name one base, the first tells where they end, and
+ * whether they are taken.
+ */
 struct pack_lean { struct oid base; uint32_t entry, end; bool taken; };
 
 /* What reads objects of the repository that the push goes to, for any thread. -ENOENT, -EFBIG, -errno; heap bytes. */

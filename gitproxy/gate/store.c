@@ -493,10 +493,10 @@ static int head_at(struct store *s, struct store_pack *p, uint64_t at, struct en
 static int type_by_reading(struct store *s, const struct oid *oid, enum object_type *ret)
 {
 	struct rd bytes;
-	int r = store_read(s, oid, PACK_LARGE, ret, &bytes);
+	int r = store_read(s, oid, PACK_WHOLE_MAX, ret, &bytes);
 
 	if (r == -EFBIG)
-		*ret = OBJECT_BLOB;		/* as everywhere: others are never that large */
+		*ret = OBJECT_BLOB;		/* others are never that large */
 	return r == -EFBIG ? 0 : r;
 }
 
