@@ -22,7 +22,7 @@ import socket
 import tempfile
 
 import labworld
-from labnet import PREFIX, LabError, Space, sweep, wait_for
+from labnet import PREFIX, LabError, Space, stat_of, sweep, wait_for
 from labwatch import MARKER_PORT, Audit, Capture
 from labworld import GATEWAY, ROUTER, Internet, World
 
@@ -327,6 +327,11 @@ class Lab:
     def pids(self, daemon):
         """Process ids of a daemon by its name, e.g. "cordon-netd"."""
         return self.gateway.pids(daemon)
+
+    def daemon(self, name):
+        """Its process, and no child that is about to be another program and bears its name for a moment."""
+        pids = self.pids(name)
+        return next(p for p in pids if stat_of(p)[1] not in (None, *pids))
 
     def signal(self, daemon, number=signal.SIGKILL):
         """Send a signal to every process of that name; their pids."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import labworld
 from labhttp import UPLOAD, Rude
-from labnet import ENV, PATIENCE
+from labnet import ENV, PATIENCE, wait_for
 from labworld import WWW, fast_import
 
 GIT = {**ENV, "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null"}
@@ -38,8 +38,10 @@ class Repository:
         return out
 
     def _owned(self):
+        """All of it is the server's; again when a git or a hook of its own took a file away meanwhile."""
+        argv = ["chown", "-hR", f"{self._owner}:{self._owner}", self.path]
         if self._owner:
-            subprocess.run(["chown", "-hR", f"{self._owner}:{self._owner}", self.path], check=True)
+            wait_for("an owner", lambda: not subprocess.run(argv, stderr=subprocess.DEVNULL).returncode)
 
     def commit(self, branch="main", parent=True, onto=None, before=None):
         """One commit more, on top of a branch (of another branch, or of nothing); its id. No two are alike.

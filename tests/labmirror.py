@@ -71,7 +71,7 @@ def warm(lab, repo, sandbox=None):
     def served():
         lab.audit.mark()
         clone(lab, repo, sandbox=sandbox)
-        lab.audit.until(lambda es: len(es) >= 3, event="git", decision="allow")
+        lab.audit.until(lambda es: len(es) >= 3, event="git", decision="allow", repo=repo.name)
         return {s for s, _ in sources(lab)} & {"mirror", "spool"}
     wait_for("an answer of the mirror", served)
     lab.audit.mark()
@@ -190,10 +190,18 @@ def spooled(lab):
     return sorted(os.listdir(root)) if os.path.isdir(root) else []
 
 
+def abouts(lab):
+    """{folder: name of its repository} of the mirrors that have one; they come and go."""
+    found = {}
+    for folder in mirrors(lab):
+        with contextlib.suppress(FileNotFoundError):
+            found[folder] = open(f"{folder}/about").read().split("\n")[1]
+    return found
+
+
 def mirror_of(lab, repo):
     """The folder of the mirror of a repository, asserted to be one."""
-    found = [m for m in mirrors(lab) if os.path.exists(f"{m}/about")
-             and open(f"{m}/about").read().split("\n")[1] == repo.name]
+    found = [folder for folder, name in abouts(lab).items() if name == repo.name]
     assert len(found) == 1, found
     return found[0]
 

@@ -97,7 +97,9 @@ class Taken:
 
     def __init__(self, lab, host):
         self.lab, self.host = lab, host
-        [self.pid] = lab.signal("cordon-mirror", signal.SIGSTOP)
+        self.pid = lab.daemon("cordon-mirror")
+        lab.signalled = True
+        os.kill(self.pid, signal.SIGSTOP)
         self.pair = descriptor_of(self.pid, is_pair)
         self.pair.settimeout(PATIENCE)
         [front] = lab.pids("cordon-gitproxy")

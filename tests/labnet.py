@@ -218,6 +218,20 @@ def comm_of(pid):
         return f.read().rstrip("\n")
 
 
+def stat_of(pid):
+    """(state, parent) of a process, or (None, None)."""
+    with contextlib.suppress(OSError):
+        with open(f"/proc/{pid}/stat") as f:
+            state, parent = f.read().rpartition(")")[2].split()[:2]
+        return state, int(parent)
+    return None, None
+
+
+def has_ended(pid):
+    """It holds nothing any more; whoever started it may have to hear of it yet."""
+    return stat_of(pid)[0] in (None, "Z", "X")
+
+
 def family_of(address):
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 

@@ -51,6 +51,8 @@ def policy(source="upstream", **push):
 FREE = {"refs": ["refs/**"], "force": True, "delete": True, "denied_paths": []}
 
 SITE = """
+LoadModule log_forensic_module /usr/lib/apache2/modules/mod_log_forensic.so
+ForensicLog {begun}
 <VirtualHost {listen}>
 ServerName {host}
 SSLEngine on
@@ -264,7 +266,7 @@ class Forge:
         modules = "\n".join(f"LoadModule {n}_module /usr/lib/apache2/modules/mod_{f}.so" for n, f in MODULES.items())
         listen = f"{self._address[0]}:{self._address[1]}"
         site = SITE.format(listen=listen, host=HOST, certs=lab.world.certs, repos=self.root,
-                           password=f"{self.dir}/password")
+                           password=f"{self.dir}/password", begun=f"{self.dir}/begun.log")
         write(f"{self.dir}/httpd.conf", APACHE_CONF.format(dir=self.dir, uid=WWW, listen=f"Listen {listen}",
                                                            modules=modules, sites=site))
         write(f"{self.dir}/gitconfig", GITCONFIG.format(ca=lab.world.ca_file, authorization=authorization(), host=HOST,
@@ -310,8 +312,10 @@ class Forge:
         return {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": f"{self.dir}/gitconfig", "GIT_TERMINAL_PROMPT": "0"}
 
     def posts(self, repo):
-        """How many pushes of this repository its web server has answered."""
-        return sum(r.method == "POST" and r.path == f"/{repo.name}.git/{RECEIVE}" for r in self.requests())
+        """How many pushes of this repository have reached its web server, which notes them before it does anything."""
+        text = f"|POST /{repo.name}.git/{RECEIVE} HTTP/"
+        with open(f"{self.dir}/begun.log", errors="replace") as f:
+            return sum(text in line for line in f)
 
     def direct(self, *argv, **kw):
         """git, with nothing between it and the server."""

@@ -26,7 +26,15 @@ def files_of(lab, source):
     def first(path):
         line = open(path, "rb").readline()
         return json.loads(line)["seq"] if line else 1 << 62
-    return sorted(glob.glob(f"{lab.log_dir}/{source}[-.]*jsonl*"), key=first)
+    while True:
+        with contextlib.suppress(FileNotFoundError):		# it was given another name meanwhile
+            return sorted(glob.glob(f"{lab.log_dir}/{source}[-.]*jsonl*"), key=first)
+
+
+def is_new(path):
+    """There, and empty."""
+    with contextlib.suppress(FileNotFoundError):
+        return not os.path.getsize(path)
 
 
 def lines_of(lab, source):
@@ -150,8 +158,7 @@ def test_a_daemon_that_starts_continues_the_chain(own_lab):
     old = lab.signal("cordon-dns", signal.SIGSTOP)[0]
     rotate_while = threading.Thread(target=log, args=(lab, "--rotate"))
     rotate_while.start()			# netd waits for the resolver, and cuts it off
-    wait_for("the new file", lambda: os.path.exists(f"{lab.log_dir}/dns.jsonl")
-             and not os.path.getsize(f"{lab.log_dir}/dns.jsonl"))
+    wait_for("the new file", lambda: is_new(f"{lab.log_dir}/dns.jsonl"))
     os.kill(old, signal.SIGKILL)
     rotate_while.join()
     wait_for("a new resolver", lambda: set(lab.pids("cordon-dns")) - {old})

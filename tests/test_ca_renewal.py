@@ -73,7 +73,8 @@ class Busy:
 
     def __init__(self, guest):
         self.guest, self.failed, self.done, self.stop = guest, [], 0, threading.Event()
-        self.lock = threading.Lock()
+        self.lock, self.free = threading.Lock(), threading.Event()
+        self.free.set()
 
     def __enter__(self):
         self.thread = threading.Thread(target=self.fetch)
@@ -82,6 +83,7 @@ class Busy:
 
     def fetch(self):
         while not self.stop.is_set():
+            self.free.wait()				# a lock alone would go to who had it last
             with self.lock:
                 got = self.guest.git("ls-remote", WIDGETS)
             self.failed += [got.stderr] if got.returncode else []
@@ -89,13 +91,15 @@ class Busy:
 
     def trust(self, *certificates):
         """Between two fetches: a file that is being written is no bundle."""
+        self.free.clear()
         with self.lock:
             trust(self.guest, *certificates)
+        self.free.set()
 
     def more(self):
         """Two more are through: one of them began after now."""
         before = self.done
-        wait_for("fetches", lambda: self.done >= before + 2, timeout=30)
+        wait_for("fetches", lambda: self.done >= before + 2)
 
     def __exit__(self, *_):
         self.stop.set()
@@ -192,7 +196,7 @@ def test_a_key_that_cannot_be_read_at_a_start(own_lab, harm):
         capture.empty(dst=labworld.GITHUB[0])
     assert shown(lab) == certificate
     write(key, kept.decode(), 0o600)
-    wait_for("service", lambda: serves(guest), timeout=30)
+    wait_for("service", lambda: serves(guest))
     assert shown(lab) == certificate
 
 

@@ -10,6 +10,7 @@ import pytest
 import labworld
 from lab import AGENT, write
 from labhttp import UPLOAD, Closed, Rude, Wire, ask, info_refs, ls_refs, pkt, post
+from labnet import wait_for
 from test_git import WIDGETS
 
 GITLAB = {**AGENT, "git": {**AGENT["git"], "allowed_hosts": ["github.com", "gitlab.com"]}}
@@ -209,7 +210,7 @@ def test_proxy_for_plain_http(labs):
     lab.audit.no_refusals()
     assert len(proxy.heads) == 1 and proxy.heads[0].startswith("CONNECT web.example:80 HTTP/1.1\r\n")
     assert "s3cr3t" not in proxy.heads[0] and "c=d" not in proxy.heads[0]
-    request, = lab.web.requests(host="web.example")
+    request, = wait_for("the server's log", lambda: lab.web.requests(host="web.example"))
     assert request.path.endswith("?secret=s3cr3t") and request.cookie == "c=d"
 
 

@@ -8,6 +8,7 @@ import pytest
 
 import labworld
 from lab import PREFIX, ROOT
+from labnet import PATIENCE, wait_for
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def test_servers_answer_on_both_families(bare, family):
         done = bare.gateway.run(["curl", "-sS", f"-{family}", *trust, f"https://{site}/"])
         assert done.stdout == f"this is {site}\n", done.stderr
     assert ("A" if family == 4 else "AAAA", "pypi.example", labworld.GATEWAY[0]) in bare.dns.queries("pypi.example")
-    assert [r.status for r in bare.web.requests(host="evil.example")] == ["200"]
+    wait_for("the server's log", lambda: [r.status for r in bare.web.requests(host="evil.example")] == ["200"])
 
 
 def test_git_server_serves_both_spellings(bare):
@@ -60,7 +61,7 @@ def test_a_killed_lab_leaves_nothing(world):
                              stderr=subprocess.DEVNULL, text=True)
     where = child.stdout.readline().strip()
     child.terminate()
-    child.wait(10)
+    child.wait(PATIENCE)
     child.stdout.close()
     assert where and not os.path.exists(where)
     assert not [n for n in os.listdir("/run/netns") if n.startswith(f"{PREFIX}{child.pid}-")]

@@ -1,5 +1,6 @@
 """Git LFS in pushes: objects are held, scanned, and go upstream before the references that need them."""
 
+import contextlib
 import glob
 import itertools
 import json
@@ -11,7 +12,7 @@ from lab import AGENT, Lab, row
 from labgit import Answer
 from labhttp import Wire, get
 from lablfs import LFS_TYPE, TOKEN, LfsServer, LfsWork, batch_body, oid_of, pointer
-from labnet import wait_for
+from labnet import has_ended, wait_for
 from test_credentials import Secrets
 from test_lfs import SMALL, ask, assert_told_nobody, entries
 
@@ -86,6 +87,15 @@ def put(sandbox, target, data, *fields):
 
 def held(lab):
     return sorted(glob.glob(f"{lab.dir}/state/mirrors/lfs/*"))
+
+
+def begun(lab, size):
+    """Of what is held, that which has come so far; it may go while we look."""
+    found = []
+    for path in held(lab):
+        with contextlib.suppress(FileNotFoundError):
+            found += [path] * (os.stat(path).st_size == size)
+    return found
 
 
 # ---- what must work ----
@@ -252,8 +262,8 @@ def test_an_upload_that_breaks_off(lab, server, repo):
     target = got["actions"]["upload"]["href"].removeprefix("https://gitlab.com")
     with Wire(lab.sandbox, "gitlab.com") as wire:
         wire.send(get(target, "Content-Length: 100", host="gitlab.com", method="PUT") + b"x" * 50)
-        wait_for("half of it", lambda: [f for f in held(lab) if os.stat(f).st_size == 50])
-    wait_for("nothing left", lambda: not [f for f in held(lab) if os.stat(f).st_size == 50])
+        wait_for("half of it", lambda: begun(lab, 50))
+    wait_for("nothing left", lambda: not begun(lab, 50))
 
 
 UPSTREAM = {
@@ -283,7 +293,8 @@ def test_upstream(lab, server, repo, how):
 
 def test_a_scanner_that_died(lab, server, repo):
     """No word of the scanner is no clean one; the next upload finds a new one."""
-    lab.signal("cordon-scan")
+    killed = lab.signal("cordon-scan")
+    wait_for("its end", lambda: all(map(has_ended, killed)))
     got, _ = bring(lab.sandbox, repo, b"after that\n")
     assert got.status == 200
 

@@ -17,7 +17,7 @@ import pytest
 from lab import ROOT, write
 from labgit import GIT, Repository
 from labmirror import mirrors as folders
-from labmirror import MIRRORED, Crowd, clone, events, head, maintained, mirror_of, warm
+from labmirror import MIRRORED, Crowd, abouts, clone, events, head, maintained, mirror_of, warm
 from labnet import wait_for
 
 
@@ -75,7 +75,7 @@ def disk(lab):
 
 def mirrored(lab):
     """Names of the repositories that are on disk."""
-    return {open(f"{m}/about").read().split("\n")[1] for m in folders(lab) if os.path.exists(f"{m}/about")}
+    return set(abouts(lab).values())
 
 
 def listed(lab, origin):

@@ -18,7 +18,7 @@ from lab import row
 from labhttp import Closed, Wire, ls_refs, post
 from labmirror import (Crowd, ask_repo, clone, fetch_body, head, mirror_git, mirror_lab, mirror_of, mirrors, objects_of, pack_of,
                        sources, spooled, warm)
-from labnet import ENV, PATIENCE, wait_for
+from labnet import ENV, PATIENCE, stat_of, wait_for
 from test_mirror_rights import restart_mirror
 
 # What the mirror runs instead of git. Flags are files beside the mirrors, where it may look.
@@ -95,25 +95,14 @@ def warmed(lab, origin):
     return origin
 
 
-def mirror_pid(lab):
-    """The daemon itself, not a child that is about to be git."""
-    pids = lab.pids("cordon-mirror")
-    return next(p for p in pids if parent(p) not in pids)
-
-
-def parent(pid):
-    with contextlib.suppress(OSError):
-        return int(open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[1])
-
-
 def descendants(lab):
     """Every process of git below the mirror: {pid: command line}."""
-    below, found = {mirror_pid(lab)}, {}
+    below, found = {lab.daemon("cordon-mirror")}, {}
     more = True
     while more:
         more = False
         for pid in lab.gateway.pids():
-            if pid not in below and parent(pid) in below:
+            if pid not in below and stat_of(pid)[1] in below:
                 below.add(pid)
                 more = True
                 with contextlib.suppress(OSError):
@@ -375,7 +364,7 @@ def test_abandoned(lab, server, warmed, flag):
 @row("B17")
 def test_stopped(lab, server, warmed):
     """While it is stopped nobody gets a wrong answer; a client that gives up leaves nothing; then it goes on."""
-    pid = mirror_pid(lab)
+    pid = lab.daemon("cordon-mirror")
     lab.signalled = True
     os.kill(pid, signal.SIGSTOP)
     try:

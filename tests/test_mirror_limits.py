@@ -10,7 +10,7 @@ import pytest
 
 from labgit import Answer, Repository
 from labhttp import Wire, ls_refs, post
-from labmirror import MIRRORED, Crowd, ask_repo, fetch_body, mirror_lab, mirrors, objects_of, pack_of, sources, warm
+from labmirror import MIRRORED, Crowd, abouts, ask_repo, fetch_body, mirror_lab, mirrors, objects_of, pack_of, sources, warm
 from labnet import ENV, wait_for
 
 FREE = {**MIRRORED, "limits": {}}
@@ -157,7 +157,7 @@ def test_what_git_does_not_take_is_fetched_less_and_less(lab, server, origin):
     while time.monotonic() < since + 3:		# three seconds of requests: one more try, after one
         failed()
     assert sum(map(is_fill, server.asked)) - tried <= 2
-    assert not [m for m in mirrors(lab) if os.path.exists(f"{m}/about") and origin.name in open(f"{m}/about").read()]
+    assert origin.name not in abouts(lab).values()
 
 
 def test_an_odd_want_keeps_nobody_waiting(lab, server, origin):

@@ -25,10 +25,16 @@ NOISE = os.urandom(2 << 20)
 _count = itertools.count(1)
 
 
+def narrow(lab):
+    """The kernel holds little of what is on its way: of a pack that is cut the keeper knows that it did not send all."""
+    lab.gateway.sysctl(net__ipv4__tcp_wmem="4096 16384 65536")
+    lab.internet.sysctl(net__ipv4__tcp_rmem="4096 16384 65536")
+
+
 @pytest.fixture(scope="module")
 def lab(world):
     times = {"connect": "2s", "first_byte": "5s", "idle": "5s"}
-    with push_lab(world, {"agent": policy("host_mirror"), "free": policy("upstream", **FREE)}, times=times) as lab:
+    with push_lab(world, {"agent": policy("host_mirror"), "free": policy("upstream", **FREE)}, times=times, prepare=narrow) as lab:
         yield lab
 
 
@@ -110,7 +116,7 @@ def test_cut_when_it_is_done(lab, forge, repo):
         report = push()
     assert report.refs == {AGENT: "ok"} and repo.refs()[AGENT] == objects[0].id, report
     event_of(lab, repo, "forwarded")
-    assert forge.posts(repo) <= 1
+    assert forge.posts(repo) == 1
 
 
 @row("D11")
@@ -157,7 +163,7 @@ def test_killed_and_gone(lab, forge, repo, hook):
     event = event_of(lab, repo, "indeterminate")
     assert event["commands"][0]["result"] != "ok"
     forge.start()
-    assert not forge.posts(repo)
+    assert forge.posts(repo) == 1
     assert (AGENT in repo.refs()) == (hook == "reference-transaction")
     again = work.push("HEAD:agent/x")
     assert again.returncode == 0, again.stderr

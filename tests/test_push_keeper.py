@@ -413,7 +413,7 @@ def test_the_connection_breaks(lab, forge, repo, push, hook):
         forge.relay.cut()
         got = Frames(frames)
     assert got.push & SENT and got.end != "" and (got.reason or got.end)
-    assert len([r for r in forge.requests(method="POST") if repo.name in r.path]) <= 1, "it is sent once"
+    assert forge.posts(repo) == 1, "it is sent once"
 
 
 def test_the_password_is_wrong(lab, forge, repo, push):

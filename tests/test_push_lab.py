@@ -7,6 +7,7 @@ import pytest
 from lab import Lab
 from labgit import GIT
 from labhttp import FLUSH
+from labnet import wait_for
 from labobjects import blob, change, copy, delta, insert, pack
 from labpush import ZERO, Forge, commands, create, report_of
 
@@ -52,7 +53,7 @@ def test_push(forge, repo):
     assert done.returncode == 0, done.stderr
     assert repo.refs()["refs/heads/agent/x"] == repo.tip()
     assert "GIT_PUSH_OPTION_0=a=b" in repo.ran() and "refs/heads/agent/x" in repo.ran()
-    assert [r.status for r in forge.requests(method="POST")][-1] == "200"
+    wait_for("the server's log", lambda: {r.status for r in forge.requests(method="POST") if repo.name in r.path} == {"200"})
 
 
 def test_password(forge, repo):

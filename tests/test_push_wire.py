@@ -8,7 +8,7 @@ import pytest
 
 from lab import row, write
 from labhttp import FLUSH, Wire, pkt, post
-from labnet import wait_for
+from labnet import has_ended, wait_for
 from labobjects import blob, change, pack
 from labpush import CAPS, FREE, HOST, RECEIVE, ZERO, Work, commands, create, policy, push_lab, push_raw, raw, report_of
 
@@ -468,8 +468,8 @@ def test_leftovers_go(lab, repo):
 def test_judge_dies(lab, audit, repo):
     """No verdict, no push; the next finds another judge."""
     assert push_raw(lab, repo, create(repo, change(repo.tip()))).refs == {"refs/heads/agent/x": "ok"}
-    for pid in lab.pids("cordon-scan"):
-        os.kill(pid, 9)
+    killed = lab.signal("cordon-scan")
+    wait_for("its end", lambda: all(map(has_ended, killed)))
     report = push_raw(lab, repo, create(repo, change(repo.tip(), files={b"b": b"b"}), "refs/heads/agent/y"))
     assert report.refs == {"refs/heads/agent/y": "ok"}
 
