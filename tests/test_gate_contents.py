@@ -435,6 +435,17 @@ def test_escapes_in_paths(push, repo):
 
 # -- objects of Git LFS
 
+@pytest.mark.parametrize("size", [0, 3000, 17 << 20])
+def test_pointers_of_lfs(judge, size):
+    """Clients read the beginning of a file, however long it is; so does the judge, also of one that comes in pieces."""
+    sha = hashlib.sha256(b"x").hexdigest()
+    data = f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha}\nsize 1\n".encode().ljust(size, b"\n")
+    c, *rest = lo.change(files={b"a": data, b"b": data[1:]})
+    a = judge.push([(None, c.id, MAIN)], lo.pack(c, *rest))
+    assert a.verdict == "clean" and a.judged["pointers"] == 1
+    assert [(p["sha256"], p["size"], p["blob"]) for p in a.pointers] == [(sha, 1, lo.blob(data).id)]
+
+
 def test_lfs_objects(judge):
     clean = os.urandom(3 << 20)
     assert judge.file(clean).verdict == "clean"

@@ -201,6 +201,14 @@ enum reason checks_large_blob(struct checks *c, const struct oid *oid, uint64_t 
 	return refused(c, i, r, FAULT_NONE, ret_text);
 }
 
+enum reason checks_large_begin(struct checks *c, const struct oid *oid, struct rd begin, struct wr *ret_text)
+{
+	uint32_t i = ids_find(&c->graph.pack, oid->byte);
+	enum fault fault;
+
+	return refused(c, i, i == NODE_NONE ? -ENOENT : look_at(c, i, OBJECT_BLOB, begin, &fault), FAULT_NONE, ret_text);
+}
+
 /* ---- all of them ---- */
 
 void run_refuse(struct run *r, uint32_t command, enum reason reason, const char *fmt, ...)

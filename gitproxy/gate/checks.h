@@ -70,6 +70,8 @@ enum reason checks_object(struct checks *c, const struct oid *oid, enum object_t
 			  struct wr *ret_text);
 /* The same for a blob that is too large to be at hand. */
 enum reason checks_large_blob(struct checks *c, const struct oid *oid, uint64_t size, struct wr *ret_text);
+/* And how that begins: LFS_POINTER_MAX bytes at least. */
+enum reason checks_large_begin(struct checks *c, const struct oid *oid, struct rd begin, struct wr *ret_text);
 
 /* ---- then, from one thread ---- */
 

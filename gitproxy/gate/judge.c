@@ -38,6 +38,7 @@ struct judge {
 	struct objects *objects;
 	struct checks *checks;
 	struct pack pack;
+	const struct oid *begun[PACK_THREADS];	/* a large blob of which nothing was seen yet */
 	bool broken;			/* a part of the checks failed */
 };
 
@@ -116,13 +117,19 @@ static int on_begin(struct pack_visitor *v, unsigned thread, const struct oid *o
 	struct wr text = wr_of(room, sizeof(room));
 
 	contents_begin(j->contents, thread, oid);
+	j->begun[thread] = oid;
 	return checked(j, checks_large_blob(j->checks, oid, size, &text));
 }
 
 static int on_piece(struct pack_visitor *v, unsigned thread, struct rd bytes)
 {
-	contents_piece(container_of(v, struct judge, visitor)->contents, thread, bytes);
-	return 0;
+	struct judge *j = container_of(v, struct judge, visitor);
+	const struct oid *oid = STEAL(j->begun[thread]);
+	char room[CHECKS_TEXT];
+	struct wr text = wr_of(room, sizeof(room));
+
+	contents_piece(j->contents, thread, bytes);
+	return oid ? checked(j, checks_large_begin(j->checks, oid, bytes, &text)) : 0;
 }
 
 static int on_end(struct pack_visitor *v, unsigned thread)

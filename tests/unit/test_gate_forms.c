@@ -255,6 +255,11 @@ static const struct { const char *what, *text; size_t n; bool want; uint64_t siz
 	{ "no end", W(V1 "oid sha256:" SHA "\nsize 7"), true, 7 },
 	{ "empty lines before", W("\n\r\n" V1 "oid sha256:" SHA "\nsize 7"), true, 7 },
 	{ "blanks before", W(" \t\v\f" V1 "oid sha256:" SHA "\nsize 7"), true, 7 },
+	{ "blanks of others before", W("\xc2\xa0\xc2\x85\xe1\x9a\x80\xe2\x80\x8a\xe3\x80\x80" V1 "oid sha256:" SHA "\nsize 7"), true, 7 },
+	{ "and behind", W(V1 "oid sha256:" SHA "\nsize 7\xe2\x80\xa8\xc2\xa0\n"), true, 7 },
+	{ "a mark that is no blank", W("\xef\xbb\xbf" V1 "oid sha256:" SHA "\nsize 7"), false, 0 },
+	{ "extensions before", W("ext-0-x sha256:" SHA "\n\n" V1 "oid sha256:" SHA "\nsize 7"), true, 7 },
+	{ "extensions alone", W("ext-0-x sha256:" SHA "\n"), false, 0 },
 	{ "a sign", W(V1 "oid sha256:" SHA "\nsize +7"), true, 7 },
 	{ "a sign alone", W(V1 "oid sha256:" SHA "\nsize +"), false, 0 },
 	{ "turned round", W(V1 "size 8\noid sha256:" SHA), true, 8 },
@@ -277,5 +282,27 @@ TEST(lfs_pointers)
 		CHECK_EQ(pointers[i].what, lfs_pointer(rd_of(in, pointers[i].n), sha, &size), pointers[i].want);
 		CHECK_EQ(pointers[i].what, size, pointers[i].size);
 		CHECK_EQ(pointers[i].what, sha[1], pointers[i].want ? 0x23 : 0);
+	}
+}
+
+/* Clients read so many bytes and ask no further. */
+TEST(lfs_pointers_of_large_files)
+{
+	static const struct { const char *what; size_t at; char c; bool want; } rows[] = {
+		{ "blanks", 0, 0, true }, { "something in what is read", LFS_POINTER_MAX - 1, 'x', false },
+		{ "something behind that", LFS_POINTER_MAX, 'x', true },
+	};
+	static const char one[] = V1 "oid sha256:" SHA "\nsize 7\n";
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		uint8_t sha[32];
+		uint64_t size;
+		char text[2 * LFS_POINTER_MAX];
+
+		memset(text, '\n', sizeof(text));
+		memcpy(text, one, sizeof(one) - 1);
+		if (rows[i].c)
+			text[rows[i].at] = rows[i].c;
+		CHECK_EQ(rows[i].what, lfs_pointer(rd_of(text, sizeof(text)), sha, &size), rows[i].want);
 	}
 }
