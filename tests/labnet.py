@@ -197,17 +197,15 @@ class Space:
         """End everything inside, then the namespace itself. Never raises for what is gone already."""
         end_processes(self.processes)
         with contextlib.suppress(OSError):
-            for _ in range(50):
-                left = [p for p in self.pids() if not self._holder or p != self._holder.pid]
-                if not left:
-                    break
+            end = time.monotonic() + PATIENCE
+            while (left := [p for p in self.pids() if not self._holder or p != self._holder.pid]) and time.monotonic() < end:
                 for pid in left:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
                 time.sleep(0.01)
         if self._holder:
             self._holder.stdin.close()
-            self._holder.wait(10)
+            self._holder.wait(PATIENCE)
             self._holder.stdout.close()
             self._holder.stderr.close()
         tool("ip", "netns", "del", self.name, check=False)

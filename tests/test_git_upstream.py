@@ -57,7 +57,7 @@ def late(lab, outcome):
 
 def test_no_answer(hurried):
     """In words that git prints, on refs and on a request."""
-    lab, rude = hurried(connect="1s", first_byte="1s")
+    lab, rude = hurried(connect="5s", first_byte="1s")
     rude.answer = lambda s, request: until_closed(s)
     done = lab.sandbox.git("ls-remote", "https://gitlab.com/acme/widgets")
     assert done.returncode and "remote: deadline_exceeded\nremote: The peer took too long." in done.stderr
@@ -90,7 +90,7 @@ def test_stops_in_the_middle(hurried):
 
 def test_never_ends(hurried):
     """A byte now and then keeps the idle time away, not the total one."""
-    lab, rude = hurried(total="2s")
+    lab, rude = hurried(total="5s")
 
     def answer(s, _):
         s.sendall(head(1000000))

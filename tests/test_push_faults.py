@@ -33,7 +33,7 @@ def narrow(lab):
 
 @pytest.fixture(scope="module")
 def lab(world):
-    times = {"connect": "2s", "first_byte": "5s", "idle": "5s"}
+    times = {"connect": "10s", "first_byte": "20s", "idle": "5s"}
     with push_lab(world, {"agent": policy("host_mirror"), "free": policy("upstream", **FREE)}, times=times, prepare=narrow) as lab:
         yield lab
 

@@ -494,7 +494,7 @@ def hasty_lab(world):
 @row("C11", families=(4,))
 def test_old_tunnel(world):
     """One that never rests ends after git.timeouts.total."""
-    with timed(world, total="2s") as lab, Far(lab.origin) as far, opened(lab.sandbox) as w:
+    with timed(world, total="5s") as lab, Far(lab.origin) as far, opened(lab.sandbox) as w:
         s = far.end()
 
         def talk():
