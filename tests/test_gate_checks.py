@@ -500,6 +500,17 @@ def test_trees_that_are_tagged_themselves():
     assert judge([top, *rest], create(top, "refs/tags/t"), lines=GUARD).verdict == "clean"
 
 
+def test_trees_that_are_tagged_and_in_a_harmless_folder():
+    """Who pointed to it first is nothing that a client may choose by."""
+    for n in range(8):
+        top, *rest = files({".github/workflows/a": b"%d" % n})
+        outer = tree((DIR, b"harmless", top))
+        c, t = commit(outer), tag(top)
+        push = create(c) + create(t, "refs/tags/t")
+        assert reasons(judge([c, outer, t, top, *rest], push, lines=GUARD)) == {"path_protected"}
+        assert judge([c, outer, top, *rest], create(c), lines=GUARD).verdict == "clean"
+
+
 def test_old_modes_of_upstream_are_no_change():
     b = blob(b"all:")
     old = tree((b"100664", b"Makefile", b), (b"040000", b"d", files({"x": b"1"})[0]), (FILE, b"a", blob(b"0")))

@@ -423,11 +423,13 @@ static int check_outside(struct protect *p, unsigned *told)
 	return err;
 }
 
-/* A tree that a ref, or a tag, points to itself: nobody's parent has it. */
-static bool is_root(const struct run *r, const struct node *n)
+/* A tree of the push that a ref, or a tag, points to itself, whatever else does: nobody's parent has it. */
+static uint32_t root_of(const struct run *r, uint32_t i)
 {
-	return n->type == OBJECT_TREE &&
-	       (n->flags & NODE_TIP || (n->referrer < r->g->n_pack && r->g->node[n->referrer].type == OBJECT_TAG));
+	const struct node *n = &r->g->node[i];
+	uint32_t at = n->type == OBJECT_TAG ? n->tag->object : n->flags & NODE_TIP ? i : NODE_NONE;
+
+	return at < r->g->n_pack && r->g->node[at].type == OBJECT_TREE ? at : NODE_NONE;
 }
 
 int run_protect(struct run *r)
@@ -441,12 +443,12 @@ int run_protect(struct run *r)
 	p->r = r;
 	p->steps = r->limits.steps;
 	for (uint32_t i = 0; r->rules->n_denied && i < r->g->n_pack && err == 0 && told < TOLD; i++) {
-		const struct node *n = &r->g->node[i];
+		uint32_t root = root_of(r, i);
 
-		if (n->type == OBJECT_COMMIT)
+		if (r->g->node[i].type == OBJECT_COMMIT)
 			err = check_commit(p, i, &told);
-		else if (is_root(r, n))
-			err = compare(p, i, (uint32_t[]){ i, NODE_NONE }, 2, &told);
+		else if (root != NODE_NONE)
+			err = compare(p, root, (uint32_t[]){ root, NODE_NONE }, 2, &told);
 	}
 	if (r->rules->n_denied && r->has_tips && err == 0)
 		err = check_outside(p, &told);
