@@ -3,23 +3,13 @@
 import json
 import os
 import re
-import string
 import subprocess
 import zlib
 
 import pytest
 
 from lab import BUILD
-
-ENV = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LC_ALL": "C.UTF-8", "GIT_CONFIG_NOSYSTEM": "1",
-       "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@example", "GIT_COMMITTER_NAME": "a",
-       "GIT_COMMITTER_EMAIL": "a@example"}
-
-
-def token(n=1):
-    """Never written out: this file is scanned too."""
-    letters = string.ascii_letters + string.digits
-    return "ghp" + "_" + "".join(letters[(n * 7919 + i * i * 31 + i * 17) % len(letters)] for i in range(36))
+from labgate import ENV, Repo, token
 
 
 def cordon(*argv, **kw):
@@ -42,24 +32,6 @@ def scan(tmp_path_factory):
         return json.loads(done.stdout) if status < 2 else done.stderr
     run.exceptions = exceptions
     return run
-
-
-class Repo:
-    def __init__(self, path):
-        self.path = path
-        path.mkdir()
-        self.git("init", "-q", "-b", "main")
-
-    def git(self, *argv):
-        return subprocess.run(["git", "-C", self.path, *argv], env=ENV, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-
-    def commit(self, files, message="x"):
-        for name, text in files.items():
-            (self.path / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.path / name).write_text(text)
-        self.git("add", "-A")
-        self.git("commit", "-q", "--allow-empty", "-m", message)
-        return self.git("rev-parse", "HEAD")
 
 
 @pytest.fixture
@@ -172,8 +144,7 @@ def test_messages_tags_and_names(scan, repo):
 
 def test_a_big_blob_and_binary(scan, repo):
     filler = zlib.compress(bytes(range(256)) * 50, 0) * 250
-    (repo.path / "big").write_bytes(filler[:3 << 20] + b"\n" + token().encode() + b"\n" + filler[:1 << 20])
-    repo.commit({})
+    repo.commit({"big": filler[:3 << 20] + b"\n" + token().encode() + b"\n" + filler[:1 << 20]})
     assert len(scan(repo.path, status=1)["findings"]) == 1
 
 
@@ -181,18 +152,21 @@ def test_an_empty_repository(scan, repo):
     assert scan(repo.path, status=0)["objects"] == 0
 
 
+def lose(repo, what):
+    oid = repo.id("rev-parse", what)
+    os.unlink(f"{repo.path}/.git/objects/{oid[:2]}/{oid[2:]}")
+
+
 def test_a_missing_object_is_no_success(scan, repo):
     repo.commit({"a": "one", "b": "two"})
-    oid = repo.git("rev-parse", "HEAD:a")
-    (repo.path / ".git" / "objects" / oid[:2] / oid[2:]).unlink()
+    lose(repo, "HEAD:a")
     assert scan(repo.path, status=1)["verdict"] == "failed"
 
 
 def test_a_repository_starts_nothing(scan, repo, tmp_path):
     """Not even to fetch what its configuration promises."""
     repo.commit({"a": "one"})
-    oid = repo.git("rev-parse", "HEAD:a")
-    (repo.path / ".git" / "objects" / oid[:2] / oid[2:]).unlink()
+    lose(repo, "HEAD:a")
     for key, value in {"core.repositoryformatversion": "1", "extensions.partialclone": "o", "remote.o.promisor": "true",
                        "remote.o.url": f"ext::sh -c touch% {tmp_path}/ran", "protocol.ext.allow": "always",
                        "core.fsmonitor": f"touch {tmp_path}/ran", "core.pager": f"touch {tmp_path}/ran"}.items():
