@@ -14,7 +14,7 @@ import pytest
 
 import labworld
 from lab import AGENT, Lab, row
-from labhttp import UPLOAD, Closed, Rude, Wire, info_refs
+from labhttp import Closed, Rude, Wire, info_refs
 from labnet import wait_for
 from test_privilege import Front
 

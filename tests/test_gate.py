@@ -9,7 +9,7 @@ import zlib
 import pytest
 
 import labobjects as lo
-from labgate import Judge, Repo, oid, push_list, push_rules, sealed, token
+from labgate import Judge, Repo, push_list, push_rules
 from labnet import wait_for
 
 MAIN = "refs/heads/main"

@@ -17,7 +17,6 @@ URL = "https://gitlab.com/acme/widgets"
 BROKE = "cordon: upstream_unreachable: The server's answer broke off; try again later."
 LATE = "cordon: deadline_exceeded: The peer took too long."
 LIMIT = 60
-FETCH = b"POST /acme/widgets/git-upload-pack "
 
 
 def reset(s):

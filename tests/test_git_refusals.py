@@ -4,8 +4,6 @@ A refusal that nobody sees is a hang to the person in front of it: each row asks
 reads what it says. Threats C7, C10, B2.
 """
 
-import socket
-
 import pytest
 
 import labworld

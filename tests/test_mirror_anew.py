@@ -4,7 +4,6 @@ Whether the old one was seen to be gone, or nobody asked meanwhile. And what onl
 fetched anew.
 """
 
-import base64
 import itertools
 
 import pytest
@@ -12,8 +11,7 @@ import pytest
 from lab import row
 from labgit import Answer
 from labhttp import Wire, info_refs
-from labmirror import (MIRRORED, ask_repo, clone, events, fetch_body, head, mirror_lab, mirror_objects, mirror_of,
-                       objects_of, pack_of, spooled, warm)
+from labmirror import MIRRORED, ask_repo, clone, events, fetch_body, head, mirror_lab, mirror_objects, warm
 from labnet import wait_for
 from labworld import fast_import
 from test_mirror_rights import restart_mirror

@@ -331,9 +331,6 @@ def test_doubling_tree(lab, repo):
 
 # ---- protected paths ----
 
-WORKFLOW = b".github/workflows/ci.yaml"
-
-
 def github(leaf, folder=b".github", under=b"workflows", name=b"ci.yaml", mode=FILE):
     """A root with .github/workflows/ci.yaml, and its parts."""
     flows = tree((mode, name, leaf))

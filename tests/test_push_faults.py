@@ -258,12 +258,6 @@ def test_client_vanishes_while_upstream_works(lab, forge, repo):
 
 # ---- daemons ----
 
-def survivors(lab, *names):
-    """The daemons are there and have been told who is who."""
-    for name in names:
-        wait_for(name, lambda n=name: lab.pids(n))
-
-
 @row("D11", "B17")
 @pytest.mark.parametrize("daemon", ["cordon-mirror", "cordon-scan", "cordon-gitproxy", "cordon-keeper"])
 def test_killed_while_upstream_works(lab, forge, repo, daemon):
