@@ -513,13 +513,8 @@ static bool continue_after(struct audit *a, struct rd tail)
 	uint64_t seq;
 
 	while (rd_left(&tail)) {
-		if (!memchr(tail.p, '\n', tail.n)) {
-			line = tail;
-			a->torn = true;
-			tail.n = 0;
-		} else if (!rd_until(&tail, '\n', &line)) {
-			break;
-		}
+		a->torn = !rd_has(tail, '\n');
+		line = rd_piece(&tail, '\n');
 		torn = a->torn || !line_seq(line, &seq);
 		if (!torn)
 			a->seq = seq;

@@ -33,7 +33,7 @@ char *rd_dup_str(struct rd r)
 {
 	char *s;
 
-	if (r.failed || (r.n && memchr(r.p, 0, r.n)))
+	if (r.failed || rd_has(r, 0))
 		return NULL;
 	s = malloc(r.n + 1);
 	if (!s)

@@ -135,6 +135,17 @@ MUST_CHECK static inline bool rd_until(struct rd *r, uint8_t stop, struct rd *re
 	return rd_take(r, (size_t)(at - r->p), ret_child) && rd_skip(r, 1);
 }
 
+static inline bool rd_has(struct rd r, uint8_t c) { return r.n && memchr(r.p, c, r.n); }
+
+/* Bytes up to the first `stop`, which is consumed; where there is none, all that is left. */
+static inline struct rd rd_piece(struct rd *r, uint8_t stop)
+{
+	struct rd piece;
+	bool ok = rd_has(*r, stop) ? rd_until(r, stop, &piece) : rd_take(r, r->n, &piece);
+
+	return ok ? piece : *r;
+}
+
 static inline bool rd_eq(struct rd r, const void *p, size_t n)
 {
 	return !r.failed && r.n == n && (!n || !memcmp(r.p, p, n));

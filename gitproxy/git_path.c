@@ -87,24 +87,20 @@ static bool group_ok(struct rd r)
 
 static bool split(struct rd path, struct segments *ret)
 {
-	struct rd seg, slash;
+	struct rd seg;
+	bool more;
 
 	ret->n = 0;
-	if (!rd_take(&path, 1, &slash) || !rd_eq_str(slash, "/"))
+	if (!rd_prefix(&path, "/"))
 		return false;
-	for (;;) {
-		bool last = !rd_left(&path) || !memchr(path.p, '/', path.n);
-
-		if (last)
-			seg = path;
-		else if (!rd_until(&path, '/', &seg))
-			return false;
+	do {
+		more = rd_has(path, '/');
+		seg = rd_piece(&path, '/');
 		if (!seg.n || ret->n == SEGMENTS_MAX)
 			return false;
 		ret->seg[ret->n++] = seg;
-		if (last)
-			return true;
-	}
+	} while (more);
+	return true;
 }
 
 static bool ending_matches(const struct segments *s, const struct ending *e)
@@ -236,18 +232,13 @@ static void lfs_classify(const struct segments *s, size_t at, bool has_query, st
 
 static enum reason classify(struct rd target, bool nested, struct gp_path *io)
 {
-	bool has_query = target.n && memchr(target.p, '?', target.n);
-	struct rd path = target, query = { 0 };
+	bool has_query = rd_has(target, '?');
+	struct rd path = rd_piece(&target, '?'), query = target;
 	const struct ending *e = NULL;
 	struct segments s;
 	size_t depth;
 	bool lfs;
 
-	if (has_query) {
-		query = target;
-		if (!rd_until(&query, '?', &path))
-			return REASON_NOT_GIT;
-	}
 	if (!only_path_bytes(path) || !split(path, &s))
 		return REASON_NOT_GIT;
 	lfs = is_lfs(&s, nested, &depth);

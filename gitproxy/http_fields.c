@@ -109,23 +109,11 @@ struct rd http_trimmed(struct rd r)
 	return r;
 }
 
-/* The next of a list's elements. */
-static bool next_of(struct rd *io, uint8_t stop, struct rd *ret)
-{
-	if (!rd_left(io))
-		return false;
-	if (memchr(io->p, stop, io->n))
-		return rd_until(io, stop, ret);
-	*ret = *io;
-	*io = rd_of(NULL, 0);
-	return true;
-}
-
 bool http_list_next(struct rd *list, struct rd *ret)
 {
-	if (!next_of(list, ',', ret))
+	if (!rd_left(list))
 		return false;
-	*ret = http_trimmed(*ret);
+	*ret = http_trimmed(rd_piece(list, ','));
 	return true;
 }
 
@@ -312,12 +300,13 @@ static bool parameter_like(struct rd parameter, const char *want)
 
 static bool any_parameter(struct rd query, const char *want, bool (*is)(struct rd one, const char *want))
 {
-	struct rd group, one;
+	while (rd_left(&query)) {
+		struct rd group = rd_piece(&query, '&');
 
-	while (next_of(&query, '&', &group))
-		while (next_of(&group, ';', &one))	/* some servers take it for '&' */
-			if (is(one, want))
+		while (rd_left(&group))
+			if (is(rd_piece(&group, ';'), want))	/* some servers take it for '&' */
 				return true;
+	}
 	return false;
 }
 
@@ -373,11 +362,8 @@ bool http_is_doh(struct rd path, struct rd query, struct rd block)
 
 void http_target_split(struct rd target, struct rd *ret_path, struct rd *ret_query)
 {
-	*ret_path = target;
-	*ret_query = (struct rd){ 0 };
-	if (!target.n || !memchr(target.p, '?', target.n))
-		return;
-	*ret_query = target;
-	if (!rd_until(ret_query, '?', ret_path))
-		*ret_path = rd_of(NULL, 0);
+	bool has_query = rd_has(target, '?');
+
+	*ret_path = rd_piece(&target, '?');
+	*ret_query = has_query ? target : (struct rd){ 0 };
 }

@@ -121,13 +121,7 @@ static bool connection_field(struct rd value, struct http_head *h)
 	struct rd one;
 
 	while (rd_left(&value)) {
-		if (!memchr(value.p, ',', value.n)) {
-			one = value;
-			value = (struct rd){ 0 };
-		} else if (!rd_until(&value, ',', &one)) {
-			return false;
-		}
-		one = trimmed(one);
+		one = trimmed(rd_piece(&value, ','));
 		if (one.n && !is_token(one))
 			return false;
 		h->close |= rd_eq_nocase(one, "close");

@@ -55,10 +55,11 @@ static bool port_of(struct rd digits, uint16_t *ret)
 
 static bool authority(struct rd r, struct http_location *l)
 {
-	struct rd name = r;
+	bool has_port = rd_has(r, ':');
+	struct rd name = rd_piece(&r, ':');
 
 	l->port = l->tls ? PORT_TLS : PORT_HTTP;
-	if (r.n && memchr(r.p, ':', r.n) && (!rd_until(&r, ':', &name) || !port_of(r, &l->port)))
+	if (has_port && !port_of(r, &l->port))
 		return false;
 	return name_canonical(name, l->host);	/* refuses userinfo and addresses as well */
 }
@@ -66,7 +67,7 @@ static bool authority(struct rd r, struct http_location *l)
 enum parse http_location_parse(struct rd value, bool tls, struct http_location *ret)
 {
 	struct http_location l = { .tls = tls };
-	struct rd at = value, first;
+	struct rd at = value;
 
 	if (!value.n || !visible(value))
 		return PARSE_BAD;
@@ -75,8 +76,7 @@ enum parse http_location_parse(struct rd value, bool tls, struct http_location *
 	else if (prefix_nocase(&at, "http://"))
 		l.tls = false;
 	else if (!prefix_nocase(&at, "//")) {
-		first = first_part(value);
-		if (first.n && memchr(first.p, ':', first.n))
+		if (rd_has(first_part(value), ':'))
 			return PARSE_BAD;		/* another scheme */
 		l.relative = true;
 		*ret = l;

@@ -22,17 +22,6 @@ enum internal_page internal_page_of(struct rd target)
 	return INTERNAL_NONE;
 }
 
-/* Up to `stop`, or all of it; *io moves behind. */
-static struct rd piece(struct rd *io, uint8_t stop)
-{
-	struct rd all = *io, got;
-
-	if (rd_left(io) && memchr(io->p, stop, io->n) && rd_until(io, stop, &got))
-		return got;
-	*io = (struct rd){ 0 };
-	return all;
-}
-
 static struct rd trimmed(struct rd r)
 {
 	while (r.n && (r.p[0] == ' ' || r.p[0] == '\t') && rd_skip(&r, 1))
@@ -45,9 +34,9 @@ static struct rd trimmed(struct rd r)
 bool internal_wants_json(struct rd accept)
 {
 	while (rd_left(&accept)) {
-		struct rd element = piece(&accept, ',');
+		struct rd element = rd_piece(&accept, ',');
 
-		if (rd_eq_nocase(trimmed(piece(&element, ';')), "application/json"))
+		if (rd_eq_nocase(trimmed(rd_piece(&element, ';')), "application/json"))
 			return true;
 	}
 	return false;

@@ -43,7 +43,7 @@ static bool parts_ok(struct rd name, size_t *ret_parts)
 	*ret_parts = 0;
 	if (!rd_left(&name) || rd_left(&name) > REFNAME_MAX || name.p[name.n - 1] == '.')
 		return false;
-	while (memchr(name.p, '/', name.n)) {
+	while (rd_has(name, '/')) {
 		if (!rd_until(&name, '/', &part) || !part_ok(part) || !rd_left(&name))
 			return false;
 		++*ret_parts;

@@ -30,11 +30,6 @@ enum {
 
 /* ---- reading ---- */
 
-static bool has_newline(struct rd r)
-{
-	return r.n && memchr(r.p, '\n', r.n);
-}
-
 /*
  * A head, or why not. It is parsed again only when a line has come to its end, so that single bytes
  * cost nothing.
@@ -66,7 +61,7 @@ static enum parse read_head(struct input *in, struct http_head *ret, bool *ret_t
 		if (!before)
 			deadline = deadline_in(HEAD_MS);
 		have = input_rd(in);
-		fresh = !before || !rd_skip(&have, before) || has_newline(have) ||
+		fresh = !before || !rd_skip(&have, before) || rd_has(have, '\n') ||
 			before + (size_t)n == HTTP_HEAD_MAX;
 	}
 }
@@ -76,15 +71,12 @@ static enum parse read_head(struct input *in, struct http_head *ret, bool *ret_t
 bool request_host_is(const struct session *s, struct rd host)
 {
 	char canonical[POLICY_NAME_MAX + 1], port[8];
-	struct rd name = host;
+	bool has_port = rd_has(host, ':');
+	struct rd name = rd_piece(&host, ':');
 
-	if (host.n && memchr(host.p, ':', host.n)) {
-		if (!rd_until(&host, ':', &name))
-			return false;
-		snprintf(port, sizeof(port), "%u", s->port);
-		if (!rd_eq_str(host, port))
-			return false;
-	}
+	snprintf(port, sizeof(port), "%u", s->port);
+	if (has_port && !rd_eq_str(host, port))
+		return false;
 	return name_canonical(name, canonical) && !strcmp(canonical, s->name);
 }
 

@@ -41,10 +41,8 @@ static const struct shape *shape_of(const struct request *rq)
 /* "application/vnd.git-lfs+json; charset=utf-8" */
 static bool type_fits(const struct http_head *h)
 {
-	struct rd value = h->field[HTTP_CONTENT_TYPE], type = value;
+	struct rd value = h->field[HTTP_CONTENT_TYPE], type = rd_piece(&value, ';');
 
-	if (value.n && memchr(value.p, ';', value.n) && !rd_until(&value, ';', &type))
-		return false;
 	while (type.n && type.p[type.n - 1] == ' ')
 		type.n--;
 	return rd_eq_nocase(type, LFS_TYPE);

@@ -84,9 +84,7 @@ static bool next_element(struct rd *list, struct rd *ret)
 
 	if (!http_list_next(list, &element))
 		return false;
-	*ret = element;
-	if (element.n && memchr(element.p, ';', element.n) && rd_until(&element, ';', ret))
-		*ret = http_trimmed(*ret);
+	*ret = http_trimmed(rd_piece(&element, ';'));
 	return true;
 }
 

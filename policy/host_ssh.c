@@ -41,15 +41,9 @@ static bool type_ok(struct rd type)
 /* Up to the next space or the end. */
 static struct rd word(struct rd *io)
 {
-	struct rd w = { 0 };
-
 	while (rd_left(io) && io->p[0] == ' ' && rd_skip(io, 1))
 		;
-	if (memchr(io->p, ' ', io->n))
-		(void)!rd_until(io, ' ', &w);
-	else
-		(void)!rd_take(io, io->n, &w);
-	return w;
+	return rd_piece(io, ' ');
 }
 
 /* It begins with the type, and something follows. */

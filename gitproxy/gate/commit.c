@@ -48,7 +48,7 @@ enum fault commit_parse(struct rd bytes, enum object_format format, struct commi
 
 	if (f != FAULT_NONE)
 		return f;
-	if (memchr(bytes.p, '\0', bytes.n))
+	if (rd_has(bytes, '\0'))
 		return FAULT_NUL;
 	if (!headers_id(&bytes, "tree", format, &c.tree))
 		return FAULT_TREE_LINE;

@@ -182,7 +182,7 @@ enum parse config_text(struct rd text, struct config_text_to *to)
 	AUTO(mem) uint8_t *name = malloc(size), *held = malloc(size);
 	struct reader r = { .left = text, .name = wr_of(name, size), .value = wr_of(held, size), .to = to };
 
-	if (!name || !held || (text.n && memchr(text.p, '\0', text.n)))
+	if (!name || !held || rd_has(text, '\0'))
 		return PARSE_BAD;
 	rd_prefix(&r.left, "\xef\xbb\xbf");
 	return lines(&r) ? PARSE_OK : PARSE_BAD;

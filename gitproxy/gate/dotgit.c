@@ -182,7 +182,7 @@ static enum dotgit behind_backslash(struct rd name)
 	enum dotgit worst = DOTGIT_PLAIN;
 	struct rd before;
 
-	while (memchr(name.p, '\\', name.n) && rd_until(&name, '\\', &before)) {
+	while (rd_has(name, '\\') && rd_until(&name, '\\', &before)) {
 		if (ntfs_directory(name))
 			return DOTGIT_DIRECTORY;
 		if (is_modules(name))
@@ -203,7 +203,7 @@ enum dotgit dotgit_of(struct rd name)
 	c = lower(name.p[0]);
 	if (c == '.' || c == 'g' || c == '~' || c >= 0x80)
 		what = whole(name);
-	if (what == DOTGIT_DIRECTORY || !memchr(name.p, '\\', name.n))
+	if (what == DOTGIT_DIRECTORY || !rd_has(name, '\\'))
 		return what;
 	behind = behind_backslash(name);
 	return behind == DOTGIT_PLAIN ? what : behind;

@@ -63,11 +63,7 @@ static struct rd trimmed(struct rd line)
 
 static struct rd next_line(struct rd *text)
 {
-	struct rd line = *text;
-
-	if (!memchr(text->p, '\n', text->n) || !rd_until(text, '\n', &line))
-		*text = (struct rd){ 0 };
-	return trimmed(line);
+	return trimmed(rd_piece(text, '\n'));
 }
 
 static bool extends(struct rd line)

@@ -209,10 +209,7 @@ enum fault special_attributes(struct rd text)
 	if (text.n > ATTRIBUTES_BYTES_MAX)
 		return FAULT_ATTRIBUTES_LARGE;
 	while (rd_left(&text)) {
-		if (!memchr(text.p, '\n', text.n) || !rd_until(&text, '\n', &line)) {
-			line = text;
-			text = (struct rd){ 0 };
-		}
+		line = rd_piece(&text, '\n');
 		if (line.n >= ATTRIBUTES_LINE_MAX)
 			return FAULT_ATTRIBUTES_LINE;
 	}

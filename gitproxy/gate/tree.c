@@ -110,7 +110,7 @@ enum fault tree_entry_fault(const struct tree_entry *e, size_t oid_size, enum do
 		return FAULT_NAME_EMPTY;
 	if (null_id(e->oid, oid_size))
 		return FAULT_NULL_ID;
-	if (memchr(e->name.p, '/', e->name.n))
+	if (rd_has(e->name, '/'))
 		return FAULT_NAME_SLASH;
 	if (rd_eq_str(e->name, "."))
 		return FAULT_NAME_DOT;

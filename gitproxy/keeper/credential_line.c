@@ -83,7 +83,7 @@ static int look_for_value(struct echo *e, struct rd value, const char **ret_why)
 	struct rd rest = value, scheme;
 	int r;
 
-	if (!memchr(value.p, ' ', value.n))
+	if (!rd_has(value, ' '))
 		return look_for(e, value, ret_why);
 	if (!rd_until(&rest, ' ', &scheme))
 		return -EINVAL;
@@ -103,8 +103,7 @@ static int header_line(const struct host_credential *of, struct rd value, struct
 		*ret_why = "holds bytes that no header's value has, or a space at an end";
 		return -EINVAL;
 	}
-	if (*of->scheme && memchr(value.p, ' ', value.n) && rd_until(&rest, ' ', &first) &&
-	    rd_eq_nocase(first, of->scheme)) {
+	if (*of->scheme && rd_until(&rest, ' ', &first) && rd_eq_nocase(first, of->scheme)) {
 		*ret_why = "begins with its scheme, which is put before it anyway";
 		return -EINVAL;
 	}

@@ -35,25 +35,17 @@ static bool signs(struct rd name)
 	return false;
 }
 
-/* The next of a query's parameters; false: there is none. */
-static bool parameter(struct rd *io, struct rd *ret)
-{
-	if (!rd_left(io))
-		return false;
-	if (memchr(io->p, '&', io->n))
-		return rd_until(io, '&', ret);
-	return rd_take(io, io->n, ret);
-}
-
 static int add_query(struct echo *e, const char *url)
 {
 	const char *query = strchr(url, '?');
 	struct rd left = rd_str(query ? query + 1 : ""), one, name;
 	int r = 0;
 
-	while (!r && parameter(&left, &one))
-		if (one.n && memchr(one.p, '=', one.n) && rd_until(&one, '=', &name) && signs(name))
+	while (!r && rd_left(&left)) {
+		one = rd_piece(&left, '&');
+		if (rd_until(&one, '=', &name) && signs(name))
 			r = add(e, one);
+	}
 	return r;
 }
 

@@ -24,11 +24,8 @@ static bool next_word(struct rd *io, struct rd *ret)
 	while (rd_left(io) && io->p[0] == ' ')
 		if (!rd_skip(io, 1))
 			return false;
-	if (!rd_left(io))
-		return false;
-	if (memchr(io->p, ' ', io->n))
-		return rd_until(io, ' ', ret);
-	return rd_take(io, io->n, ret);
+	*ret = rd_piece(io, ' ');
+	return rd_left(ret) > 0;
 }
 
 /* "NAME" or "NAME=VALUE"; the value, which may be empty. */
@@ -150,13 +147,12 @@ enum parse v0_advert_parse(struct rd text, struct v0_advert *ret)
 /* The next reference of an advertisement that was checked. */
 static bool next_ref(struct rd *io, enum object_format format, struct v0_ref *ret)
 {
-	struct rd line, before;
+	struct rd text, line;
 	struct pkt pkt;
 
 	while (rd_left(io) && pkt_read(io, &pkt) == PARSE_OK && pkt.type == PKT_DATA) {
-		line = pkt_text(&pkt);
-		if (memchr(line.p, '\0', line.n) && rd_until(&line, '\0', &before))
-			line = before;
+		text = pkt_text(&pkt);
+		line = rd_piece(&text, '\0');
 		if (!rd_prefix(&line, "shallow ") && ref_parse(line, format, ret) &&
 		    !rd_eq_str(ret->name, ".have"))
 			return true;

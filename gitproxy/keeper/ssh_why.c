@@ -82,11 +82,11 @@ static void tell_said(const char *what, struct rd said, char *text)
 {
 	struct rd line, best = said;
 
-	while (rd_left(&said) && memchr(said.p, '\n', said.n) && rd_until(&said, '\n', &line))
+	while (rd_left(&said)) {
+		line = rd_piece(&said, '\n');
 		if (line.n)
 			best = line;
-	if (said.n)
-		best = said;
+	}
 	if (best.n && best.p[best.n - 1] == '\r')
 		best.n--;
 	snprintf(text, SSH_WHY_TEXT, "%s: %.*s", what, best.n > 120 ? 120 : (int)best.n, (const char *)best.p);

@@ -23,21 +23,11 @@ static bool next_text(struct rd *io, struct rd *ret, bool *ret_flush)
 	return p.type == PKT_DATA || p.type == PKT_FLUSH;
 }
 
-/* One word more of a list with blanks between. */
-static bool next_word(struct rd *io, struct rd *ret)
-{
-	if (!rd_left(io))
-		return false;
-	if (memchr(io->p, ' ', io->n))
-		return rd_until(io, ' ', ret);
-	return rd_take(io, io->n, ret);
-}
-
 static void fetch_words(struct rd words, struct advert *a)
 {
-	struct rd word;
+	while (rd_left(&words)) {
+		struct rd word = rd_piece(&words, ' ');
 
-	while (next_word(&words, &word)) {
 		a->shallow |= rd_eq_str(word, "shallow");
 		a->wait_for_done |= rd_eq_str(word, "wait-for-done");
 		a->filter |= rd_eq_str(word, "filter");

@@ -76,7 +76,7 @@ bool fetch_filter_ok(struct rd spec)
 
 	if (!rd_prefix(&spec, "combine:"))
 		return one_ok(spec);
-	for (unsigned n = 1; rd_left(&spec) && memchr(spec.p, '+', spec.n); n++)
+	for (unsigned n = 1; rd_has(spec, '+'); n++)
 		if (n == FILTER_PARTS_MAX || !rd_until(&spec, '+', &part) || !one_ok(part))
 			return false;
 	return one_ok(spec);

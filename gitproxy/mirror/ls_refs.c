@@ -24,9 +24,10 @@ static bool name_ok(struct rd name)
 /* Up to the next space, which is consumed, or all that is left. */
 static bool take_word(struct rd *io, struct rd *ret)
 {
-	if (rd_left(io) && memchr(io->p, ' ', io->n))
-		return rd_until(io, ' ', ret) && rd_left(io);
-	return rd_take(io, rd_left(io), ret) && rd_left(ret);
+	bool more = rd_has(*io, ' ');
+
+	*ret = rd_piece(io, ' ');
+	return rd_left(more ? io : ret);
 }
 
 static bool take_attribute(struct ls_ref *ref, struct rd word, enum object_format format)

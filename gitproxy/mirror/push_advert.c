@@ -42,18 +42,9 @@ static bool capability(struct rd word, struct push_advert *a)
 
 static bool capabilities(struct rd words, struct push_advert *a)
 {
-	struct rd word;
-
-	while (rd_left(&words)) {
-		if (!memchr(words.p, ' ', words.n)) {
-			word = words;
-			words = rd_of(NULL, 0);
-		} else if (!rd_until(&words, ' ', &word)) {
+	while (rd_left(&words))
+		if (!capability(rd_piece(&words, ' '), a))
 			return false;
-		}
-		if (!capability(word, a))
-			return false;
-	}
 	return true;
 }
 
@@ -74,10 +65,8 @@ static bool next_text(struct rd *io, struct rd *ret, bool *ret_flush)
 /* An id and a name, without what is behind a NUL. */
 static bool split(struct rd line, enum object_format format, struct oid *ret_oid, struct rd *ret_name)
 {
-	struct rd head = line, text;
+	struct rd head = rd_piece(&line, '\0'), text;
 
-	if (rd_left(&line) && memchr(line.p, '\0', line.n) && !rd_until(&line, '\0', &head))
-		return false;
 	if (!rd_until(&head, ' ', &text) || !oid_parse(text, format, ret_oid))
 		return false;
 	*ret_name = head;
@@ -88,8 +77,6 @@ static bool first_line(struct rd line, struct push_advert *a)
 {
 	struct rd head;
 
-	if (!rd_left(&line) || !memchr(line.p, '\0', line.n))
-		return false;
 	return rd_until(&line, '\0', &head) && capabilities(line, a);
 }
 

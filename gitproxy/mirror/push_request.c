@@ -142,12 +142,7 @@ static void capabilities(struct push_request *q, struct rd words)
 	struct rd word;
 
 	while (rd_left(&words)) {
-		if (!memchr(words.p, ' ', words.n)) {
-			word = words;
-			words = rd_of(NULL, 0);
-		} else if (!rd_until(&words, ' ', &word)) {
-			return;
-		}
+		word = rd_piece(&words, ' ');
 		if (rd_left(&word))
 			capability(q, word);
 	}
@@ -202,14 +197,10 @@ static bool shallow(struct push_request *q, struct rd line)
 /* The first command's line: capabilities come before what they say of it. */
 static bool first_command(struct push_request *q, struct rd line)
 {
-	struct rd head = line;
+	struct rd head = rd_piece(&line, '\0');
 	bool ok;
 
-	if (rd_left(&line) && memchr(line.p, '\0', line.n)) {
-		if (!rd_until(&line, '\0', &head))
-			return false;
-		capabilities(q, line);
-	}
+	capabilities(q, line);
 	ok = command(q, head);
 	q->began = ok || q->report_status || q->side_band;
 	return ok;

@@ -180,6 +180,29 @@ TEST(until)
 	CHECK("stop is the last byte", rd_until(&r, '\n', &line) && rd_done(&r));
 }
 
+TEST(pieces)
+{
+	static const struct { const char *what, *text, *piece, *rest; } rows[] = {
+		{ "none", "", "", "" }, { "one", "ab", "ab", "" }, { "two", "ab,c", "ab", "c" },
+		{ "of three", "a,b,c", "a", "b,c" }, { "the first is empty", ",c", "", "c" },
+		{ "the stop is the last byte", "ab,", "ab", "" }, { "only a stop", ",", "", "" },
+	};
+	struct rd failed = rd_of("a,b", 3), none = { 0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		AUTO(mem) void *in = check_exact(rows[i].text, strlen(rows[i].text));
+		struct rd r = rd_of(in, strlen(rows[i].text));
+
+		CHECK_EQ(rows[i].what, rd_has(r, ','), strchr(rows[i].text, ',') != NULL);
+		CHECK(rows[i].what, rd_eq_str(rd_piece(&r, ','), rows[i].piece));
+		CHECK(rows[i].what, rd_eq_str(r, rows[i].rest) && rd_ok(&r));
+	}
+	CHECK("of nothing", rd_eq_str(rd_piece(&none, ','), "") && rd_done(&none) && !rd_has(none, 0));
+	rd_fail(&failed);
+	CHECK("failed stays failed", rd_piece(&failed, ',').failed && !rd_has(failed, ','));
+	check_failed("failed stays failed", &failed);
+}
+
 TEST(comparing)
 {
 	AUTO(mem) void *in = check_exact("Host", 4);
