@@ -94,7 +94,7 @@ static struct push_told *told_of(struct push_upstream *u, struct rd name)
 	struct push_command key = { 0 };
 	const struct push_command *at = &key, **found;
 
-	if (rd_left(&name) >= sizeof(key.ref) || !rd_left(&name) || memchr(name.p, '\0', name.n))
+	if (rd_left(&name) >= sizeof(key.ref) || !rd_left(&name) || rd_has(name, '\0'))
 		return NULL;
 	memcpy(key.ref, name.p, name.n);
 	found = bsearch(&at, u->by_name, u->list->n_commands, sizeof(*found), by_name);
@@ -149,21 +149,18 @@ static bool unpack_line(struct push_upstream *u, struct rd line)
 static bool ref_line(struct push_upstream *u, struct rd line)
 {
 	bool done = rd_prefix(&line, "ok ");
-	struct rd name = line;
+	struct rd name;
 	struct push_told *t;
 
 	if (!done && !rd_prefix(&line, "ng "))
 		return rd_prefix(&line, "option ");	/* of version 2, which was not asked for */
-	if (done || !rd_left(&line) || !memchr(line.p, ' ', line.n))
-		name = line;
-	else if (!rd_until(&line, ' ', &name))
-		return false;
+	name = done ? line : rd_piece(&line, ' ');
 	t = told_of(u, name);
 	if (!t || t->fate != PUSH_UNTOLD)
 		return false;
 	t->fate = done ? PUSH_DONE : PUSH_REFUSED;
 	if (!done)
-		push_text_set(t->why, sizeof(t->why), name.n == line.n ? rd_str("failed") : line);
+		push_text_set(t->why, sizeof(t->why), rd_left(&line) ? line : rd_str("failed"));
 	return true;
 }
 

@@ -38,6 +38,8 @@ static const struct {
 	{ "all refused", "unpack index-pack abnormal exit|ng refs/heads/b unpacker error|0000", PARSE_OK, PUSH_REFUSED, PUSH_UNTOLD,
 	  "unpacker error", "index-pack abnormal exit" },
 	{ "an escape sequence", "unpack ok|ng refs/heads/b \x1b[31mred|0000", PARSE_OK, PUSH_REFUSED, PUSH_UNTOLD, "?[31mred", "" },
+	{ "a reason as long as the name", "unpack ok|ng refs/heads/b hook says no|0000", PARSE_OK, PUSH_REFUSED, PUSH_UNTOLD,
+	  "hook says no", "" },
 	{ "an option", "unpack ok|ok refs/heads/b|option refname refs/x|0000", PARSE_OK, PUSH_DONE, PUSH_UNTOLD, "", "" },
 	{ "cut", "unpack ok|ok refs/heads/b", PARSE_MORE, PUSH_DONE, PUSH_UNTOLD, "", "" },
 	{ "nothing", "", PARSE_MORE, PUSH_UNTOLD, PUSH_UNTOLD, "", "" },
