@@ -204,18 +204,13 @@ void audit_begin(struct audit_line *l, const struct audit_head *h)
 
 static int hash_hex(struct audit *a, struct rd text, char ret_hex[AUDIT_HEX])
 {
-	static const char digits[] = "0123456789abcdef";
 	uint8_t md[EVP_MAX_MD_SIZE];
 	unsigned n = 0;
 
 	if (!EVP_DigestInit_ex(a->ctx, a->md, NULL) || !EVP_DigestUpdate(a->ctx, text.p, text.n) ||
 	    !EVP_DigestFinal_ex(a->ctx, md, &n) || n != AUDIT_HASH)
 		return -EIO;
-	for (size_t i = 0; i < AUDIT_HASH; i++) {	/* for every line: not by snprintf() */
-		ret_hex[2 * i] = digits[md[i] >> 4];
-		ret_hex[2 * i + 1] = digits[md[i] & 15];
-	}
-	ret_hex[2 * AUDIT_HASH] = '\0';
+	bytes_hex(md, AUDIT_HASH, ret_hex);
 	return 0;
 }
 

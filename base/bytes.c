@@ -29,6 +29,23 @@ bool rd_eq_nocase(struct rd r, const char *s)
 	return true;
 }
 
+bool rd_hex(struct rd *r, void *ret_to, size_t n)
+{
+	uint8_t *to = ret_to, c;
+
+	memset(to, 0, n);
+	for (size_t i = 0; i < 2 * n; i++) {
+		int v = rd_u8(r, &c) && ascii_lower(c) == c ? hex_digit(c) : -1;
+
+		if (v < 0) {
+			memset(to, 0, n);
+			return rd_fail(r);
+		}
+		to[i / 2] = (uint8_t)(to[i / 2] << 4 | v);
+	}
+	return true;
+}
+
 char *rd_dup_str(struct rd r)
 {
 	char *s;
@@ -42,6 +59,31 @@ char *rd_dup_str(struct rd r)
 		memcpy(s, r.p, r.n);
 	s[r.n] = 0;
 	return s;
+}
+
+static void hex(const uint8_t *p, size_t n, uint8_t *to)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < n; i++) {
+		to[2 * i] = (uint8_t)digits[p[i] >> 4];
+		to[2 * i + 1] = (uint8_t)digits[p[i] & 15];
+	}
+}
+
+bool wr_hex(struct wr *w, const void *p, size_t n)
+{
+	uint8_t *to = wr_room(w, 2 * n);
+
+	if (to)
+		hex(p, n, to);
+	return to != NULL;
+}
+
+void bytes_hex(const void *p, size_t n, char *to)
+{
+	hex(p, n, (uint8_t *)to);
+	to[2 * n] = '\0';
 }
 
 bool wr_fmt(struct wr *w, const char *fmt, ...)

@@ -160,6 +160,15 @@ static inline bool rd_prefix(struct rd *r, const char *s)
 
 	return !r->failed && r->n >= n && !memcmp(r->p, s, n) && rd_skip(r, n);
 }
+/* The value of a hexadecimal digit of either case; -1: it is none. */
+static inline int hex_digit(uint8_t c)
+{
+	return c >= '0' && c <= '9' ? c - '0' :
+	       c >= 'a' && c <= 'f' ? c - 'a' + 10 :
+	       c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+/* 2 * n digits as n bytes; in lower case, so that what is compared as text has one spelling. */
+MUST_CHECK bool rd_hex(struct rd *r, void *ret_to, size_t n);
 /* A NUL-terminated copy, heap. NULL when out of memory, failed, or an inner NUL. */
 char *rd_dup_str(struct rd r);
 
@@ -202,6 +211,10 @@ static inline bool wr_uint(struct wr *w, size_t width, uint64_t v)
 static inline bool wr_u8(struct wr *w, uint8_t v) { return wr_uint(w, 1, v); }
 static inline bool wr_u16(struct wr *w, uint16_t v) { return wr_uint(w, 2, v); }
 static inline bool wr_u32(struct wr *w, uint32_t v) { return wr_uint(w, 4, v); }
+/* 2 * n digits, in lower case. */
+bool wr_hex(struct wr *w, const void *p, size_t n);
+/* The same as a string of ours: `to` has room for 2 * n + 1. */
+void bytes_hex(const void *p, size_t n, char *to);
 bool wr_fmt(struct wr *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /*

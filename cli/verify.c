@@ -48,8 +48,7 @@ static bool hash_line(const char *text, size_t n, char ret[HASH_HEX])
 
 	if (!EVP_Digest(text, n, md, &len, EVP_sha256(), NULL) || len != 32)
 		return false;
-	for (unsigned i = 0; i < len; i++)
-		snprintf(ret + 2 * i, 3, "%02x", md[i]);
+	bytes_hex(md, len, ret);
 	return true;
 }
 

@@ -244,13 +244,8 @@ enum answer_next answer_decide(const struct policy *p, const struct query *q,
 
 static bool nibble(uint8_t c, uint8_t *ret)
 {
-	static const char digits[] = "0123456789abcdef";
-	const char *at = c ? strchr(digits, c) : NULL;
-
-	if (!at)
-		return false;
-	*ret = at - digits;
-	return true;
+	*ret = (uint8_t)hex_digit(c);
+	return hex_digit(c) >= 0;
 }
 
 /* Four decimal labels, last byte first; no leading zeros, as in every real reverse name. */

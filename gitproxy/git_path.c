@@ -187,20 +187,7 @@ static enum reason query_reason(bool has_query, struct rd query, struct gp_path 
 
 static bool hex_read(struct rd text, uint8_t *ret, size_t n)
 {
-	static const char digits[] = "0123456789abcdef";
-	const char *at;
-	uint8_t c;
-
-	if (text.n != 2 * n)
-		return false;
-	memset(ret, 0, n);
-	for (size_t i = 0; i < 2 * n; i++) {
-		at = rd_u8(&text, &c) && c ? strchr(digits, c) : NULL;
-		if (!at)
-			return false;
-		ret[i / 2] = (uint8_t)(ret[i / 2] << 4 | (at - digits));
-	}
-	return true;
+	return rd_hex(&text, ret, n) && rd_done(&text);
 }
 
 /* What stands behind info/lfs. Objects have one spelling of their id: lower case. */
@@ -225,7 +212,7 @@ static void lfs_classify(const struct segments *s, size_t at, bool has_query, st
 			 struct gp_path *io)
 {
 	io->kind = lfs_kind(s, at, has_query, io);
-	if ((io->kind != GP_LFS_OBJECT && io->kind != GP_LFS_VERIFY) || !rd_prefix(&query, "link=") ||
+	if ((io->kind == GP_LFS_OBJECT || io->kind == GP_LFS_VERIFY) && rd_prefix(&query, "link=") &&
 	    !hex_read(query, io->link, LFS_LINK))
 		memset(io->link, 0, sizeof(io->link));
 }

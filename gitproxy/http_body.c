@@ -22,17 +22,6 @@ void http_body_init(struct http_body *b, const struct http_head *h)
 	b->done = h->framing == HTTP_NO_BODY || (h->framing == HTTP_LENGTH && !h->length);
 }
 
-static int hex_digit(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 static bool size_byte(struct http_body *b, uint8_t c)
 {
 	int d = hex_digit(c);

@@ -235,13 +235,6 @@ bool http_fields_ok(struct rd block, enum http_direction d)
 
 /* ---- DNS over HTTPS ---- */
 
-static int hex(uint8_t c)
-{
-	return c >= '0' && c <= '9' ? c - '0' :
-	       c >= 'a' && c <= 'f' ? c - 'a' + 10 :
-	       c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* The parameter's name, escapes undone: a server would undo them. */
 static bool parameter_is(struct rd parameter, const char *want)
 {
@@ -251,9 +244,9 @@ static bool parameter_is(struct rd parameter, const char *want)
 		if (!rd_u8(&parameter, &c))
 			return false;
 		if (c == '%') {
-			if (!rd_u8(&parameter, &a) || !rd_u8(&parameter, &b) || hex(a) < 0 || hex(b) < 0)
+			if (!rd_u8(&parameter, &a) || !rd_u8(&parameter, &b) || hex_digit(a) < 0 || hex_digit(b) < 0)
 				return false;
-			c = (uint8_t)(hex(a) << 4 | hex(b));
+			c = (uint8_t)(hex_digit(a) << 4 | hex_digit(b));
 		}
 		if (c != (uint8_t)*want)
 			return false;
@@ -269,9 +262,9 @@ static bool unescaped(struct rd *io, uint8_t *ret)
 		return false;
 	if (*ret != '%')
 		return true;
-	if (!rd_u8(io, &a) || !rd_u8(io, &b) || hex(a) < 0 || hex(b) < 0)
+	if (!rd_u8(io, &a) || !rd_u8(io, &b) || hex_digit(a) < 0 || hex_digit(b) < 0)
 		return false;
-	*ret = (uint8_t)(hex(a) << 4 | hex(b));
+	*ret = (uint8_t)(hex_digit(a) << 4 | hex_digit(b));
 	return true;
 }
 

@@ -84,9 +84,9 @@ void lfs_batch_done(struct lfs_batch *b)
 static void action(struct wr *w, const char *name, const char *base, const struct lfs_offer *o, const char *tail)
 {
 	wr_fmt(w, "\"%s\":{\"href\":\"%s/info/lfs/objects/", name, base);
-	lfs_hex(w, o->object.oid, LFS_OID);
+	wr_hex(w, o->object.oid, LFS_OID);
 	wr_fmt(w, "%s?link=", tail);
-	lfs_hex(w, o->link, LFS_LINK);
+	wr_hex(w, o->link, LFS_LINK);
 	wr_fmt(w, "\",\"expires_in\":%u}", (unsigned)o->life_s);
 }
 
@@ -104,7 +104,7 @@ static void actions(struct wr *w, const char *base, bool upload, const struct lf
 static void entry(struct wr *w, const char *base, bool upload, const struct lfs_offer *o)
 {
 	wr_str(w, "{\"oid\":\"");
-	lfs_hex(w, o->object.oid, LFS_OID);
+	wr_hex(w, o->object.oid, LFS_OID);
 	wr_fmt(w, "\",\"size\":%ju", (uintmax_t)o->object.size);
 	if (o->result == LFS_LINKED)
 		actions(w, base, upload, o);

@@ -44,27 +44,19 @@ json_t *lfs_json_read(struct rd text)
 	return NULL;
 }
 
-static int digit(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 bool lfs_json_object(const json_t *entry, struct lfs_object *ret)
 {
 	const json_t *oid = json_object_get(entry, "oid"), *size = json_object_get(entry, "size");
 	const char *text = json_string_value(oid);
 	struct lfs_object o = { 0 };
+	struct rd digits;
 
 	if (!text || json_string_length(oid) != LFS_HEX || !json_is_integer(size) || json_integer_value(size) < 0 ||
 	    (uint64_t)json_integer_value(size) > LFS_SIZE_MAX)
 		return false;
-	for (size_t i = 0; i < LFS_HEX; i++) {
-		int v = digit(text[i]);
-
-		if (v < 0)
-			return false;
-		o.oid[i / 2] = (uint8_t)(o.oid[i / 2] << 4 | v);
-	}
+	digits = rd_of(text, LFS_HEX);
+	if (!rd_hex(&digits, o.oid, sizeof(o.oid)))
+		return false;
 	o.size = (uint64_t)json_integer_value(size);
 	*ret = o;
 	return true;

@@ -9,7 +9,6 @@
 
 #include "base/bytes.h"
 #include "gitproxy/lfs.h"
-#include "gitproxy/lfs_hex.h"
 
 /*
  * The object that a text is, or NULL: none, or nested deeper than LFS_JSON_DEPTH, or a key stands twice

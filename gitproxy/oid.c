@@ -19,34 +19,17 @@ const char *object_format_name(enum object_format format)
 	return format == OBJECT_SHA256 ? "sha256" : "sha1";
 }
 
-static bool digit(struct rd *text, unsigned *ret)
-{
-	uint8_t c;
-
-	if (!rd_u8(text, &c))
-		return false;
-	if (c >= '0' && c <= '9')
-		*ret = c - '0';
-	else if (c >= 'a' && c <= 'f')
-		*ret = c - 'a' + 10;
-	else if (c >= 'A' && c <= 'F')
-		*ret = c - 'A' + 10;
-	else
-		return false;
-	return true;
-}
-
 bool oid_parse(struct rd text, enum object_format format, struct oid *ret)
 {
 	struct oid oid = { 0 };
-	unsigned high, low;
+	uint8_t high, low;
 
 	if (rd_left(&text) != 2 * oid_size(format))
 		return false;
 	for (size_t i = 0; i < oid_size(format); i++) {
-		if (!digit(&text, &high) || !digit(&text, &low))
+		if (!rd_u8(&text, &high) || !rd_u8(&text, &low) || hex_digit(high) < 0 || hex_digit(low) < 0)
 			return false;
-		oid.byte[i] = (uint8_t)(high << 4 | low);
+		oid.byte[i] = (uint8_t)(hex_digit(high) << 4 | hex_digit(low));
 	}
 	*ret = oid;
 	return true;
@@ -54,14 +37,7 @@ bool oid_parse(struct rd text, enum object_format format, struct oid *ret)
 
 bool oid_write(struct wr *w, const struct oid *oid, enum object_format format)
 {
-	static const char hex[] = "0123456789abcdef";
-	uint8_t *to = wr_room(w, 2 * oid_size(format));
-
-	for (size_t i = 0; to && i < oid_size(format); i++) {
-		to[2 * i] = (uint8_t)hex[oid->byte[i] >> 4];
-		to[2 * i + 1] = (uint8_t)hex[oid->byte[i] & 15];
-	}
-	return to != NULL;
+	return wr_hex(w, oid->byte, oid_size(format));
 }
 
 int oid_compare(const void *a, const void *b)

@@ -3,7 +3,7 @@ PROGS += cordon-gitproxy
 GITPROXY_PURE := gitproxy/git_path.c gitproxy/http_head.c gitproxy/http_body.c gitproxy/keeper_ipc.c gitproxy/internal_page.c \
 		 gitproxy/route.c gitproxy/http_fields.c gitproxy/http_account.c gitproxy/pkt.c gitproxy/git_answer.c \
 		 gitproxy/websocket.c
-cordon-gitproxy_SRC := gitproxy/main.c gitproxy/front.c gitproxy/session.c gitproxy/request.c gitproxy/request_git.c gitproxy/request_lfs.c gitproxy/lfs_batch.c gitproxy/lfs_json.c gitproxy/lfs_hex.c \
+cordon-gitproxy_SRC := gitproxy/main.c gitproxy/front.c gitproxy/session.c gitproxy/request.c gitproxy/request_git.c gitproxy/request_lfs.c gitproxy/lfs_batch.c gitproxy/lfs_json.c \
 		       gitproxy/request_http.c \
 		       gitproxy/relay.c gitproxy/upload.c gitproxy/tunnel.c \
 		       gitproxy/body_file.c gitproxy/input.c gitproxy/refuse.c gitproxy/conns.c gitproxy/tls.c \

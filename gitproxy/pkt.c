@@ -12,17 +12,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static int hex_digit(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 bool pkt_head(const uint8_t head[PKT_HEAD], enum pkt_type *ret_type, size_t *ret_n)
 {
 	static const enum pkt_type special[] = { PKT_FLUSH, PKT_DELIM, PKT_RESPONSE_END };
@@ -73,12 +62,9 @@ struct rd pkt_text(const struct pkt *pkt)
 
 static bool head_write(struct wr *w, size_t n)
 {
-	static const char digit[] = "0123456789abcdef";
-	uint8_t *to = wr_room(w, PKT_HEAD);
+	const uint8_t size[PKT_HEAD / 2] = { (uint8_t)(n >> 8), (uint8_t)n };
 
-	for (size_t i = 0; to && i < PKT_HEAD; i++)
-		to[i] = (uint8_t)digit[n >> 4 * (PKT_HEAD - 1 - i) & 15];
-	return to != NULL;
+	return wr_hex(w, size, sizeof(size));
 }
 
 bool pkt_write(struct wr *w, struct rd data)

@@ -366,7 +366,7 @@ void lfs_describe(const struct request *rq, bool many, struct audit_line *l, str
 	wr_fmt(key, "|lfs|%d", upload);
 	if (many || (rq->path.kind != GP_LFS_OBJECT && rq->path.kind != GP_LFS_VERIFY))
 		return;
-	lfs_hex(&w, rq->path.oid, LFS_OID);
+	wr_hex(&w, rq->path.oid, LFS_OID);
 	audit_str(l, "oid", hex);
 	wr_fmt(key, "|%s", hex);
 }

@@ -243,8 +243,7 @@ static int sha256_hex(const char *text, size_t n, char out[65])
 
 	if (!EVP_Digest(text, n, sum, NULL, EVP_sha256(), NULL))
 		return -ENOMEM;
-	for (size_t i = 0; i < sizeof(sum); i++)
-		snprintf(out + 2 * i, 3, "%02x", sum[i]);
+	bytes_hex(sum, sizeof(sum), out);
 	return 0;
 }
 

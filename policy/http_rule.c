@@ -36,21 +36,14 @@ const char *http_method_name(size_t bit)
 
 /* ---- paths ---- */
 
-static int hex(uint8_t c)
-{
-	return c >= '0' && c <= '9' ? c - '0' :
-	       c >= 'a' && c <= 'f' ? c - 'a' + 10 :
-	       c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* The two digits behind '%'. */
 static bool escape(struct rd *io, uint8_t *ret)
 {
 	uint8_t a, b;
 
-	if (!rd_u8(io, &a) || !rd_u8(io, &b) || hex(a) < 0 || hex(b) < 0)
+	if (!rd_u8(io, &a) || !rd_u8(io, &b) || hex_digit(a) < 0 || hex_digit(b) < 0)
 		return false;
-	*ret = (uint8_t)(hex(a) << 4 | hex(b));
+	*ret = (uint8_t)(hex_digit(a) << 4 | hex_digit(b));
 	return true;
 }
 

@@ -77,8 +77,7 @@ static int set_hash(struct profile_set *s)
 		fprintf(to, "%s %s\n", policy_name(s->policies[i]), policy_sha256(s->policies[i]));
 	if (fclose(to) || !EVP_Digest(lines, n, sum, NULL, EVP_sha256(), NULL))
 		return -ENOMEM;
-	for (size_t i = 0; i < sizeof(sum); i++)
-		snprintf(s->sha256 + 2 * i, 3, "%02x", sum[i]);
+	bytes_hex(sum, sizeof(sum), s->sha256);
 	return 0;
 }
 

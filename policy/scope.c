@@ -11,20 +11,14 @@
 
 bool scope_ok(struct rd text)
 {
-	uint8_t c;
+	uint8_t random[SCOPE_BYTES];
 
-	if (text.n != SCOPE_TEXT)
-		return false;
-	while (rd_left(&text))
-		if (!rd_u8(&text, &c) || !((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
-			return false;
-	return true;
+	return rd_hex(&text, random, sizeof(random)) && rd_done(&text);
 }
 
 void scope_format(const uint8_t random[SCOPE_BYTES], char out[SCOPE_TEXT + 1])
 {
-	for (size_t i = 0; i < SCOPE_BYTES; i++)
-		snprintf(out + 2 * i, 3, "%02x", random[i]);
+	bytes_hex(random, SCOPE_BYTES, out);
 }
 
 bool scope_hash(struct rd text, uint8_t out[SCOPE_HASH])

@@ -57,19 +57,11 @@ static bool enters_git(struct rd path)
 
 /* ---- URLs ---- */
 
-static int hex(uint8_t c)
-{
-	const char *digits = "0123456789abcdef";
-	const char *at = memchr(digits, c >= 'A' && c <= 'F' ? c + ('a' - 'A') : c, 16);
-
-	return at ? (int)(at - digits) : -1;
-}
-
 /* A line's end once it is decoded: it would become a line of its own for a credential helper. */
 static bool hidden_line(struct rd url)
 {
 	for (size_t i = 0; i + 2 < url.n; i++)
-		if (url.p[i] == '%' && hex(url.p[i + 1]) == 0 && hex(url.p[i + 2]) == '\n')
+		if (url.p[i] == '%' && hex_digit(url.p[i + 1]) == 0 && hex_digit(url.p[i + 2]) == '\n')
 			return true;
 	return false;
 }

@@ -189,12 +189,9 @@ bool ca_cert_ok(X509 *cert, EVP_PKEY *key)
 void ca_cert_print(const X509 *cert, char out[CA_PRINT])
 {
 	unsigned char hash[EVP_MAX_MD_SIZE];
-	struct wr w = wr_of(out, CA_PRINT);
 	unsigned n = 0;
 
 	if (!X509_digest(cert, EVP_sha256(), hash, &n))
 		n = 0;
-	for (unsigned i = 0; i < n; i++)
-		wr_fmt(&w, "%02x", hash[i]);
-	out[wr_ok(&w) ? w.n : 0] = '\0';
+	bytes_hex(hash, n, out);
 }

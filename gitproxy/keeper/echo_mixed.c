@@ -39,8 +39,9 @@ void echo_filter_add(struct echo_filter *f, const struct echo_pattern *p)
 
 static unsigned digit(uint8_t c)
 {
-	return c >= '0' && c <= '9' ? (unsigned)(c - '0') :
-	       (c | 32) >= 'a' && (c | 32) <= 'f' ? (unsigned)((c | 32) - 'a' + 10) : NO_DIGIT;
+	int d = hex_digit(c);
+
+	return d < 0 ? NO_DIGIT : (unsigned)d;
 }
 
 static enum parse two_hex(struct rd *io, uint8_t *ret)

@@ -258,7 +258,7 @@ static const json_t *entry_of(const json_t *list, size_t at, const struct lfs_ob
 	char hex[LFS_HEX + 1] = "";
 	struct wr w = wr_of(hex, LFS_HEX);
 
-	lfs_hex(&w, o->oid, LFS_OID);
+	wr_hex(&w, o->oid, LFS_OID);
 	if (is_of(json_array_get(list, at), hex))	/* nearly always: in the order of the question */
 		return json_array_get(list, at);
 	for (size_t i = 0; i < json_array_size(list) && i <= 2 * LFS_BATCH_MAX; i++)
@@ -304,7 +304,7 @@ void lfs_ask_write(struct wr *w, bool upload, const struct lfs_object *o, size_t
 	       upload ? "upload" : "download");
 	for (size_t i = 0; i < n; i++) {
 		wr_str(w, i ? ",{\"oid\":\"" : "{\"oid\":\"");
-		lfs_hex(w, o[i].oid, LFS_OID);
+		wr_hex(w, o[i].oid, LFS_OID);
 		wr_fmt(w, "\",\"size\":%ju}", (uintmax_t)o[i].size);
 	}
 	wr_str(w, "]}");

@@ -80,7 +80,7 @@ static void tell(const struct lfs_way *w, const struct lfs_object *o, const stru
 	struct upstream_request rq = step_of(w, a, &q);
 
 	wr_str(&body, "{\"oid\":\"");
-	lfs_hex(&body, o->oid, LFS_OID);
+	wr_hex(&body, o->oid, LFS_OID);
 	wr_fmt(&body, "\",\"size\":%ju}", (uintmax_t)o->size);
 	q.body = wr_rd(&body);
 	upstream_run(w->upstream, &rq, out);

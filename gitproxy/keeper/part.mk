@@ -4,7 +4,7 @@ SSH_V0 := gitproxy/keeper/ssh_v0.c gitproxy/pkt.c gitproxy/oid.c gitproxy/refnam
 PROGS += cordon-keeper
 cordon-keeper_SRC := gitproxy/keeper/main.c gitproxy/keeper/serve.c gitproxy/keeper/serve_http.c gitproxy/keeper/serve_mirror.c gitproxy/keeper/serve_push.c gitproxy/mirror_ipc.c gitproxy/push_command.c gitproxy/mirror/push_advert.c \
 		     gitproxy/keeper/serve_lfs.c gitproxy/keeper/lfs_upstream.c gitproxy/keeper/upstream_lfs.c gitproxy/keeper/lfs_links.c \
-		     gitproxy/keeper/lfs_echo.c gitproxy/keeper/lfs_answer.c gitproxy/lfs_json.c gitproxy/lfs_hex.c \
+		     gitproxy/keeper/lfs_echo.c gitproxy/keeper/lfs_answer.c gitproxy/lfs_json.c \
 		     gitproxy/keeper/upstream.c gitproxy/keeper/upstream_git.c gitproxy/keeper/upstream_http.c \
 		     gitproxy/http_fields.c gitproxy/http_account.c gitproxy/http_location.c gitproxy/http_head.c gitproxy/websocket.c \
 		     gitproxy/keeper/upstream_upgrade.c gitproxy/keeper/upstream_ssh.c gitproxy/keeper/ssh_spawner.c \

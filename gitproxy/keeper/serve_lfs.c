@@ -343,7 +343,7 @@ static void audit_brought(const struct job *j, const struct lfs_way *w, const st
 	struct wr text = wr_of(hex, LFS_HEX);
 	struct audit_line l;
 
-	lfs_hex(&text, o->oid, LFS_OID);
+	wr_hex(&text, o->oid, LFS_OID);
 	audit_begin(&l, &h);
 	audit_rd(&l, "host", rd_str(w->rq->open->host));
 	audit_rd(&l, "repo", rd_str(w->rq->open->repo));

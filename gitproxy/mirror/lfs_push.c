@@ -16,7 +16,6 @@
 
 #include "gitproxy/deadline.h"
 #include "gitproxy/keeper_client.h"
-#include "gitproxy/lfs_hex.h"
 #include "gitproxy/mirror/lfs_store.h"
 
 struct talk {				/* one question to the keeper */
@@ -85,7 +84,7 @@ static void say(char text[MIRROR_DETAIL], const struct lfs_object *o, const char
 	struct wr w = wr_of(all, sizeof(all) - 1);
 
 	wr_str(&w, "object ");
-	lfs_hex(&w, o->oid, LFS_OID);
+	wr_hex(&w, o->oid, LFS_OID);
 	wr_fmt(&w, " %s", what);
 	all[w.n] = '\0';
 	msg_plain_set(text, MIRROR_DETAIL, all);

@@ -45,12 +45,6 @@ static void repo_free(struct repo *x)
 	free(x);
 }
 
-static void hex(const uint8_t *p, size_t n, char *to)
-{
-	for (size_t i = 0; i < n; i++)
-		snprintf(to + 2 * i, 3, "%02x", p[i]);
-}
-
 static struct repo *repo_new(const struct repos *r, const struct mirror_domain *d, const char *host,
 			     const char *path)
 {
@@ -59,7 +53,7 @@ static struct repo *repo_new(const struct repos *r, const struct mirror_domain *
 
 	if (!x)
 		return NULL;
-	hex(d->id, sizeof(d->id), name);
+	bytes_hex(d->id, sizeof(d->id), name);
 	x->domain = *d;
 	if (!msg_text_set(x->host, sizeof(x->host), host) || !msg_text_set(x->path, sizeof(x->path), path) ||
 	    snprintf(x->dir, sizeof(x->dir), "%s/%s", r->folder, name) >= (int)sizeof(x->dir) ||

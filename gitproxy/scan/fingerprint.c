@@ -46,8 +46,7 @@ bool scan_fingerprint(const char *rule, struct rd secret, char ret[SCAN_FINGERPR
 	ok = PKCS5_PBKDF2_HMAC(plain, (int)n, (const uint8_t *)salt, (int)strlen(salt), ROUNDS,
 			       EVP_sha256(), sizeof(digest), digest);
 	OPENSSL_cleanse(plain, sizeof(plain));
-	for (size_t i = 0; i < sizeof(digest); i++)
-		snprintf(ret + 2 * i, 3, "%02x", digest[i]);
+	bytes_hex(digest, sizeof(digest), ret);
 	return ok == 1;
 }
 

@@ -45,9 +45,9 @@ $(eval $(call unit-test,shares,gitproxy/shares.c,))
 $(eval $(call unit-test,pkt,gitproxy/pkt.c base/bytes.c,))
 $(eval $(call unit-test,git_answer,gitproxy/git_answer.c gitproxy/pkt.c policy/reason.c base/bytes.c,))
 $(eval $(call unit-test,refname,gitproxy/refname.c gitproxy/oid.c base/bytes.c,))
-LFS_ANSWER := gitproxy/keeper/lfs_answer.c gitproxy/keeper/lfs_echo.c gitproxy/keeper/echo.c gitproxy/keeper/echo_mixed.c gitproxy/lfs_json.c gitproxy/lfs_hex.c \
+LFS_ANSWER := gitproxy/keeper/lfs_answer.c gitproxy/keeper/lfs_echo.c gitproxy/keeper/echo.c gitproxy/keeper/echo_mixed.c gitproxy/lfs_json.c \
 	      gitproxy/http_location.c base/msg.c base/ipc.c policy/name.c policy/known.c base/addr.c base/bytes.c
-$(eval $(call unit-test,lfs_batch,gitproxy/lfs_batch.c gitproxy/lfs_json.c gitproxy/lfs_hex.c base/bytes.c,-ljansson))
+$(eval $(call unit-test,lfs_batch,gitproxy/lfs_batch.c gitproxy/lfs_json.c base/bytes.c,-ljansson))
 $(eval $(call unit-test,lfs_answer,$(LFS_ANSWER),-ljansson -lidn2 -lcrypto))
 $(eval $(call unit-test,lfs_links,gitproxy/keeper/lfs_links.c $(LFS_ANSWER),-ljansson -lidn2 -lcrypto -lpthread))
 $(eval $(call unit-test,git_path,gitproxy/git_path.c base/bytes.c,))

@@ -203,6 +203,47 @@ TEST(pieces)
 	check_failed("failed stays failed", &failed);
 }
 
+TEST(hex_in)
+{
+	static const struct { const char *what, *text; size_t n; bool ok; uint8_t first; } rows[] = {
+		{ "nothing", "", 0, true, 0 }, { "one", "0f", 1, true, 0x0f }, { "more follows", "a90", 1, true, 0xa9 },
+		{ "three", "00ff80", 3, true, 0 }, { "half of one", "0", 1, false, 0 }, { "one too few", "0102", 3, false, 0 },
+		{ "upper case", "0F", 1, false, 0 }, { "behind f", "0g", 1, false, 0 }, { "before 0", "/0", 1, false, 0 },
+		{ "behind 9", "0:", 1, false, 0 }, { "before a", "`0", 1, false, 0 }, { "the second is none", "12 3", 2, false, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		size_t n = strlen(rows[i].text);
+		AUTO(mem) void *in = check_exact(rows[i].text, n);
+		uint8_t to[4] = { 0, 0, 0, 0xee };
+		struct rd r = rd_of(in, n);
+
+		CHECK_EQ(rows[i].what, rd_hex(&r, to, rows[i].n), rows[i].ok);
+		CHECK_EQ(rows[i].what, to[0], rows[i].first);
+		CHECK_EQ("no more than asked for", to[3], 0xee);
+		if (rows[i].ok)
+			CHECK_EQ(rows[i].what, rd_left(&r), n - 2 * rows[i].n);
+		else
+			check_failed(rows[i].what, &r);
+	}
+	CHECK("either case", hex_digit('F') == 15 && hex_digit('f') == 15 && hex_digit('9') == 9);
+	CHECK("none", hex_digit('G') < 0 && hex_digit('@') < 0 && hex_digit(0) < 0 && hex_digit(0xff) < 0);
+}
+
+TEST(hex_out)
+{
+	static const uint8_t in[] = { 0x00, 0x9a, 0xff };
+	char text[2 * sizeof(in) + 1];
+	uint8_t room[6];
+	struct wr w = wr_of(room, sizeof(room)), small = wr_of(room, sizeof(room) - 1);
+
+	CHECK("all", wr_hex(&w, in, 3) && rd_eq_str(wr_rd(&w), "009aff"));
+	CHECK("full", wr_hex(&w, in, 0) && !wr_hex(&w, in, 1) && !wr_ok(&w));
+	CHECK("a byte too little", !wr_hex(&small, in, 3) && !small.n);
+	bytes_hex(in, sizeof(in), text);
+	CHECK_STR("as text", text, "009aff");
+}
+
 TEST(comparing)
 {
 	AUTO(mem) void *in = check_exact("Host", 4);
