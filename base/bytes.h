@@ -146,6 +146,18 @@ static inline struct rd rd_piece(struct rd *r, uint8_t stop)
 	return ok ? piece : *r;
 }
 
+static inline bool byte_is_blank(uint8_t c) { return c == ' ' || c == '\t' || c == '\r'; }
+
+/* Without blanks at both ends, and without the CR of a line's end. */
+static inline struct rd rd_trim(struct rd r)
+{
+	while (r.n && byte_is_blank(r.p[0]) && rd_skip(&r, 1))
+		;
+	while (r.n && byte_is_blank(r.p[r.n - 1]))
+		r.n--;
+	return r;
+}
+
 static inline bool rd_eq(struct rd r, const void *p, size_t n)
 {
 	return !r.failed && r.n == n && (!n || !memcmp(r.p, p, n));

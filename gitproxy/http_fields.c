@@ -95,25 +95,11 @@ bool http_value_passes(struct rd value)
 	return true;
 }
 
-static bool is_blank(uint8_t c)
-{
-	return c == ' ' || c == '\t' || c == '\r';
-}
-
-struct rd http_trimmed(struct rd r)
-{
-	while (r.n && is_blank(r.p[0]) && rd_skip(&r, 1))
-		;
-	while (r.n && is_blank(r.p[r.n - 1]))
-		r.n--;
-	return r;
-}
-
 bool http_list_next(struct rd *list, struct rd *ret)
 {
 	if (!rd_left(list))
 		return false;
-	*ret = http_trimmed(rd_piece(list, ','));
+	*ret = rd_trim(rd_piece(list, ','));
 	return true;
 }
 
@@ -199,7 +185,7 @@ bool http_fields_copy(struct rd lines, enum http_direction d, struct wr *to)
 	while (rd_left(&lines)) {
 		if (!rd_until(&lines, '\n', &line) || !rd_until(&line, ':', &name))
 			return false;
-		value = http_trimmed(line);
+		value = rd_trim(line);
 		if (rd_eq_nocase(name, "connection") && !connection_known(value))
 			return false;
 		if (!http_field_passes(name, d))

@@ -34,8 +34,6 @@ bool http_fields_without(struct rd block, struct rd connection, struct wr *to);
 bool http_list_next(struct rd *list, struct rd *ret);
 /* Does a list hold this word, in any case? */
 bool http_list_has(struct rd list, const char *word);
-/* Without blanks at both ends, and without the CR of a line's end. */
-struct rd http_trimmed(struct rd r);
 
 /* The next field of a block; false at its end (*io is done) or where it is damaged (*io failed). */
 bool http_fields_next(struct rd *io, struct rd *ret_name, struct rd *ret_value);

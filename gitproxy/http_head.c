@@ -69,15 +69,6 @@ static enum parse next_line(struct rd *io, struct rd *ret)
 	return PARSE_MORE;
 }
 
-static struct rd trimmed(struct rd r)
-{
-	while (r.n && (r.p[0] == ' ' || r.p[0] == '\t') && rd_skip(&r, 1))
-		;
-	while (r.n && (r.p[r.n - 1] == ' ' || r.p[r.n - 1] == '\t'))
-		r.n--;
-	return r;
-}
-
 /* Origin-form of visible ASCII. Absolute-form, authority-form and "*" are refused. */
 static bool target_ok(struct rd r)
 {
@@ -121,7 +112,7 @@ static bool connection_field(struct rd value, struct http_head *h)
 	struct rd one;
 
 	while (rd_left(&value)) {
-		one = trimmed(rd_piece(&value, ','));
+		one = rd_trim(rd_piece(&value, ','));
 		if (one.n && !is_token(one))
 			return false;
 		h->close |= rd_eq_nocase(one, "close");
@@ -138,7 +129,7 @@ static bool field_line(struct rd line, struct http_head *h)
 	 * well. */
 	if (!rd_until(&line, ':', &name) || !is_token(name))
 		return false;
-	line = trimmed(line);
+	line = rd_trim(line);
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
 		enum http_field f = known[i].field;
 

@@ -22,21 +22,12 @@ enum internal_page internal_page_of(struct rd target)
 	return INTERNAL_NONE;
 }
 
-static struct rd trimmed(struct rd r)
-{
-	while (r.n && (r.p[0] == ' ' || r.p[0] == '\t') && rd_skip(&r, 1))
-		;
-	while (r.n && (r.p[r.n - 1] == ' ' || r.p[r.n - 1] == '\t'))
-		r.n--;
-	return r;
-}
-
 bool internal_wants_json(struct rd accept)
 {
 	while (rd_left(&accept)) {
 		struct rd element = rd_piece(&accept, ',');
 
-		if (rd_eq_nocase(trimmed(rd_piece(&element, ';')), "application/json"))
+		if (rd_eq_nocase(rd_trim(rd_piece(&element, ';')), "application/json"))
 			return true;
 	}
 	return false;

@@ -41,11 +41,9 @@ static const struct shape *shape_of(const struct request *rq)
 /* "application/vnd.git-lfs+json; charset=utf-8" */
 static bool type_fits(const struct http_head *h)
 {
-	struct rd value = h->field[HTTP_CONTENT_TYPE], type = rd_piece(&value, ';');
+	struct rd value = h->field[HTTP_CONTENT_TYPE];
 
-	while (type.n && type.p[type.n - 1] == ' ')
-		type.n--;
-	return rd_eq_nocase(type, LFS_TYPE);
+	return rd_eq_nocase(rd_trim(rd_piece(&value, ';')), LFS_TYPE);
 }
 
 static enum reason decide(const struct session *s, struct request *rq)

@@ -84,7 +84,7 @@ static bool next_element(struct rd *list, struct rd *ret)
 
 	if (!http_list_next(list, &element))
 		return false;
-	*ret = http_trimmed(rd_piece(&element, ';'));
+	*ret = rd_trim(rd_piece(&element, ';'));
 	return true;
 }
 
@@ -145,7 +145,7 @@ bool websocket_fits(struct rd request, struct rd lines)
 	while (rd_left(&lines)) {
 		if (!rd_until(&lines, '\n', &line) || !rd_until(&line, ':', &name))
 			return false;
-		hear(&s, request, name, http_trimmed(line));
+		hear(&s, request, name, rd_trim(line));
 	}
 	return !s.wrong && s.upgrade == 1 && s.connection && s.accept == 1 && s.protocol <= 1;
 }

@@ -244,6 +244,21 @@ TEST(hex_out)
 	CHECK_STR("as text", text, "009aff");
 }
 
+TEST(trimming)
+{
+	static const struct { const char *text, *want; } rows[] = {
+		{ "", "" }, { " ", "" }, { " \t ", "" }, { "a", "a" }, { " a", "a" }, { "a\t", "a" }, { "\t a b \r", "a b" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		AUTO(mem) void *in = check_exact(rows[i].text, strlen(rows[i].text));
+
+		CHECK(rows[i].text, rd_eq_str(rd_trim(rd_of(in, strlen(rows[i].text))), rows[i].want));
+	}
+	CHECK("a NUL is no blank", rd_eq(rd_trim(rd_of("\0a\0", 3)), "\0a\0", 3));
+	CHECK("nor is a line feed", rd_eq_str(rd_trim(rd_of("\n", 1)), "\n"));
+}
+
 TEST(comparing)
 {
 	AUTO(mem) void *in = check_exact("Host", 4);
