@@ -219,9 +219,15 @@ int ipc_connect(const char *path)
 	return STEAL_FD(fd);
 }
 
-int ipc_pair(int ret_fds[2])
+int ipc_pair(int *ret_ours, int *ret_theirs)
 {
-	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ret_fds) < 0 ? -errno : 0;
+	int fds[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+		return -errno;
+	*ret_ours = fds[0];
+	*ret_theirs = fds[1];
+	return 0;
 }
 
 int ipc_peer(int sock, uid_t *ret_uid, pid_t *ret_pid)

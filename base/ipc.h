@@ -49,7 +49,7 @@ void ipc_in_done(struct ipc_in *in);
  */
 int ipc_listen(const char *path, mode_t mode, gid_t gid);
 int ipc_connect(const char *path);			/* blocking descriptor or -errno */
-int ipc_pair(int ret_fds[2]);			/* SEQPACKET pair, close-on-exec, blocking */
+int ipc_pair(int *ret_ours, int *ret_theirs);	/* SEQPACKET, close-on-exec, blocking */
 int ipc_peer(int sock, uid_t *ret_uid, pid_t *ret_pid);	/* SO_PEERCRED */
 
 /* A sealed memfd with these bytes: fd or -errno. And back: at most max bytes, sealed ones only. */

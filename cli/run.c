@@ -132,12 +132,9 @@ static pid_t fork_namespace(void)
 static int start_child(struct run *r)
 {
 	AUTO(fd) int theirs = -1;
-	int pair[2];
 
-	if (ipc_pair(pair) < 0)
+	if (ipc_pair(&r->talk, &theirs) < 0)
 		return cli_fail("run: %s", strerror(errno));
-	r->talk = pair[0];
-	theirs = pair[1];
 	fflush(NULL);
 	r->child = fork_namespace();
 	if (!r->child) {

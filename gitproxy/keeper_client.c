@@ -23,12 +23,10 @@ static int ask(int keeper, enum msg_type type, const void *body, size_t n, int *
 {
 	AUTO(fd) int ours = -1;
 	AUTO(fd) int theirs = -1;
-	int pair[2], r = ipc_pair(pair);
+	int r = ipc_pair(&ours, &theirs);
 
 	if (r < 0)
 		return r;
-	ours = pair[0];
-	theirs = pair[1];
 	fds[at] = theirs;
 	r = ipc_send(keeper, type, 0, body, n, fds, nfds);
 	return r < 0 ? r : STEAL_FD(ours);

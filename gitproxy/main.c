@@ -138,12 +138,10 @@ static int start_mirror(const char *config, int *ret_pair)
 {
 	AUTO(fd) int keepers = -1;
 	AUTO(fd) int theirs = -1;
-	int pair[2], r = ipc_pair(pair);
+	int r = ipc_pair(&keepers, &theirs);
 
 	if (r < 0)
 		return r;
-	keepers = pair[0];
-	theirs = pair[1];
 	r = start("cordon-mirror", config, &(struct proc_fd){ theirs, MIRROR_KEEPER_FD }, 1);
 	if (!r)
 		*ret_pair = STEAL_FD(keepers);
@@ -157,12 +155,10 @@ static int start_keeper(const char *config, struct front_spec *spec)
 	AUTO(fd) int theirs = -1;
 	AUTO(fd) int mirror = -1;
 	struct timeval limit = { .tv_sec = ASK_SECONDS };
-	int pair[2], r = ipc_pair(pair);
+	int r = ipc_pair(&ours, &theirs);
 
 	if (r < 0)
 		return r;
-	ours = pair[0];
-	theirs = pair[1];
 	r = start_mirror(config, &mirror);
 	if (!r)
 		r = start("cordon-keeper", config,

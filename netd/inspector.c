@@ -78,12 +78,10 @@ static int start(struct inspector *i)
 {
 	AUTO(fd) int ours = -1;
 	AUTO(fd) int theirs = -1;
-	int pair[2], r = ipc_pair(pair);
+	int r = ipc_pair(&ours, &theirs);
 
 	if (r < 0)
 		return r;
-	ours = pair[0];
-	theirs = pair[1];
 	i->started_ms = loop_now(i->n->loop);
 	i->starts++;
 	r = spawner_inspect(i->n->spawner, theirs, &i->pid);

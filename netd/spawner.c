@@ -210,12 +210,10 @@ int spawner_start(const struct host_config *c, int taken)
 	AUTO(fd) int theirs = -1;
 	struct timeval patience = { .tv_sec = ANSWER_S };
 	pid_t parent = getpid(), pid;
-	int pair[2], r = ipc_pair(pair);
+	int r = ipc_pair(&ours, &theirs);
 
 	if (r < 0)
 		return r;
-	ours = pair[0];
-	theirs = pair[1];
 	if (setsockopt(ours, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0)
 		return -errno;
 	pid = fork();

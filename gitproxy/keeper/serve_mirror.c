@@ -86,12 +86,10 @@ int serve_mirror_hand_over(const struct mirror_serve *q, int answer, const int *
 {
 	AUTO(fd) int ours = -1;
 	AUTO(fd) int theirs = -1;
-	int fds[IPC_FDS_MAX], pair[2], r = ipc_pair(pair);
+	int fds[IPC_FDS_MAX], r = ipc_pair(&ours, &theirs);
 
 	if (r < 0)
 		return r;
-	ours = pair[0];
-	theirs = pair[1];
 	fds[MIRROR_ANSWER] = answer;
 	fds[MIRROR_VERDICT_TO] = theirs;
 	if (n)

@@ -317,17 +317,15 @@ int ssh_spawner_start(const struct host_config *c)
 	AUTO(fd) int ours = -1;
 	AUTO(fd) int theirs = -1;
 	pid_t parent = getpid(), pid;
-	int pair[2], r;
+	int r;
 
 	if (!is_needed(c))
 		return -ENOENT;
 	r = hosts_write_all(c);
 	if (!r)
-		r = ipc_pair(pair);
+		r = ipc_pair(&ours, &theirs);
 	if (r < 0)
 		return r == -ENOENT ? -EIO : r;
-	ours = pair[0];
-	theirs = pair[1];
 	pid = fork();
 	if (pid < 0)
 		return -errno;

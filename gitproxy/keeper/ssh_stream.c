@@ -30,7 +30,7 @@ static int pipe_of(bool to_child, int *ret_ours, int *ret_theirs)
 
 int ssh_stream_open(struct ssh_stream *s, int spawner, const struct ssh_start *q, int front)
 {
-	int theirs[4] = { -1, -1, -1, -1 }, pair[2], r;
+	int theirs[4] = { -1, -1, -1, -1 }, r;
 
 	s->in = s->out = s->err = s->life = -1;
 	s->front = front;
@@ -41,12 +41,9 @@ int ssh_stream_open(struct ssh_stream *s, int spawner, const struct ssh_start *q
 	if (!r)
 		r = pipe_of(false, &s->err, &theirs[SSH_ERR]);
 	if (!r)
-		r = ipc_pair(pair);
-	if (!r) {
-		s->life = pair[0];
-		theirs[SSH_LIFE] = pair[1];
+		r = ipc_pair(&s->life, &theirs[SSH_LIFE]);
+	if (!r)
 		r = ipc_send(spawner, MSG_SSH, 0, q, sizeof(*q), theirs, ARRAY_SIZE(theirs));
-	}
 	for (size_t i = 0; i < ARRAY_SIZE(theirs); i++)
 		if (theirs[i] >= 0)
 			close(theirs[i]);

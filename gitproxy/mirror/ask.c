@@ -21,17 +21,15 @@ static int start(const struct ask *q, int *ret_frames)
 	AUTO(fd) int body = q->body.n ? ipc_memfd("request", q->body.p, q->body.n) : -1;
 	AUTO(fd) int ours = -1;
 	AUTO(fd) int theirs = -1;
-	int pair[2], r;
+	int r;
 
 	if (!msg_text_set(m.open.host, sizeof(m.open.host), q->host) ||
 	    !msg_text_set(m.open.repo, sizeof(m.open.repo), q->repo) ||
 	    !msg_text_set(m.open.user_agent, sizeof(m.open.user_agent), "git/cordon-" CORDON_VERSION))
 		return -EINVAL;
-	r = q->body.n && body < 0 ? body : ipc_pair(pair);
+	r = q->body.n && body < 0 ? body : ipc_pair(&ours, &theirs);
 	if (r < 0)
 		return r;
-	ours = pair[0];
-	theirs = pair[1];
 	const int fds[] = { [MIRROR_ASK_ANSWER] = theirs, [MIRROR_ASK_BODY] = body };
 
 	r = ipc_send(q->keeper, MSG_MIRROR_ASK, 0, &m, sizeof(m), fds, body < 0 ? 1 : 2);

@@ -81,15 +81,13 @@ static int start(struct judge *j)
 {
 	AUTO(fd) int ours = -1;
 	AUTO(fd) int theirs = -1;
-	int pair[2], r;
+	int r;
 
 	if (j->pair >= 0)
 		return 0;
-	r = ipc_pair(pair);
+	r = ipc_pair(&ours, &theirs);
 	if (r < 0)
 		return r;
-	ours = pair[0];
-	theirs = pair[1];
 	r = spawn(j, theirs);
 	if (r < 0)
 		log_line(LOG_ERR, "event=judge_failed error=\"%s\"", strerror(-r));
@@ -215,13 +213,11 @@ int judge_run(struct judge *j, const struct judge_ask *a, struct gate_judged *re
 {
 	AUTO(fd) int ours = -1;
 	AUTO(fd) int theirs = -1;
-	int pair[2], r = ipc_pair(pair);
+	int r = ipc_pair(&ours, &theirs);
 
 	failed(ret, r);
 	if (r < 0)
 		return r;
-	ours = pair[0];
-	theirs = pair[1];
 	r = put(j, a, theirs);
 	close(STEAL_FD(theirs));
 	while (!r)

@@ -29,12 +29,10 @@ static int open_talk(const struct lfs_push *p, enum msg_type type, const struct 
 {
 	AUTO(fd) int ours = -1;
 	AUTO(fd) int theirs = -1;
-	int pair[2], r = ipc_pair(pair);
+	int r = ipc_pair(&ours, &theirs);
 
 	if (r < 0)
 		return r;
-	ours = pair[0];
-	theirs = pair[1];
 	const int fds[] = { [MIRROR_LFS_ANSWER] = theirs, [MIRROR_LFS_FILE] = file };
 
 	r = ipc_send(p->keeper, type, 0, q, sizeof(*q), fds, 2);

@@ -28,12 +28,10 @@ static int start(struct push *p, int *ret_answer)
 	const struct mirror_push q = { .pack_bytes = p->list->has_pack ? p->quarantine.bytes : 0 };
 	AUTO(fd) int ours = -1;
 	AUTO(fd) int theirs = -1;
-	int pair[2], r = ipc_pair(pair);
+	int r = ipc_pair(&ours, &theirs);
 
 	if (r < 0)
 		return r;
-	ours = pair[0];
-	theirs = pair[1];
 	const int fds[] = { [MIRROR_PUSH_ANSWER] = theirs, [MIRROR_PUSH_LIST] = p->list_file,
 			    [MIRROR_PUSH_PACK] = p->quarantine.pack };
 

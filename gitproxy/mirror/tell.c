@@ -45,15 +45,12 @@ enum reason tell_whose(int keeper, const char *host, const char *repo, struct mi
 	struct mirror_whose q = { 0 };
 	AUTO(fd) int ours = -1;
 	AUTO(fd) int theirs = -1;
-	int pair[2];
 
 	if (!msg_text_set(q.host, sizeof(q.host), host) || !msg_text_set(q.repo, sizeof(q.repo), repo) ||
 	    !mirror_whose_ok(&q))
 		return REASON_NOT_GIT;
-	if (ipc_pair(pair) < 0)
+	if (ipc_pair(&ours, &theirs) < 0)
 		return REASON_INTERNAL_ERROR;
-	ours = pair[0];
-	theirs = pair[1];
 	if (ipc_send(keeper, MSG_MIRROR_WHOSE, 0, &q, sizeof(q), &theirs, 1) < 0)
 		return REASON_INTERNAL_ERROR;
 	close(STEAL_FD(theirs));		/* a keeper that drops it is heard */

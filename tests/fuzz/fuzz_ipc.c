@@ -32,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	static struct ipc_in in;
 	struct ipc_head head;
 
-	if (pair[0] < 0 && ipc_pair(pair) < 0)
+	if (pair[0] < 0 && ipc_pair(&pair[0], &pair[1]) < 0)
 		abort();
 	if (!n || n > sizeof(wire))
 		return 0;

@@ -51,7 +51,7 @@ TEST(round_trip)
 	struct ipc_in in;
 	int s[2];
 
-	CHECK_EQ("pair", ipc_pair(s), 0);
+	CHECK_EQ("pair", ipc_pair(&s[0], &s[1]), 0);
 	CHECK_EQ("send", msg_send(s[0], MSG_GONE, 5, &gone), 0);
 	CHECK_EQ("send empty", msg_send(s[0], MSG_END, 6, NULL), 0);
 	CHECK_EQ("recv", ipc_recv(s[1], &in), 0);
@@ -87,7 +87,7 @@ TEST(malformed_datagrams)
 		struct ipc_in in;
 		int s[2];
 
-		CHECK_EQ("pair", ipc_pair(s), 0);
+		CHECK_EQ("pair", ipc_pair(&s[0], &s[1]), 0);
 		memcpy(big, &h, sizeof(h));
 		raw_send(s[0], big, rows[i].n, NULL, 0);
 		CHECK_EQ(rows[i].what, ipc_recv(s[1], &in), rows[i].want);
@@ -151,7 +151,7 @@ TEST(descriptors)
 	int s[2], fds[IPC_FDS_MAX], p[2];
 	struct ipc_in in;
 
-	CHECK_EQ("pair", ipc_pair(s), 0);
+	CHECK_EQ("pair", ipc_pair(&s[0], &s[1]), 0);
 	CHECK_EQ("pipe", pipe(p), 0);
 	for (size_t i = 0; i < IPC_FDS_MAX; i++)
 		fds[i] = p[1];
@@ -184,7 +184,7 @@ TEST(descriptors_of_refused_datagrams_are_closed)
 	int s[2], p[2], fds[IPC_FDS_MAX + 2];
 	struct ipc_in in;
 
-	CHECK_EQ("pair", ipc_pair(s), 0);
+	CHECK_EQ("pair", ipc_pair(&s[0], &s[1]), 0);
 	CHECK_EQ("pipe", pipe(p), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		fds[i] = p[0];

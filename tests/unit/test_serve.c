@@ -79,7 +79,7 @@ static void begin(void)
 	rmdir(dir);
 	CHECK_EQ("a view", view_new(&config, ROLE_KEEPER, NULL, NULL, &view), 0);
 	CHECK_EQ("a keeper", serve_new(&config, NULL, NULL, NULL, view, audit, &serve), 0);
-	CHECK_EQ("a pair", ipc_pair(pair), 0);
+	CHECK_EQ("a pair", ipc_pair(&pair[0], &pair[1]), 0);
 }
 
 /* Until it takes no more: who writes there waits. */
@@ -99,7 +99,7 @@ static int ask(bool large, bool room)
 					  .host = "github.com", .repo = "acme/widgets" } };
 	int answer[2];
 
-	if (ipc_pair(answer) < 0)
+	if (ipc_pair(&answer[0], &answer[1]) < 0)
 		return -1;
 	if (!room)
 		fill(answer[1]);
@@ -189,7 +189,7 @@ TEST(what_a_mirror_never_sends_ends_it)
 		int answer[2];
 
 		q.large = rows[i].large;
-		CHECK_EQ("a pair", ipc_pair(answer), 0);
+		CHECK_EQ("a pair", ipc_pair(&answer[0], &answer[1]), 0);
 		ipc_send(pair[0], (uint16_t)rows[i].type, 0, &q, rows[i].n, &answer[1], rows[i].fd);
 		close(answer[1]);
 		CHECK_EQ(rows[i].what, serve_ask(serve, pair[1]), -EPROTO);
