@@ -454,6 +454,16 @@ int proc_spawn(const struct proc_spec *spec, pid_t *ret_pid, int *ret_pidfd)
 	return 0;
 }
 
+void proc_raise_files(uint64_t most)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return;
+	files.rlim_cur = files.rlim_max < most ? files.rlim_max : most;
+	setrlimit(RLIMIT_NOFILE, &files);
+}
+
 int proc_program(const char *name, char *ret_path, size_t cap)
 {
 	char self[4096];

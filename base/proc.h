@@ -70,6 +70,8 @@ struct proc_spec {
 /* Start it. 0 or -errno (exec failures included). ret_pidfd is close-on-exec. */
 int proc_spawn(const struct proc_spec *spec, pid_t *ret_pid, int *ret_pidfd);
 
+/* Let this process have as many files open as it may, at the most `most`. */
+void proc_raise_files(uint64_t most);
 /* Path of another of Cordon's programs: beside this executable, else in libexec. 0 or -errno. */
 int proc_program(const char *name, char *ret_path, size_t cap);
 /* Tell whoever started us (--ready-fd N, NOTIFY_SOCKET) that we serve. fd -1: only the latter. */

@@ -14,7 +14,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -172,16 +171,6 @@ static int start_keeper(const char *config, struct front_spec *spec)
 	return 0;
 }
 
-static void raise_limits(void)
-{
-	struct rlimit l;
-
-	if (getrlimit(RLIMIT_NOFILE, &l))
-		return;
-	l.rlim_cur = l.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &l);
-}
-
 static int run(const struct options *o, const struct host_config *c)
 {
 	struct front_spec spec = { .config = c, .listener = { -1, -1 }, .keeper = -1,
@@ -214,7 +203,7 @@ int main(int argc, char **argv)
 	}
 	signal(SIGHUP, SIG_IGN);		/* the audit changes files at netd's word */
 	signal(SIGPIPE, SIG_IGN);
-	raise_limits();
+	proc_raise_files(UINT64_MAX);
 	if (host_config_open(o.config, &c) < 0)
 		return 2;
 	r = run(&o, c);

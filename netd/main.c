@@ -17,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "base/log.h"
 #include "base/proc.h"
@@ -49,7 +48,7 @@ enum {
 	TICK_MS = 1000,
 	READY_POLL_MS = 10,
 	READY_PATIENCE_MS = 3000,
-	FILES_MAX = 16384,
+	FILES_MAX = 16384, /* one a run and part, and one for each profile text on its way */
 	PATH_SIZE = 4096
 };
 
@@ -178,17 +177,6 @@ static int directories(const struct host_config *c)
 	return r;
 }
 
-/* A descriptor per run and part, and one per profile text on its way. */
-static void raise_files(void)
-{
-	struct rlimit rl;
-
-	if (getrlimit(RLIMIT_NOFILE, &rl) < 0)
-		return;
-	rl.rlim_cur = rl.rlim_max < FILES_MAX ? rl.rlim_max : FILES_MAX;
-	setrlimit(RLIMIT_NOFILE, &rl);
-}
-
 /* Always loaded: an upgrade may bring other rules, and who knows what was changed meanwhile.
  * Elements stay. */
 static int open_ruleset(struct netd *n)
@@ -229,7 +217,7 @@ static int open_all(struct daemon *d)
 		r = open_spawner(n);
 	if (r < 0)
 		return r;
-	raise_files();
+	proc_raise_files(FILES_MAX);
 	r = say(n->config->log_dir, audit_open(n->config->log_dir, "netd", proc_role_uid(ROLE_NETD),
 					       proc_group(), &n->audit));
 	if (r >= 0)

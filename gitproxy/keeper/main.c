@@ -15,10 +15,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <openssl/crypto.h>
 
 #include "base/log.h"
+#include "base/proc.h"
 #include "gitproxy/keeper/ca_renew.h"
 #include "gitproxy/keeper/confine.h"
 #include "gitproxy/keeper/serve.h"
@@ -193,16 +193,6 @@ static int keeper_run(struct keeper *k)
 	return r;
 }
 
-static void raise_limits(void)
-{
-	struct rlimit l;
-
-	if (getrlimit(RLIMIT_NOFILE, &l))
-		return;
-	l.rlim_cur = l.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &l);
-}
-
 /* The other program that this is: a step of `cordon ca renew`. */
 static int renew(const char *config, const char *step)
 {
@@ -229,7 +219,7 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGINT, SIG_IGN);		/* ends with the front, after its last lines */
 	signal(SIGTERM, SIG_IGN);
-	raise_limits();
+	proc_raise_files(UINT64_MAX);
 	wipe_lock_memory();
 	if (CRYPTO_secure_malloc_init(SECURE_HEAP, SECURE_MIN) != 1)
 		log_line(LOG_WARN, "event=secrets_not_locked fix=\"LimitMEMLOCK=8M or more\"");

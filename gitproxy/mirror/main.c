@@ -12,7 +12,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "base/log.h"
 #include "base/proc.h"
@@ -78,16 +77,6 @@ static int run(const struct host_config *c)
 	return r < 0 ? r : mirror_loop(m);
 }
 
-static void raise_limits(void)
-{
-	struct rlimit l;
-
-	if (getrlimit(RLIMIT_NOFILE, &l))
-		return;
-	l.rlim_cur = l.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &l);
-}
-
 int main(int argc, char **argv)
 {
 	AUTO(host_config) struct host_config *c = NULL;
@@ -102,7 +91,7 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGINT, SIG_IGN);		/* ends with the keeper */
 	signal(SIGTERM, SIG_IGN);
-	raise_limits();
+	proc_raise_files(UINT64_MAX);
 	if (host_config_open(argv[2], &c) < 0)
 		return 2;
 	r = run(c);
