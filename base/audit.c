@@ -1,16 +1,15 @@
 /*
- * audit.c - the audit log: JSON lines, chained, aggregated
+ * audit.c - the audit log: lines chained, written whole, aggregated
  *
- * Theory of operation: see audit.h. A struct audit_line holds the fields an event knows; when it is
- * put, the head (ts, seq, src, prev) goes before them and the whole line leaves in one write(2).
+ * Theory of operation: see audit.h. When a struct audit_line is put, the head (ts, seq, src, prev)
+ * goes before its fields and the whole line leaves in one write(2).
  * The chain is over the file's raw lines: prev is the SHA-256 of the line before, without its
  * newline, whatever that line holds. A write that stops half way is taken back by ftruncate(2), so
  * a line is there or is not; where that is impossible (an append-only file) the half line is ended
  * and chained like any other.
  * Aggregation: one entry per key in a seeded hash table (peers choose the keys) and in a queue by
  * age. When the table is full, lines are written at once: counts stay exact, the file pays.
- * Invariants: nothing is shown that was not escaped; a line that was not written is counted, and
- * the count is the next thing that is written.
+ * Invariant: a line that was not written is counted, and the count is the next thing that is written.
  */
 #include "base/audit.h"
 
@@ -30,7 +29,7 @@
 enum { AUDIT_BUCKETS = 4096, AUDIT_HEAD_MAX = 256, AUDIT_TAIL_MAX = 64,
        AUDIT_WHOLE_MAX = AUDIT_LINE_MAX + AUDIT_HEAD_MAX + AUDIT_TAIL_MAX,
        AUDIT_ROOM = 4 * AUDIT_WHOLE_MAX, AUDIT_RETIRE_PUT = 16, AUDIT_RETIRE_TICK = 1024,
-       AUDIT_OURS_MAX = 1024, AUDIT_HASH = 32, AUDIT_HEX = 2 * AUDIT_HASH + 1 };
+       AUDIT_HASH = 32, AUDIT_HEX = 2 * AUDIT_HASH + 1 };
 
 struct entry {
 	struct entry *chain;		/* same bucket */
@@ -67,137 +66,6 @@ static uint64_t now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
-/* ---- lines ---- */
-
-/*
- * A JSON string. A backslash that bytes_escape() wrote before x or \ is doubled, so a reader of the
- * JSON gets printable text in which \x1b is an escape character and \\x1b is four characters of the
- * peer.
- */
-static void put_string(struct wr *w, struct rd in, size_t max)
-{
-	char text[4 * AUDIT_OURS_MAX + 4];
-	struct rd r = rd_of(text, bytes_escape(in, max, text, sizeof(text)));
-	uint8_t c = 0, next = 0;
-
-	wr_u8(w, '"');
-	while (rd_left(&r) && rd_u8(&r, &c)) {
-		if (c != '\\') {
-			wr_u8(w, c);
-			continue;
-		}
-		if (!rd_u8(&r, &next))
-			break;
-		wr_str(w, next == '"' ? "\\\"" : next == 'x' ? "\\\\x" : "\\\\\\\\");
-	}
-	wr_u8(w, '"');
-}
-
-/* A field goes in whole or not at all; a line that lost one says so. An item is judged at its end. */
-static void field_end(struct audit_line *l, size_t before)
-{
-	if (wr_ok(&l->w) || l->item)
-		return;
-	l->w.n = before;
-	l->w.failed = false;
-	l->cut = true;
-}
-
-/* The line's own fields come after its head, an item's first after its brace. */
-static void put_name(struct audit_line *l, const char *field)
-{
-	bool first = l->item && l->w.n && l->w.p[l->w.n - 1] == '{';
-
-	wr_str(&l->w, first ? "\"" : ",\"");
-	wr_str(&l->w, field);
-	wr_str(&l->w, "\":");
-}
-
-static void put_field(struct audit_line *l, const char *field, struct rd value, size_t max)
-{
-	size_t before = l->w.n;
-
-	put_name(l, field);
-	put_string(&l->w, value, max);
-	field_end(l, before);
-}
-
-void audit_str(struct audit_line *l, const char *field, const char *ours)
-{
-	put_field(l, field, rd_str(ours ? ours : ""), AUDIT_OURS_MAX);
-}
-
-void audit_rd(struct audit_line *l, const char *field, struct rd peer)
-{
-	put_field(l, field, peer, AUDIT_VALUE_MAX);
-}
-
-void audit_u64(struct audit_line *l, const char *field, uint64_t v)
-{
-	size_t before = l->w.n;
-
-	put_name(l, field);
-	wr_fmt(&l->w, "%" PRIu64, v);
-	field_end(l, before);
-}
-
-/* Room for the bracket at its end is kept. */
-void audit_list(struct audit_line *l, const char *field)
-{
-	size_t before = l->w.n;
-
-	put_name(l, field);
-	wr_str(&l->w, "[]");
-	field_end(l, before);
-	l->list = l->w.n != before;
-	l->w.n -= l->list;
-	l->w.cap -= l->list;
-}
-
-void audit_item(struct audit_line *l)
-{
-	bool first = l->w.n && l->w.p[l->w.n - 1] == '[';
-
-	l->item = l->w.n;
-	wr_str(&l->w, first ? "{" : ",{");
-	l->w.failed |= !l->list;
-}
-
-bool audit_item_end(struct audit_line *l)
-{
-	bool ok = wr_u8(&l->w, '}');
-
-	if (!ok) {
-		l->w.n = l->item;
-		l->w.failed = false;
-		l->cut = true;
-	}
-	l->item = 0;
-	return ok;
-}
-
-void audit_list_end(struct audit_line *l)
-{
-	l->w.cap += l->list;
-	if (l->list)
-		wr_u8(&l->w, ']');
-	l->list = false;
-}
-
-void audit_begin(struct audit_line *l, const struct audit_head *h)
-{
-	l->w = wr_of(l->buf, sizeof(l->buf));
-	l->item = 0;
-	l->list = l->cut = false;
-	audit_str(l, "event", h->event);
-	audit_str(l, "sandbox", h->sandbox);
-	audit_str(l, "profile", h->profile);
-	audit_str(l, "decision", h->decision);
-	audit_str(l, "reason", h->reason);
-	audit_str(l, "rule", h->rule);
-	audit_str(l, "policy", h->policy);
 }
 
 /* ---- the chain and the file ---- */
