@@ -18,6 +18,37 @@
 
 enum { CAPABILITIES_BYTES = 256 };
 
+/* ---- capabilities ---- */
+
+/* In the order in which they are written. */
+static const struct { const char *word; unsigned bit; } words[] = {
+	{ "report-status", PUSH_REPORT_STATUS }, { "side-band-64k", PUSH_SIDE_BAND }, { "quiet", PUSH_QUIET },
+	{ "delete-refs", PUSH_DELETE_REFS },	 { "atomic", PUSH_ATOMIC },	      { "push-options", PUSH_OPTIONS },
+	{ "ofs-delta", PUSH_OFS_DELTA },	 { "no-thin", PUSH_NO_THIN },
+};
+
+unsigned push_capability(struct rd word)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (rd_eq_str(word, words[i].word))
+			return words[i].bit;
+	return 0;
+}
+
+bool push_capabilities_write(struct wr *w, unsigned set, enum object_format format)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (set & words[i].bit) {
+			wr_str(w, words[i].word);
+			wr_u8(w, ' ');
+		}
+	if (set & PUSH_OBJECT_FORMAT)
+		wr_fmt(w, "object-format=%s ", object_format_name(format));
+	return wr_str(w, "agent=git/cordon-" CORDON_VERSION);
+}
+
+/* ---- what is in a list ---- */
+
 static bool oid_is_zero(const struct oid *o)
 {
 	static const struct oid zero;
@@ -34,8 +65,6 @@ bool push_command_deletes(const struct push_command *c)
 {
 	return oid_is_zero(&c->new);
 }
-
-/* ---- what is in it ---- */
 
 size_t push_list_size(const struct push_list *l)
 {
@@ -172,24 +201,11 @@ int push_list_read(int fd, struct push_list **ret)
 
 /* ---- as git has it ---- */
 
-/* Only what upstream offers; what the client wants is among it. */
-static bool capabilities(struct wr *w, const struct push_list *l)
+/* What is asked of upstream, which offers it: what the gate wants, and of the rest what the client does. */
+static unsigned asked(const struct push_list *l)
 {
-	const struct { bool on; const char *text; } table[] = {
-		{ l->upstream & PUSH_REPORT_STATUS, " report-status" },
-		{ l->upstream & PUSH_SIDE_BAND, " side-band-64k" },
-		{ l->upstream & PUSH_QUIET && l->quiet, " quiet" },
-		{ l->atomic, " atomic" },
-		{ l->n_options, " push-options" },
-		{ l->upstream & PUSH_OBJECT_FORMAT, l->format == OBJECT_SHA256 ? " object-format=sha256" :
-										  " object-format=sha1" },
-		{ true, " agent=git/cordon-" CORDON_VERSION },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
-		if (table[i].on)
-			wr_str(w, table[i].text);
-	return wr_ok(w);
+	return l->upstream & (PUSH_REPORT_STATUS | PUSH_SIDE_BAND | PUSH_OBJECT_FORMAT | (l->quiet ? PUSH_QUIET : 0) |
+			      (l->atomic ? PUSH_ATOMIC : 0) | (l->n_options ? PUSH_OPTIONS : 0));
 }
 
 static bool command_write(struct wr *w, const struct push_list *l, size_t i)
@@ -205,8 +221,8 @@ static bool command_write(struct wr *w, const struct push_list *l, size_t i)
 	wr_u8(&text, ' ');
 	wr_str(&text, c->ref);
 	if (!i) {
-		wr_u8(&text, '\0');
-		capabilities(&text, l);
+		wr_put(&text, "\0 ", 2);
+		push_capabilities_write(&text, asked(l), format);
 	}
 	return wr_ok(&text) && pkt_write(w, wr_rd(&text));
 }

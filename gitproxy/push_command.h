@@ -27,8 +27,14 @@ enum push_capability {
 	PUSH_QUIET = 16,
 	PUSH_OPTIONS = 32,
 	PUSH_DELETE_REFS = 64,
-	PUSH_CAPABILITIES = 127
+	PUSH_CAPABILITIES = 127,	/* all of these: those that a list has to do with */
+	PUSH_OFS_DELTA = 128,		/* between upstream and who makes the pack */
+	PUSH_NO_THIN = 256
 };
+/* The one that a word without a value names; 0: none that is known here. */
+unsigned push_capability(struct rd word);
+/* All of the set and our agent, as they stand behind the NUL of a first line, with blanks between. */
+bool push_capabilities_write(struct wr *w, unsigned set, enum object_format format);
 
 struct push_command {
 	struct oid old, new;		/* zero: none; never both */

@@ -13,7 +13,7 @@
 #include "gitproxy/pkt.h"
 #include "gitproxy/refname.h"
 
-enum { HEAD_BYTES = 1024 };
+enum { HEAD_BYTES = 1024, OURS = PUSH_REPORT_STATUS | PUSH_SIDE_BAND | PUSH_QUIET };
 
 /* ---- capabilities ---- */
 
@@ -26,17 +26,7 @@ static bool format_of(struct rd name, struct push_advert *a)
 
 static bool capability(struct rd word, struct push_advert *a)
 {
-	static const struct { const char *name; uint8_t bit; } table[] = {
-		{ "report-status", PUSH_REPORT_STATUS }, { "side-band-64k", PUSH_SIDE_BAND },
-		{ "atomic", PUSH_ATOMIC },		 { "quiet", PUSH_QUIET },
-		{ "push-options", PUSH_OPTIONS },	 { "delete-refs", PUSH_DELETE_REFS },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
-		if (rd_eq_str(word, table[i].name))
-			a->upstream |= table[i].bit;
-	a->ofs_delta |= rd_eq_str(word, "ofs-delta");
-	a->no_thin |= rd_eq_str(word, "no-thin");
+	a->upstream |= push_capability(word);
 	return !rd_prefix(&word, "object-format=") || format_of(word, a);
 }
 
@@ -149,26 +139,6 @@ bool push_advert_next(struct push_advert *io, struct oid *ret_oid, struct rd *re
 
 /* ---- for the client ---- */
 
-static bool write_capabilities(struct wr *w, const struct push_advert *a)
-{
-	const struct { bool on; const char *text; } table[] = {
-		{ true, "report-status side-band-64k quiet" },
-		{ a->upstream & PUSH_DELETE_REFS, " delete-refs" },
-		{ a->upstream & PUSH_ATOMIC, " atomic" },
-		{ a->upstream & PUSH_OPTIONS, " push-options" },
-		{ a->ofs_delta, " ofs-delta" },
-		{ a->no_thin, " no-thin" },
-		{ a->upstream & PUSH_OBJECT_FORMAT, a->format == OBJECT_SHA256 ? " object-format=sha256" :
-										  " object-format=sha1" },
-		{ true, " agent=git/cordon-" CORDON_VERSION },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
-		if (table[i].on)
-			wr_str(w, table[i].text);
-	return wr_ok(w);
-}
-
 static bool write_line(struct wr *w, const struct push_advert *a, const struct oid *oid, struct rd name, bool first)
 {
 	uint8_t line[OID_HEX_MAX + REFNAME_MAX + HEAD_BYTES / 2];
@@ -179,7 +149,7 @@ static bool write_line(struct wr *w, const struct push_advert *a, const struct o
 	wr_rd_all(&text, name);
 	if (first) {
 		wr_u8(&text, '\0');
-		write_capabilities(&text, a);
+		push_capabilities_write(&text, a->upstream | OURS, a->format);
 	}
 	wr_u8(&text, '\n');
 	return wr_ok(&text) && pkt_write(w, wr_rd(&text));

@@ -8,8 +8,7 @@
 
 struct push_advert {			/* borrows from the text */
 	enum object_format format;
-	uint8_t upstream;		/* of enum push_capability */
-	bool ofs_delta, no_thin;
+	unsigned upstream;		/* of enum push_capability */
 	struct rd refs;			/* of the text: for push_advert_next() */
 	size_t n_refs;			/* of those that are passed on */
 };

@@ -103,35 +103,23 @@ static bool object_format(struct push_request *q, struct rd name)
 	return q->list->format == OBJECT_SHA256 || rd_eq_str(name, "sha1");
 }
 
-/* Those with a value, and those that change nothing here. */
-static bool known_word(struct push_request *q, struct rd word)
+/* Those that have a value. */
+static bool known_value(struct push_request *q, struct rd word)
 {
-	if (rd_prefix(&word, "object-format="))
-		return object_format(q, word);
-	return rd_prefix(&word, "agent=") || rd_eq_str(word, "ofs-delta") || rd_eq_str(word, "delete-refs");
+	return rd_prefix(&word, "object-format=") ? object_format(q, word) : rd_prefix(&word, "agent=");
 }
 
 static void capability(struct push_request *q, struct rd word)
 {
-	struct { const char *name; bool *flag; uint8_t *byte; } table[] = {
-		{ "report-status", &q->report_status, NULL },
-		{ "side-band-64k", &q->side_band, NULL },
-		{ "push-options", &q->options, NULL },
-		{ "atomic", NULL, &q->list->atomic },
-		{ "quiet", NULL, &q->list->quiet },
-	};
+	unsigned asked = push_capability(word);
 	char text[PUSH_WHY / 2];
 
-	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-		if (!rd_eq_str(word, table[i].name))
-			continue;
-		if (table[i].flag)
-			*table[i].flag = true;
-		else
-			*table[i].byte = 1;
-		return;
-	}
-	if (known_word(q, word))
+	q->report_status |= asked == PUSH_REPORT_STATUS;
+	q->side_band |= asked == PUSH_SIDE_BAND;
+	q->options |= asked == PUSH_OPTIONS;
+	q->list->atomic |= asked == PUSH_ATOMIC;
+	q->list->quiet |= asked == PUSH_QUIET;
+	if ((asked && asked != PUSH_NO_THIN) || known_value(q, word))
 		return;
 	shown(word, text);
 	note(q, REASON_CAPABILITY_NOT_ALLOWED, "%s is not offered", text);

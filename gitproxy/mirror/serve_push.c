@@ -168,7 +168,7 @@ static bool any_deletes(const struct push_list *l)
 static const char *not_offered(const struct push *p, const struct push_advert *a)
 {
 	const struct push_list *l = p->list;
-	uint8_t has = a->upstream;
+	unsigned has = a->upstream;
 
 	if (l->format != a->format)
 		return "the repository has another object format";
@@ -210,7 +210,7 @@ static bool upstream_fits(struct push *p)
 	if (why)
 		push_refuse(p, reason == REASON_NONE ? REASON_CAPABILITY_NOT_ALLOWED : reason, why);
 	else
-		p->list->upstream = a.upstream;
+		p->list->upstream = (uint8_t)(a.upstream & PUSH_CAPABILITIES);
 	if (!why && p->rules->n_denied && write_tips(p, a) < 0)
 		push_refuse(p, REASON_UNAVAILABLE, why = "the gateway could not keep what it needs to judge the push");
 	return !why;

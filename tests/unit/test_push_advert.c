@@ -78,6 +78,6 @@ TEST(what_upstream_has)
 	struct push_advert a;
 
 	CHECK_EQ("parsed", push_advert_parse(rd_of(text, n), &a), PARSE_OK);
-	CHECK_EQ("all", a.upstream, PUSH_CAPABILITIES);
+	CHECK_EQ("all", a.upstream, PUSH_CAPABILITIES | PUSH_OFS_DELTA);
 	CHECK_EQ("one", a.n_refs, 1);
 }
