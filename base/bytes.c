@@ -5,7 +5,7 @@
  * reader nor a terminal can be fooled with: it goes through the input one character at a time, and
  * whatever is not a complete, shortest-form, printable UTF-8 character is shown byte by byte as
  * \xNN.
- * Invariants: allocates nothing (but rd_dup_str), keeps no state, output is always NUL-terminated
+ * Invariants: allocates nothing, keeps no state, output is always NUL-terminated
  * and consists of whole units, so a cut never leaves half an escape.
  * Spec: RFC 3629 (UTF-8). Fuzzed by tests/fuzz/fuzz_bytes_escape.c.
  */
@@ -44,21 +44,6 @@ bool rd_hex(struct rd *r, void *ret_to, size_t n)
 		to[i / 2] = (uint8_t)(to[i / 2] << 4 | v);
 	}
 	return true;
-}
-
-char *rd_dup_str(struct rd r)
-{
-	char *s;
-
-	if (r.failed || rd_has(r, 0))
-		return NULL;
-	s = malloc(r.n + 1);
-	if (!s)
-		return NULL;
-	if (r.n)
-		memcpy(s, r.p, r.n);
-	s[r.n] = 0;
-	return s;
 }
 
 static void hex(const uint8_t *p, size_t n, uint8_t *to)

@@ -181,8 +181,6 @@ static inline int hex_digit(uint8_t c)
 }
 /* 2 * n digits as n bytes; in lower case, so that what is compared as text has one spelling. */
 MUST_CHECK bool rd_hex(struct rd *r, void *ret_to, size_t n);
-/* A NUL-terminated copy, heap. NULL when out of memory, failed, or an inner NUL. */
-char *rd_dup_str(struct rd r);
 
 static inline struct wr wr_of(void *p, size_t cap) { return (struct wr){ p, 0, cap, false }; }
 static inline bool wr_ok(const struct wr *w) { return !w->failed; }

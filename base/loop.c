@@ -22,7 +22,6 @@ struct loop {
 	int epfd;
 	bool stop;
 	uint64_t now;
-	void *owner;
 	void (*on_hup)(struct loop *l);
 	struct watch signals;
 	struct watch *watches;			/* all that are added */
@@ -288,14 +287,4 @@ int loop_signals(struct loop *l, void (*on_hup)(struct loop *l))
 	l->signals.events = EPOLLIN;
 	l->signals.fn = on_signal;
 	return loop_add(l, &l->signals);
-}
-
-void loop_set_owner(struct loop *l, void *owner)
-{
-	l->owner = owner;
-}
-
-void *loop_owner(struct loop *l)
-{
-	return l->owner;
 }

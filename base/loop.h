@@ -53,7 +53,5 @@ uint64_t loop_wall_ms(void);			/* CLOCK_REALTIME, ms */
 int loop_signals(struct loop *l, void (*on_hup)(struct loop *l));
 int loop_run(struct loop *l);			/* until loop_stop() or a signal; 0 or -errno */
 void loop_stop(struct loop *l);
-void loop_set_owner(struct loop *l, void *owner);	/* for on_hup and tests */
-void *loop_owner(struct loop *l);
 
 #endif

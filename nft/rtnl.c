@@ -7,7 +7,6 @@
 #include "nft/rtnl.h"
 
 #include <errno.h>
-#include <ifaddrs.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -311,27 +310,6 @@ int rtnl_default_links(char names[][16], int max)
 			return r;
 	}
 	return d.n;
-}
-
-int rtnl_host_addresses(struct addr *ret, int max)
-{
-	struct ifaddrs *all;
-	int n = 0;
-
-	if (getifaddrs(&all) < 0)
-		return -errno;
-	for (struct ifaddrs *i = all; i && n < max; i = i->ifa_next) {
-		struct sockaddr_storage sa = { 0 };
-		uint16_t port;
-
-		if (!i->ifa_addr || (i->ifa_addr->sa_family != AF_INET && i->ifa_addr->sa_family != AF_INET6))
-			continue;
-		memcpy(&sa, i->ifa_addr, i->ifa_addr->sa_family == AF_INET ? sizeof(struct sockaddr_in) :
-									   sizeof(struct sockaddr_in6));
-		n += addr_from_sockaddr(&sa, &ret[n], &port);
-	}
-	freeifaddrs(all);
-	return n;
 }
 
 bool rtnl_address_of(const struct nlmsghdr *h, struct addr *ret, int *ret_index)

@@ -25,9 +25,7 @@ int rtnl_route_del(int index, const struct addr *host);
 
 /* Names of the interfaces of default routes; up to max. Number found or -errno. */
 int rtnl_default_links(char names[][16], int max);
-/* Every address of this host; number or -errno. */
-int rtnl_host_addresses(struct addr *ret, int max);
-/* The same one by one, with the interface each belongs to: any number of them. */
+/* Every address of this host, one by one, with the interface each belongs to. */
 typedef int rtnl_address_fn(void *owner, const struct addr *a, int index);	/* 0: go on */
 int rtnl_addresses_each(rtnl_address_fn *fn, void *owner);
 /* The address of an RTM_NEWADDR or RTM_DELADDR message; false: it is of no family we know. */

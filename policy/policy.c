@@ -103,15 +103,6 @@ void policy_decide_name(const struct policy *p, const char *name, struct name_de
 	}
 }
 
-/* No rule can list a type yet. */
-bool policy_allows_type(const struct policy *p, const char *name, uint16_t qtype)
-{
-	(void)p;
-	(void)name;
-	(void)qtype;
-	return false;
-}
-
 enum grant_action policy_decide_port(const struct policy *p, const char *name, uint8_t proto,
 				     uint16_t port)
 {
@@ -295,17 +286,4 @@ void policy_push_rules(const struct policy *p, const char *host, const char *rep
 		*ret = *p->push;
 	else
 		*ret = (struct push_rules){ 0 };
-}
-
-/* Neither can be switched on yet. */
-bool policy_ech_allowed(const struct policy *p)
-{
-	(void)p;
-	return false;
-}
-
-bool policy_icmp_echo(const struct policy *p)
-{
-	(void)p;
-	return false;
 }

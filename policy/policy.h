@@ -85,8 +85,6 @@ struct name_decision {
 	bool ancestor;			/* not allowed itself, but an ancestor of an exact allowed name: NODATA (RFC 8020) */
 };
 void policy_decide_name(const struct policy *p, const char *name, struct name_decision *ret);
-/* Record types beyond A and AAAA: allowed only where the rule lists them. */
-bool policy_allows_type(const struct policy *p, const char *name, uint16_t qtype);
 /* Is this (name, proto, port) granted, and how. GRANT_NONE: not. */
 enum grant_action policy_decide_port(const struct policy *p, const char *name, uint8_t proto, uint16_t port);
 
@@ -141,8 +139,6 @@ enum git_source { GIT_SOURCE_UPSTREAM = 0, GIT_SOURCE_HOST_MIRROR };
 enum git_source policy_git_source(const struct policy *p);
 bool policy_git_stale_ok(const struct policy *p);	/* a mirror may answer for an upstream that is away */
 bool policy_git_lfs(const struct policy *p);	/* objects of Git LFS go the way of their repository */
-bool policy_ech_allowed(const struct policy *p);
-bool policy_icmp_echo(const struct policy *p);
 
 struct policy_limits {
 	uint32_t connections, new_connections_per_second, dns_queries_per_second, names, git_transfers, upgrades,

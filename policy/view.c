@@ -143,11 +143,6 @@ int view_send(struct view *v, enum msg_type t, uint32_t sequence, const void *bo
 	return r;
 }
 
-int view_fd(const struct view *v)
-{
-	return v->fd;
-}
-
 static int say_hello(struct view *v, int fd)
 {
 	struct timeval patience = { .tv_sec = VIEW_SEND_MS / 1000 };

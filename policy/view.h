@@ -45,7 +45,6 @@ DEFINE_AUTO(view, struct view *, view_free)
  * meanwhile.
  */
 int view_connect(struct view *v);
-int view_fd(const struct view *v);		/* -1 when not connected */
 /* Read and apply one datagram. 0, or -errno: connection lost (closed; view_connect() again). */
 int view_feed(struct view *v);
 bool view_ready(struct view *v);

@@ -5,27 +5,15 @@
 
 #include "base/mem.h"
 
-static const struct {
-	const char *word, *text;
-} faults[FAULT_COUNT] = {
-	[FAULT_UNKNOWN] = { "", "an unknown fault" },
-	[FAULT_NONE] = { "", "" },
-#define X(name, word, sentence) [FAULT_##name] = { word, sentence },
+static const char *const texts[FAULT_COUNT] = {
+	[FAULT_UNKNOWN] = "an unknown fault",
+	[FAULT_NONE] = "",
+#define X(name, word, sentence) [FAULT_##name] = sentence,
 	FAULTS(X)
 #undef X
 };
 
-static enum fault known(enum fault f)
-{
-	return (unsigned)f < FAULT_COUNT ? f : FAULT_UNKNOWN;
-}
-
 const char *fault_text(enum fault f)
 {
-	return faults[known(f)].text;
-}
-
-const char *fault_word(enum fault f)
-{
-	return faults[known(f)].word;
+	return texts[(unsigned)f < FAULT_COUNT ? f : FAULT_UNKNOWN];
 }

@@ -1,7 +1,7 @@
 /*
  * fault.h - what is wrong with one object's bytes
  *
- * The words of the first column are git's (git help fsck), where it has one for it.
+ * The words of the first column are git's (git help fsck), where it has one for it: for who compares.
  */
 #ifndef GITPROXY_GATE_FAULT_H
 #define GITPROXY_GATE_FAULT_H
@@ -64,6 +64,5 @@ enum fault {
 };
 
 const char *fault_text(enum fault f);	/* "an unknown fault" for unknown values */
-const char *fault_word(enum fault f);	/* git's; "": it has none */
 
 #endif

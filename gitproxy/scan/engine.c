@@ -98,7 +98,8 @@ static int compile_rule(struct scan *e, size_t i, struct diag *d)
 	return err ? err : compile_list(e->rules, r, &r->allow.paths, d, &j->paths);
 }
 
-int scan_compile(const struct scan_rules *rules, struct diag *d, struct scan **ret)
+/* The engine without its database: every regex as PCRE2, checked. */
+static int compile_all(const struct scan_rules *rules, struct diag *d, struct scan **ret)
 {
 	AUTO(scan) struct scan *e = calloc(1, sizeof(*e));
 	size_t before = diag_errors(d);
@@ -174,7 +175,7 @@ static int build_regexes(struct scan *e, struct diag *d)
 int scan_new(const struct scan_rules *rules, struct diag *d, struct scan **ret)
 {
 	AUTO(scan) struct scan *e = NULL;
-	int err = scan_compile(rules, d, &e);
+	int err = compile_all(rules, d, &e);
 
 	err = err ? err : build_regexes(e, d);
 	if (!err)

@@ -25,9 +25,6 @@ struct scan {
 	uint32_t groups;		/* of the rule that has most */
 };
 
-/* The engine without its database: every regex as PCRE2, checked. As scan_new(). */
-int scan_compile(const struct scan_rules *rules, struct diag *d, struct scan **ret);
-
 /* For tests, before the first use: how much more than what is looked at around a match is decided
  * at once. */
 void scan_scratch_resize(struct scan_scratch *s, size_t segment_bytes, size_t piece);

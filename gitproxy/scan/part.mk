@@ -1,5 +1,5 @@
 # The secret scanner: SCAN_SRC is the engine, SCAN_DOC what reads its YAML. No sockets, no children.
-SCAN_SRC := gitproxy/scan/scan.c gitproxy/scan/settle.c gitproxy/scan/confirm.c gitproxy/scan/engine.c gitproxy/scan/saved.c \
+SCAN_SRC := gitproxy/scan/scan.c gitproxy/scan/settle.c gitproxy/scan/confirm.c gitproxy/scan/engine.c \
 	    gitproxy/scan/fingerprint.c gitproxy/scan/rules.c gitproxy/scan/builtin.c
 SCAN_DOC := policy/doc.c policy/diag.c policy/file.c
 SCAN_LIB := -lhs -lpcre2-8 -lyaml -lcrypto -lm

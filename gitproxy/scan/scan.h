@@ -53,14 +53,6 @@ struct scan;
 int scan_new(const struct scan_rules *rules, struct diag *d, struct scan **ret);
 void scan_free(struct scan *e);
 DEFINE_AUTO(scan, struct scan *, scan_free)
-/*
- * The database as heap bytes, and an engine from them, which spares the slow part of compiling.
- * -ESTALE: of other rules, another library or another kind of CPU; compile then. Only bytes of
- * one's own may be given: a damaged database is noticed, one that was made to harm is not.
- */
-int scan_save(const struct scan *e, uint8_t **ret, size_t *ret_n);
-int scan_new_saved(const struct scan_rules *rules, struct rd saved, struct diag *d,
-		   struct scan **ret);
 
 struct scan_scratch;
 int scan_scratch_new(const struct scan *e, struct scan_scratch **ret); /* borrows e. 0, -ENOMEM */

@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		check_name(name);
 	else
 		expect(!name[0]);
-	text = rd_dup_str(rd_of(data, n));
+	text = rd_has(rd_of(data, n), 0) ? NULL : strndup((const char *)data, n);
 	if (!text || name_pattern_parse(text, &p))
 		return 0;
 	check_name(p.base);

@@ -280,19 +280,6 @@ TEST(comparing)
 	      !rd_eq_nocase(failed, "") && !rd_prefix(&failed, ""));
 }
 
-TEST(dup_str)
-{
-	AUTO(mem) char *a = rd_dup_str(rd_of("abc", 2));
-	AUTO(mem) char *empty = rd_dup_str(rd_of(NULL, 0));
-	struct rd failed = rd_of("a", 1);
-
-	CHECK_STR("two bytes", a, "ab");
-	CHECK_STR("empty", empty, "");
-	CHECK("inner NUL", rd_dup_str(rd_of("a\0b", 3)) == NULL);
-	rd_fail(&failed);
-	CHECK("failed", rd_dup_str(failed) == NULL);
-}
-
 TEST(writer_bounds)
 {
 	static const struct { const char *what; size_t n; bool ok; } rows[] = {

@@ -184,7 +184,7 @@ static int hups;
 
 static void on_hup(struct loop *l)
 {
-	CHECK_STR("owner", loop_owner(l), "owner");
+	(void)l;
 	hups++;
 	raise(SIGTERM);
 }
@@ -192,10 +192,8 @@ static void on_hup(struct loop *l)
 TEST(signals)
 {
 	AUTO(loop) struct loop *l = NULL;
-	static char owner[] = "owner";
 
 	CHECK_EQ("new", loop_new(&l), 0);
-	loop_set_owner(l, owner);
 	CHECK_EQ("signals", loop_signals(l, on_hup), 0);
 	raise(SIGHUP);
 	CHECK_EQ("run", loop_run(l), 0);

@@ -119,8 +119,6 @@ TEST(ports)
 	CHECK_STR("its rule", d.rule, "git.allowed_hosts: github.com");
 	policy_decide_name(p, "a.example", &d);
 	CHECK("a passed host does", !d.proxied);
-	CHECK("no record type is granted", !policy_allows_type(p, "a.example", 16));
-	CHECK("no ECH, no echo", !policy_ech_allowed(p) && !policy_icmp_echo(p));
 }
 
 struct repo_row {

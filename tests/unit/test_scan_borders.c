@@ -211,35 +211,3 @@ TEST(fingerprints)
 	CHECK("too long", !scan_fingerprint("r", rd_of(big, SCAN_WIDTH_MAX + 1), b));
 	CHECK("form", !scan_fingerprint_ok("") && !scan_fingerprint_ok("0123456789abcdef0123456789abcdeF"));
 }
-
-TEST(saved_and_back)
-{
-	AUTO(mem) char *token = scan_example("ghp_<alnum:36>", 5);
-	AUTO(mem) uint8_t *saved = NULL;
-	AUTO(scan) struct scan *again = NULL;
-	struct scan_fixture f;
-	struct scan_got g;
-	size_t n = 0;
-
-	scan_fixture_init(&f);
-	CHECK_EQ("save", scan_save(f.engine, &saved, &n), 0);
-	CHECK_EQ("back", scan_new_saved(f.rules, rd_of(saved, n), f.d, &again), 0);
-	for (size_t cut = 1; cut <= n; cut = cut * 3 + 1) {
-		AUTO(scan) struct scan *bad = NULL;
-		AUTO(mem) uint8_t *in = check_exact(saved, n - cut);
-
-		CHECK_EQ("cut", scan_new_saved(f.rules, rd_of(in, n - cut), f.d, &bad), -ESTALE);
-		saved[n - cut] ^= 1;
-		CHECK_EQ("flipped", scan_new_saved(f.rules, rd_of(saved, n), f.d, &bad), -ESTALE);
-		saved[n - cut] ^= 1;
-	}
-	f.rules->sha256[0] ^= 1;
-	CHECK_EQ("other rules", scan_new_saved(f.rules, rd_of(saved, n), f.d, &(struct scan *){ NULL }), -ESTALE);
-	scan_scratch_free(f.scratch);
-	f.scratch = NULL;
-	CHECK_EQ("scratch", scan_scratch_new(again, &f.scratch), 0);
-	CHECK_EQ("finds", feed(&f, (uint8_t *)token, strlen(token), 0, &g), SCAN_FOUND);
-	scan_scratch_free(STEAL(f.scratch));
-	scan_free(STEAL(again));
-	scan_fixture_done(&f);
-}
