@@ -60,8 +60,6 @@ extern const struct doctor_check doctor_ca; /* doctor_ca.c */
 
 /* Fill links, uplinks and loaded. 0 or -errno. */
 int doctor_look(struct doctor *d);
-const struct doctor_link *doctor_link_named(const struct doctor *d, const char *name);
-bool doctor_is_uplink(const struct doctor *d, const char *name);
 /* A file's first line without its newline. False: not readable. */
 bool doctor_read(const char *path, char *out, size_t cap);
 

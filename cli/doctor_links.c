@@ -65,7 +65,7 @@ static int link_add(const struct nlmsghdr *h, void *owner)
 	return MNL_CB_OK;
 }
 
-const struct doctor_link *doctor_link_named(const struct doctor *d, const char *name)
+static const struct doctor_link *link_named(const struct doctor *d, const char *name)
 {
 	for (size_t i = 0; i < d->n_links; i++)
 		if (!strcmp(d->links[i].l.name, name))
@@ -81,7 +81,7 @@ static const struct doctor_link *link_indexed(const struct doctor *d, int index)
 	return NULL;
 }
 
-bool doctor_is_uplink(const struct doctor *d, const char *name)
+static bool is_uplink(const struct doctor *d, const char *name)
 {
 	for (size_t i = 0; i < d->n_uplinks; i++)
 		if (!strcmp(d->uplinks[i], name))
@@ -213,7 +213,7 @@ static void run_links(struct doctor *d)
 
 static void check_uplink(struct doctor *d, const char *name)
 {
-	const struct doctor_link *l = doctor_link_named(d, name);
+	const struct doctor_link *l = link_named(d, name);
 
 	if (!l)
 		doctor_say(d, DOCTOR_PROBLEM,
@@ -241,7 +241,7 @@ static void run_uplinks(struct doctor *d)
 	for (size_t i = 0; i < d->n_uplinks; i++)
 		check_uplink(d, d->uplinks[i]);
 	for (int i = 0; i < n; i++)
-		if (!doctor_is_uplink(d, found[i]))
+		if (!is_uplink(d, found[i]))
 			doctor_say(
 				d, DOCTOR_WARNING,
 				"has a default route, but flows may not leave there\t%s\tadd it to "

@@ -289,7 +289,8 @@ static bool any_parameter(struct rd query, const char *want, bool (*is)(struct r
 	return false;
 }
 
-bool http_has_parameter(struct rd query, const char *want)
+/* A parameter of this name, also with escapes. */
+static bool has_parameter(struct rd query, const char *want)
 {
 	return any_parameter(query, want, parameter_is);
 }
@@ -329,8 +330,8 @@ bool http_is_doh(struct rd path, struct rd query, struct rd block)
 {
 	struct rd name, value;
 
-	if (http_has_parameter(query, "dns") ||
-	    (path_is_resolve(path) && http_has_parameter(query, "name")))
+	if (has_parameter(query, "dns") ||
+	    (path_is_resolve(path) && has_parameter(query, "name")))
 		return true;
 	while (http_fields_next(&block, &name, &value))
 		if ((rd_eq_nocase(name, "accept") || rd_eq_nocase(name, "content-type")) &&

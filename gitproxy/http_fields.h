@@ -47,9 +47,10 @@ bool http_fields_ok(struct rd block, enum http_direction d);
 bool http_is_doh(struct rd path, struct rd query, struct rd block);
 bool http_is_doh_type(struct rd value);
 
-/* A parameter of this name in a query, also with escapes. */
-bool http_has_parameter(struct rd query, const char *name);
-/* As servers fold it that take "Access.Token[]" for access_token; name: lower case, '_' between words. */
+/*
+ * A parameter of this name in a query, as servers fold it that take "Access.Token[]" for access_token; name:
+ * lower case, '_' between words.
+ */
 bool http_has_parameter_like(struct rd query, const char *name);
 
 /* The path, and behind the first '?' the query (its .p is NULL when there is none). */

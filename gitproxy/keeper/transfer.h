@@ -64,7 +64,6 @@ void lfs_transfer_free(struct lfs_transfer *x);	/* NULL is fine */
 
 const struct host_config *transfer_config(const struct transfer *t);
 
-uint64_t transfer_deadline(const struct transfer *t);	/* for sending to the front */
 bool transfer_send(const struct transfer *t, const void *frame, size_t n);
 bool transfer_send_on(struct transfer *t);	/* what waits of the answer; false: the front has gone */
 bool transfer_pass_on(struct transfer *t, struct rd data);	/* of the answer; false: the front has gone */

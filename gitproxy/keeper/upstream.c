@@ -64,14 +64,15 @@ const struct host_config *transfer_config(const struct transfer *t)
 	return t->u->config;
 }
 
-uint64_t transfer_deadline(const struct transfer *t)
+/* For sending to the front. */
+static uint64_t front_deadline(const struct transfer *t)
 {
 	return deadline_in(t->u->config->idle_ms);
 }
 
 bool transfer_send(const struct transfer *t, const void *frame, size_t n)
 {
-	return !upstream_send(t->rq->answer, frame, n, NULL, 0, transfer_deadline(t));
+	return !upstream_send(t->rq->answer, frame, n, NULL, 0, front_deadline(t));
 }
 
 bool transfer_header(struct curl_slist **list, const char *fmt, ...)
@@ -152,7 +153,7 @@ bool transfer_send_on(struct transfer *t)
 		return true;
 	if (upstream_send(t->rq->answer, h ? (const void *)h : &frame,
 			  h ? KEEPER_HEAD_HEAD + h->text_n : sizeof(frame), t->data->data, n,
-			  transfer_deadline(t)))
+			  front_deadline(t)))
 		return !(t->out->gone = true);
 	return true;
 }

@@ -69,8 +69,6 @@ void fetch_request_sort(struct fetch_request *q);
 size_t fetch_request_bound(const struct fetch_request *q);
 /* The request anew, in one way only: without agent and session-id. */
 bool fetch_request_write(const struct fetch_request *q, struct wr *w);
-/* Whether a fetch may be answered otherwise when the references moved. ls-refs is never kept. */
-bool fetch_request_sees_refs(const struct fetch_request *q);
 /*
  * What equal answers have in common: the request, the security domain and, where it matters, the
  * generation of the references. 0, -ENOMEM, -EINVAL.

@@ -162,7 +162,8 @@ bool fetch_request_write(const struct fetch_request *q, struct wr *w)
 	return false;
 }
 
-bool fetch_request_sees_refs(const struct fetch_request *q)
+/* Whether a fetch may be answered otherwise when the references moved. ls-refs is never kept. */
+static bool sees_refs(const struct fetch_request *q)
 {
 	return q->flags & FETCH_INCLUDE_TAG || q->texts[FETCH_NOTS].n;
 }
@@ -178,7 +179,7 @@ int fetch_request_key(const struct fetch_request *q, const uint8_t domain[FETCH_
 	if (!bytes)
 		return -ENOMEM;
 	wr_put(&w, domain, FETCH_KEY);
-	wr_put(&w, fetch_request_sees_refs(q) ? generation : none, FETCH_KEY);
+	wr_put(&w, sees_refs(q) ? generation : none, FETCH_KEY);
 	if (!fetch_request_write(q, &w))
 		return -EINVAL;
 	return EVP_Digest(w.p, w.n, ret_key, NULL, EVP_sha256(), NULL) == 1 ? 0 : -ENOMEM;

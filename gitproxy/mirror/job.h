@@ -46,9 +46,7 @@ struct job {
 /* Serve it: fill job->verdict. What is not done says MIRROR_UPSTREAM: the keeper then asks upstream. */
 void job_run(struct job *j);
 
-/* For serve*.c: nothing is out yet, and upstream is to be asked by the keeper. */
-void job_leave_to_upstream(struct job *j);
-/* Something of the answer was sent, with this result of answer_*(); bytes of it in all. */
+/* For serve_*.c. Something of the answer was sent, with this result of answer_*(); bytes of it in all. */
 void job_sent(struct job *j, int result, uint64_t down);
 /* Upstream said no, or was not there: refuse, unless the keeper should ask again to see where it moved. */
 void job_refused(struct job *j, const struct ask_outcome *o);
@@ -58,12 +56,8 @@ void job_let_in(struct job *j, const struct flight_answer *a);
 bool job_may_be_stale(struct job *j, const struct ask_outcome *o);
 /* Refuse for a reason of ours. */
 void job_refuse(struct job *j, enum reason reason, const char *why);
-/* Refuse what the client sent. */
-void job_malformed(struct job *j, const char *why);
 
 /* The requests. Each ends with one of the above. */
-void serve_advert(struct job *j);
-void serve_refs(struct job *j, const struct fetch_request *q);
 void serve_fetch(struct job *j, const struct fetch_request *q);
 void serve_lfs_put(struct job *j);
 void serve_push_advert(struct job *j);

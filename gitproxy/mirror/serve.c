@@ -26,7 +26,8 @@ enum { BODY_MAX = 64 << 20,		/* one request */
 
 /* ---- how a job ends ---- */
 
-void job_leave_to_upstream(struct job *j)
+/* Nothing is out yet, and upstream is to be asked by the keeper. */
+static void leave_to_upstream(struct job *j)
 {
 	j->verdict = (struct mirror_verdict){ .how = MIRROR_UPSTREAM };
 }
@@ -62,7 +63,7 @@ void job_refused(struct job *j, const struct ask_outcome *o)
 		refresh_denied(&j->depot->refresh, j->repo, o);
 	/* It may have moved: the front can follow. And what concerns one question alone is asked in earnest. */
 	if (o->reason == REASON_REDIRECT_NOT_ALLOWED || (!denied && !is_away(o))) {
-		job_leave_to_upstream(j);
+		leave_to_upstream(j);
 		return;
 	}
 	answer_refuse(j->to, o->reason, o->status);
@@ -80,7 +81,8 @@ void job_refuse(struct job *j, enum reason reason, const char *why)
 	msg_plain_set(j->verdict.detail, sizeof(j->verdict.detail), why);
 }
 
-void job_malformed(struct job *j, const char *why)
+/* Refuse what the client sent. */
+static void malformed(struct job *j, const char *why)
 {
 	job_refuse(j, REASON_REQUEST_MALFORMED, why);
 }
@@ -92,7 +94,7 @@ static void send_bytes(struct job *j, enum gp_kind kind, enum keeper_source sour
 	struct answer_head h = { .kind = kind, .source = source, .length = bytes.n };
 
 	if (file < 0)
-		job_leave_to_upstream(j);
+		leave_to_upstream(j);
 	else
 		job_sent(j, answer_file(j->to, &h, file), bytes.n);
 }
@@ -107,7 +109,7 @@ static void send_advert(struct job *j, const struct advert *a, enum keeper_sourc
 	if (advert_write(&w, a))
 		send_bytes(j, GP_INFO_REFS, source, wr_rd(&w));
 	else
-		job_leave_to_upstream(j);
+		leave_to_upstream(j);
 }
 
 static void pass_advert(struct job *j, struct flight_answer *a)
@@ -116,7 +118,7 @@ static void pass_advert(struct job *j, struct flight_answer *a)
 	struct rd text;
 
 	if (flight_map(a, &text) < 0 || advert_parse(text, &theirs) != PARSE_OK) {
-		job_leave_to_upstream(j);	/* an older protocol, which is upstream's to speak */
+		leave_to_upstream(j);	/* an older protocol, which is upstream's to speak */
 		return;
 	}
 	repo_allowed(j->repo, a->outcome.asked);
@@ -128,14 +130,14 @@ static void pass_advert(struct job *j, struct flight_answer *a)
  * It says nothing of what the repository holds, and what comes next is asked of upstream anyway: while
  * the credential is known to be let in, it may be a minute old.
  */
-void serve_advert(struct job *j)
+static void serve_advert(struct job *j)
 {
 	struct ask q = refresh_ask(&j->depot->refresh, j->repo, rd_of(NULL, 0));
 	unsigned window = repo_is_allowed(j->repo, JOB_RIGHT_MS) ? JOB_RIGHT_MS : j->depot->config->mirrors.window_ms;
 	struct flight_answer a;
 
 	if (refresh_take(&j->depot->refresh, j->repo, rd_str("advertisement"), window, &q, &a) < 0) {
-		job_leave_to_upstream(j);
+		leave_to_upstream(j);
 		return;
 	}
 	if (a.outcome.reason == REASON_NONE) {
@@ -160,7 +162,7 @@ static void stale_refs(struct job *j, const struct fetch_request *q)
 	/* The front is given it: for reading alone. */
 	if (file < 0 || produce_now(j->repo, q, file, &h.length) < 0 ||
 	    fcntl(file, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
-		job_leave_to_upstream(j);
+		leave_to_upstream(j);
 	else
 		job_sent(j, answer_file(j->to, &h, file), h.length);
 }
@@ -184,7 +186,7 @@ void job_let_in(struct job *j, const struct flight_answer *a)
 		repo_shown(j->repo, NULL, a->outcome.asked);
 }
 
-void serve_refs(struct job *j, const struct fetch_request *q)
+static void serve_refs(struct job *j, const struct fetch_request *q)
 {
 	size_t cap = fetch_request_bound(q);
 	AUTO(mem) uint8_t *text = malloc(cap);
@@ -194,7 +196,7 @@ void serve_refs(struct job *j, const struct fetch_request *q)
 	struct flight_answer a;
 	struct ask ask;
 
-	job_leave_to_upstream(j);
+	leave_to_upstream(j);
 	if (!text || !fetch_request_write(q, &w))
 		return;
 	ask = refresh_ask(&j->depot->refresh, j->repo, wr_rd(&w));
@@ -254,7 +256,7 @@ static void serve_body(struct job *j)
 	if (!r)
 		r = fetch_request_parse(rd_of(body, j->q->open.body_length), &q, &error);
 	if (r == -EBADMSG)
-		job_malformed(j, error.text);
+		malformed(j, error.text);
 	if (r < 0)
 		return;
 	if (q.command == FETCH_LS_REFS)
@@ -276,7 +278,7 @@ void job_run(struct job *j)
 {
 	const struct keeper_open *o = &j->q->open;
 
-	job_leave_to_upstream(j);
+	leave_to_upstream(j);
 	j->to = j->in.fd[MIRROR_ANSWER];
 	if (o->kind == GP_LFS_OBJECT) {
 		serve_lfs_put(j);
