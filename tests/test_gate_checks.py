@@ -9,7 +9,7 @@ import re
 import pytest
 
 from labchecks import judge
-from labobjects import DIR, FILE, LINK, MODULE, PROGRAM, TAG, Object, blob, commit, tag, tree
+from labobjects import DIR, FILE, LINK, MODULE, PROGRAM, TAG, TREE, Object, blob, commit, tag, tree
 
 MAIN = "refs/heads/main"
 WORK = "refs/heads/agent/x"
@@ -489,6 +489,20 @@ def test_what_upstream_has_already():
     assert judge(flat([first, second]), create(second[0]), mirror, GUARD).verdict == "clean"
     on_top = at({**BASE, "Makefile": b"new", "a": b"1"}, second[0])
     assert judge(flat([on_top, second]), create(on_top[0]), mirror, GUARD).verdict == "clean"
+
+
+def test_merges_of_many_sides_that_differ():
+    """Each side is held against each other; what is read for that is counted."""
+    v1, v2 = ({**{f"f{i}": b"" for i in range(2000)}, "Makefile": b"%d" % n} for n in (1, 2))
+    first = at(v1)
+    second = at(v2, first[0])
+    top = [o for o in first if o.kind == TREE][0], [o for o in second if o.kind == TREE][0]
+    sides = [commit(top[n % 2], (first, second)[n % 2][0], message=b"%d" % n) for n in range(40)]
+    merge = commit(top[0], *sides)
+    more = [merge, *sides]
+    assert reasons(judge(more, create(merge), flat([first, second]), GUARD)) == {"path_protected"}
+    v = judge(more, create(merge), flat([first, second]), [*GUARD, "limit steps 20000"])
+    assert reasons(v) == {"pack_limit_exceeded"}
 
 
 def test_trees_that_are_tagged_themselves():

@@ -18,7 +18,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { PATH_BYTES = 4096, TOLD = 8 };
+enum { PATH_BYTES = 4096, TOLD = 8,
+       BYTES_A_STEP = 256 };		/* of trees that are read for one path */
 
 struct entries {
 	const struct edge *edge;
@@ -140,11 +141,16 @@ static size_t count_same(const struct edge *e, size_t n)
 /* What a commit has at the path at hand. */
 static int version(struct protect *p, uint32_t commit, uint32_t name, struct edge *ret)
 {
+	uint64_t before = p->r->read, steps;
 	enum tree_kind kind;
 	struct oid oid;
 	uint32_t to = NODE_NONE;
 	int err = run_resolve(p->r, commit, wr_rd(&p->path), &kind, &oid);
 
+	steps = 1 + (p->r->read - before) / BYTES_A_STEP;
+	if (p->steps < steps)
+		return -E2BIG;
+	p->steps -= steps;
 	if (err == 0 && kind != TREE_NONE)
 		err = graph_link(p->r->g, oid.byte, (struct link){ .from = NODE_NONE }, &to);
 	*ret = as_file(edge_of(name, kind, to));

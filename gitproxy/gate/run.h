@@ -22,6 +22,7 @@ struct run {
 	struct oid missing;
 	unsigned told;			/* refusals */
 	uint32_t looked;		/* trees read to find places */
+	uint64_t read;			/* and their bytes */
 };
 
 /* Every step: 0, or -errno: nothing may be concluded. What it refuses, it tells. */

@@ -24,6 +24,7 @@ static int read_tree(struct run *r, const uint8_t *id, struct rd *ret)
 	r->looked++;
 	memcpy(oid.byte, id, r->g->id_size);
 	err = objects_read(r->objects, &oid, &type, ret);
+	r->read += err < 0 ? 0 : ret->n;
 	return err < 0 ? err : type == OBJECT_TREE ? 0 : -EBADMSG;
 }
 
