@@ -203,7 +203,8 @@ class Relay:
         for s in itertools.chain(*pairs):
             with contextlib.suppress(OSError):
                 s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                s.shutdown(socket.SHUT_RDWR)
+                s.shutdown(socket.SHUT_RDWR)		# wakes who reads from it
+                s.close()
 
     def _accept(self, listener):
         with contextlib.suppress(OSError):
