@@ -304,7 +304,7 @@ def many_parents(tip):
 
 
 @row("D10")
-@pytest.mark.parametrize("what", [delta_bomb, chain, deep, long_path], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("what", [delta_bomb, chain, deep, long_path, many_parents], ids=lambda f: f.__name__)
 def test_bombs(lab, repo, what):
     """Refused within bounds: the parts that judged it are there for the next push."""
     objects = what(repo.tip())
