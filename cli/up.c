@@ -5,8 +5,8 @@
  * is changed. Then directories, ruleset, supervisor, in that order: the host is closed before a
  * daemon runs. The supervisor passes on the readiness of each daemon; the first that ends instead
  * is named, with the end of its log, and all are stopped. down leaves the ruleset, which is closed
- * without daemons. Where a service manager runs the daemons, both leave them to it. RUN/up.lock serialises all this; RUN/up.by-run says that a `cordon run` started
- * it.
+ * without daemons. Where a service manager runs the daemons, both leave them to it. RUN/up.lock
+ * serialises all this; RUN/up.by-run says that a `cordon run` started it.
  */
 #include "cli/up.h"
 

@@ -12,8 +12,8 @@ struct crew;
  * whoever would. 0 or -ENOMEM. */
 int crew_new(size_t stack, unsigned waiting, struct crew **ret);
 /*
- * Run fn(arg) at once, in a thread that waits for work or in a new one: never after other work. 0 or -errno: fn will
- * not run, arg stays the caller's.
+ * Run fn(arg) at once, in a thread that waits for work or in a new one: never after other work. 0
+ * or -errno: fn will not run, arg stays the caller's.
  */
 int crew_run(struct crew *c, void (*fn)(void *), void *arg);
 

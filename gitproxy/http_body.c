@@ -7,8 +7,8 @@
  * extensions and bare line feeds are refused: peers are known to disagree about both. Trailers must
  * be field lines, at most HTTP_TRAILER_MAX bytes in all, and are dropped here (RFC 9110 s6.5.1
  * allows it): what comes behind a body that was judged by its head must not add to that head, and
- * nobody behind us can merge what is not there. The gzip decoder takes one member and refuses bytes behind it; its output goes into the
- * caller's bounded writer, which is what stops a bomb.
+ * nobody behind us can merge what is not there. The gzip decoder takes one member and refuses bytes
+ * behind it; its output goes into the caller's bounded writer, which is what stops a bomb.
  * Fuzzed by tests/fuzz/fuzz_http_body.c.
  */
 #include "gitproxy/http_body.h"

@@ -4,8 +4,8 @@
  * Theory of operation: lines end in CR LF and nothing else; each is checked byte by byte before it
  * is given a meaning. A field that carries meaning here may appear once (Connection excepted), its
  * value has one spelling, and what frames the body is unambiguous: either one Content-Length of
- * plain digits or one "Transfer-Encoding: chunked", never both. Input: at most HTTP_HEAD_MAX bytes of an untrusted client;
- * the caller parses again from the start when more has come.
+ * plain digits or one "Transfer-Encoding: chunked", never both. Input: at most HTTP_HEAD_MAX bytes
+ * of an untrusted client; the caller parses again from the start when more has come.
  * Invariants: allocates nothing, keeps no state, outputs change on success only.
  * Fuzzed by tests/fuzz/fuzz_http_head.c.
  */

@@ -2,11 +2,11 @@
  * tls.c - a client's connection, TLS or plain, with deadlines
  *
  * Theory of operation: one SSL_CTX per name with a leaf from the keeper, cached until it is
- * LEAF_FRESH_MS old or the CA changes; a leaf that was asked for before that is not kept. The ClientHello's server_name must be the name of the connection, byte for
- * byte after case folding and one trailing dot; no name, two names or another name end the
- * handshake. No session cache, no tickets, no renegotiation, no compression, nothing below TLS 1.2;
- * ALPN chooses http/1.1 or fails. Sockets are non-blocking; every wait is bounded by
- * deadline_wait().
+ * LEAF_FRESH_MS old or the CA changes; a leaf that was asked for before that is not kept. The
+ * ClientHello's server_name must be the name of the connection, byte for byte after case folding
+ * and one trailing dot; no name, two names or another name end the handshake. No session cache, no
+ * tickets, no renegotiation, no compression, nothing below TLS 1.2; ALPN chooses http/1.1 or fails.
+ * Sockets are non-blocking; every wait is bounded by deadline_wait().
  * Invariants: an SSL_CTX is never changed after it was published; connections hold references.
  * Spec: RFC 6066 s3, RFC 7301.
  */

@@ -8,8 +8,9 @@
  * acknowledge what is netd/publish.c's.
  *
  * A part may have been taken over by what it reads. It can ask for nothing but pins (the resolver)
- * and what is known of a sandbox (the proxy), and report; what it asks is decided here again. One that asks faster than it
- * takes answers is not read until it has taken some. No message of a part brings a descriptor.
+ * and what is known of a sandbox (the proxy), and report; what it asks is decided here again. One
+ * that asks faster than it takes answers is not read until it has taken some. No message of a part
+ * brings a descriptor.
  *
  * Invariants: a part is never told something out of order; a part that misbehaves (unknown type,
  * wrong length, a failure to apply) is cut off, audited, and starts anew from a snapshot, so that

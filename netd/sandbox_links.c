@@ -3,12 +3,13 @@
  *
  * Theory of operation: a sandbox's identity element names its interface, but links come and go
  * under that name. One that appears, is made anew or comes up gets its settings, host routes and
- * permanent neighbours (the backstop that it has from its beginning is netd/backstops.c's). One that joined a bridge, where packets pass by the policy, is
- * taken down; so is one that was renamed: under a name outside the patterns the ruleset does not
- * even see it. An event only says whose link to look at: those sandboxes go into a queue, each once
- * however much happens to it, and some are looked at in every turn of the loop, so that ten thousand
- * links do not keep anybody waiting. What is seen is looked at, never believed from an event; all of
- * it may be done again and again.
+ * permanent neighbours (the backstop that it has from its beginning is netd/backstops.c's). One
+ * that joined a bridge, where packets pass by the policy, is taken down; so is one that was
+ * renamed: under a name outside the patterns the ruleset does not even see it. An event only says
+ * whose link to look at: those sandboxes go into a queue, each once however much happens to it, and
+ * some are looked at in every turn of the loop, so that ten thousand links do not keep anybody
+ * waiting. What is seen is looked at, never believed from an event; all of it may be done again and
+ * again.
  *
  * An index alone says little: a link that is gone may have left its number to another one, which is
  * none of ours to touch. So a deletion is taken from its event, and otherwise the link that left its

@@ -276,8 +276,8 @@ static int run_inflated(struct checks *c)
 }
 
 /*
- * Each needs what those before found to be so. Of commands all refusals are told, whatever else was found; and what
- * they are refused for hides no protected path.
+ * Each needs what those before found to be so. Of commands all refusals are told, whatever else was
+ * found; and what they are refused for hides no protected path.
  */
 static int run_steps(struct run *r)
 {

@@ -6,12 +6,12 @@
  * a later commit takes back is found. A merge takes what either side has and nothing else, and where one side
  * alone changed the file since the two parted, that side's: to bring back what the other still has would be
  * to undo upstream's change.
- * What the mirror has is upstream's own, and not judged, when a branch or tag of upstream's leads to it. Others it has
- * too: servers give out by its id what a fork has, or what no reference leads to any more, and a push may
- * build on that, or just name it. Such commits are compared as those that the push brings.
- * Directories are gone into together, by the patterns, as long as they differ from those of a parent.
- * Most is done on the links that were kept; directories of which all files are protected are read
- * once more. How many entries are compared is bounded for the whole push.
+ * What the mirror has is upstream's own, and not judged, when a branch or tag of upstream's leads
+ * to it. Others it has too: servers give out by its id what a fork has, or what no reference leads
+ * to any more, and a push may build on that, or just name it. Such commits are compared as those
+ * that the push brings. Directories are gone into together, by the patterns, as long as they differ
+ * from those of a parent. Most is done on the links that were kept; directories of which all files
+ * are protected are read once more. How many entries are compared is bounded for the whole push.
  */
 #include "gitproxy/gate/run.h"
 

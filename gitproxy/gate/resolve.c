@@ -1,14 +1,15 @@
 /*
  * resolve.c - each object of a pack, once for its id and once to be seen
  *
- * Theory of operation: twice over the pack: pack_ids() hashes, pack_show() shows, since who looks at an
- * object wants to know which ids are the pack's. Threads take entries that are no deltas, in the order
- * of the file. Each is inflated, and hashed or shown; then what leans on it, depth first, each made from its base while that
- * is at hand: so every object is made once each time. The child on which most others lean comes last, and its
- * base is let go before it is gone into: no more objects are held than the logarithm of the number of
- * objects, whatever trees a client makes of its deltas. Deltas whose base is named by id are children of whatever
- * gets that id. What then remains leans on objects outside, which are read and gone into in the same way.
- * Only one thread at a time goes into objects of more than PACK_LARGE bytes.
+ * Theory of operation: twice over the pack: pack_ids() hashes, pack_show() shows, since who looks
+ * at an object wants to know which ids are the pack's. Threads take entries that are no deltas, in
+ * the order of the file. Each is inflated, and hashed or shown; then what leans on it, depth first,
+ * each made from its base while that is at hand: so every object is made once each time. The child
+ * on which most others lean comes last, and its base is let go before it is gone into: no more
+ * objects are held than the logarithm of the number of objects, whatever trees a client makes of
+ * its deltas. Deltas whose base is named by id are children of whatever gets that id. What then
+ * remains leans on objects outside, which are read and gone into in the same way. Only one thread
+ * at a time goes into objects of more than PACK_LARGE bytes.
  * Invariants: an entry is shown once (done); an id that comes twice is refused later, when all are
  * sorted (index.c); what is held of all threads is counted and bounded.
  */

@@ -1,13 +1,14 @@
 /*
  * echo.c - find a secret in what comes back, in the ways it may be spelled
  *
- * Theory of operation: every spelling of a whole secret is a pattern; echo_mixed.c finds those in which
- * each byte may be written in another way. A search steps through the stream by the shortest pattern's
- * length at most (Wu and Manber 1994): a table tells, for the two bytes at the end of the window, how far any pattern's beginning can be; packs look random, so
- * nearly every step is a whole one, and patterns are compared only where the table says "here".
- * Base64 of a secret inside a longer text has three forms, by its place modulo three; their inner
- * digits depend on the secret alone and are the patterns. A secret may lie across the borders of
- * what is read: the longest end of it that begins a pattern is held back, nearly always nothing.
+ * Theory of operation: every spelling of a whole secret is a pattern; echo_mixed.c finds those in
+ * which each byte may be written in another way. A search steps through the stream by the shortest
+ * pattern's length at most (Wu and Manber 1994): a table tells, for the two bytes at the end of the
+ * window, how far any pattern's beginning can be; packs look random, so nearly every step is a
+ * whole one, and patterns are compared only where the table says "here". Base64 of a secret inside
+ * a longer text has three forms, by its place modulo three; their inner digits depend on the secret
+ * alone and are the patterns. A secret may lie across the borders of what is read: the longest end
+ * of it that begins a pattern is held back, nearly always nothing.
  * Not handled: ciphers, compression (zlib inside packs), another case of its letters, and pkt-lines
  * that cut a secret in two; an upstream that wants to tell has been told the secret anyway. Fuzzed
  * by tests/fuzz/fuzz_echo.c.

@@ -19,8 +19,9 @@ void echo_free(struct echo *e);		/* wipes it; NULL is fine */
 DEFINE_AUTO(echo, struct echo *, echo_free)
 /*
  * Look for this secret: as it is, in base64 of either alphabet wherever it stands in the encoded
- * text and however that is cut into lines, in hex with or without colons, in UTF-16, and with any of its
- * bytes escaped in the ways of URLs, JSON strings, HTML and source code, each in another. 0, -ENOMEM, -EINVAL (its length).
+ * text and however that is cut into lines, in hex with or without colons, in UTF-16, and with any
+ * of its bytes escaped in the ways of URLs, JSON strings, HTML and source code, each in another. 0,
+ * -ENOMEM, -EINVAL (its length).
  */
 int echo_add(struct echo *e, struct rd secret);
 

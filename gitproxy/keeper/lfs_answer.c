@@ -1,11 +1,12 @@
 /*
  * lfs_answer.c - what upstream says to a batch request
  *
- * Theory of operation: upstream may be anybody, so of its answer only entries for what was asked count,
- * the first of each id. A step is taken over when its URL is https on port 443 of a name (where that leads
- * is judged again when it is dialled), and when its header fields are plain; what frames a message is left out,
- * and what would make it another one refuses the step. Nothing of it is ever shown to a sandbox or written to a log. How long it is good for is taken
- * from expires_in, else expires_at, and cut at LFS_LIFE_S.
+ * Theory of operation: upstream may be anybody, so of its answer only entries for what was asked
+ * count, the first of each id. A step is taken over when its URL is https on port 443 of a name
+ * (where that leads is judged again when it is dialled), and when its header fields are plain; what
+ * frames a message is left out, and what would make it another one refuses the step. Nothing of it
+ * is ever shown to a sandbox or written to a log. How long it is good for is taken from expires_in,
+ * else expires_at, and cut at LFS_LIFE_S.
  * Fuzzed by tests/fuzz/fuzz_lfs_answer.c.
  */
 #include "gitproxy/keeper/lfs_answer.h"

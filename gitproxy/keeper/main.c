@@ -2,11 +2,12 @@
  * main.c - cordon-keeper: holds the CA's key, makes every upstream connection
  *
  * Theory of operation: started as root by cordon-gitproxy with the pair to the front as descriptor
- * KEEPER_FD, and that to cordon-mirror as MIRROR_PAIR_FD. Opens what needs rights (CA, audit file, trusted certificates, the host's resolver
- * configuration), becomes cordon-keeper without capabilities under a seccomp allow list, connects
- * to netd, and serves. It lives as long as the pair: when the front dies, the kernel closes the
- * other end and the keeper exits (a parent-death signal would not do: the kernel checks permission
- * to send it, and front and keeper are different users).
+ * KEEPER_FD, and that to cordon-mirror as MIRROR_PAIR_FD. Opens what needs rights (CA, audit file,
+ * trusted certificates, the host's resolver configuration), becomes cordon-keeper without
+ * capabilities under a seccomp allow list, connects to netd, and serves. It lives as long as the
+ * pair: when the front dies, the kernel closes the other end and the keeper exits (a parent-death
+ * signal would not do: the kernel checks permission to send it, and front and keeper are different
+ * users).
  * Invariants: no descriptor of the CA's files stays open; the private key is in locked memory. The
  * CA's folder stays readable, for the CA that comes next.
  */

@@ -70,8 +70,8 @@ void serve_mirror_event(const struct job *j);
 bool serve_mirror_ok(const struct ipc_in *in);
 
 /*
- * serve_lfs.c. Requests of Git LFS, which the policy allows, with the credential that there is. Answers, and fills
- * *ret.
+ * serve_lfs.c. Requests of Git LFS, which the policy allows, with the credential that there is.
+ * Answers, and fills *ret.
  */
 void serve_lfs(struct job *j, const struct view_sandbox *sb, const struct upstream_request *rq,
 	       struct upstream_outcome *ret);

@@ -1,11 +1,12 @@
 /*
  * flight.c - one question upstream for all who ask it at about the same time
  *
- * Theory of operation: a table of questions that are on their way, or were asked within a window. The
- * first who asks leads: it asks in its own thread while the others wait. The age of an answer counts
- * from when its question left, so nobody gets one that is older than the window when he asks. A refusal
- * is an answer like others, for a second at most. Answers stay as long as the widest window that was asked with; if they are too
- * much memory together, the oldest go before their time.
+ * Theory of operation: a table of questions that are on their way, or were asked within a window.
+ * The first who asks leads: it asks in its own thread while the others wait. The age of an answer
+ * counts from when its question left, so nobody gets one that is older than the window when he
+ * asks. A refusal is an answer like others, for a second at most. Answers stay as long as the
+ * widest window that was asked with; if they are too much memory together, the oldest go before
+ * their time.
  */
 #include "gitproxy/mirror/flight.h"
 

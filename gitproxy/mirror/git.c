@@ -124,9 +124,9 @@ static bool environment(struct environment *e, const struct git_spec *s)
 }
 
 /*
- * What one run may take of the host. Not address space: packs are mapped, by upload-pack in pieces of a GiB whatever
- * it is told, and cost none of it. It starts a moment before them, with nothing but our
- * arguments.
+ * What one run may take of the host. Not address space: packs are mapped, by upload-pack in pieces
+ * of a GiB whatever it is told, and cost none of it. It starts a moment before them, with nothing
+ * but our arguments.
  */
 static void limit(pid_t pid, bool idle)
 {

@@ -45,7 +45,8 @@ int git_wait(struct git_child *c, uint64_t deadline);
 void git_end(struct git_child *c);
 
 /*
- * Run it to its end, bounded by git_patience() and git_silence(), or what maintenance may take. Output goes to `out` (NULL: away); more than fits is an error. 0;
+ * Run it to its end, bounded by git_patience() and git_silence(), or what maintenance may take.
+ * Output goes to `out` (NULL: away); more than fits is an error. 0;
  * -EIO: it failed, and said so in the log; -ETIMEDOUT, -errno.
  */
 int git_run(const struct git_spec *s, struct wr *out);

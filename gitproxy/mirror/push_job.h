@@ -46,8 +46,9 @@ void push_refuse_one(struct push *p, size_t i, enum reason reason, const char *t
 void push_refuse(struct push *p, enum reason reason, const char *text);
 
 /*
- * Read all that the client sends: commands, options, and into the quarantine the pack. What is refused meanwhile is
- * read on and thrown away, so that the client comes to listen. 0, or -errno: nobody listens.
+ * Read all that the client sends: commands, options, and into the quarantine the pack. What is
+ * refused meanwhile is read on and thrown away, so that the client comes to listen. 0, or -errno:
+ * nobody listens.
  */
 int push_take(struct push *p);
 /* What its objects are. Fills judged, findings and pointers; refuses. False: it does not go on. */

@@ -20,8 +20,9 @@ int quarantine_open(const char *mirrors, struct quarantine *ret);
 void quarantine_done(struct quarantine *q);
 int quarantine_write(struct quarantine *q, struct rd bytes);	/* 0 or -errno */
 /*
- * Pack and index become x's, under this name, and the tips are pinned. thin: the pack that is kept was made in the
- * quarantine. Waits for a refresh of x to end. 0, or -errno: x is as it was, or has objects that nobody needs.
+ * Pack and index become x's, under this name, and the tips are pinned. thin: the pack that is kept
+ * was made in the quarantine. Waits for a refresh of x to end. 0, or -errno: x is as it was, or has
+ * objects that nobody needs.
  */
 struct quarantine_keep { const struct oid *name, *tips; size_t n_tips; enum object_format format; bool thin; };
 int quarantine_keep(struct quarantine *q, struct repo *x, const struct quarantine_keep *k);

@@ -1,15 +1,16 @@
 /*
  * refresh.c - bring a mirror up to what upstream has now
  *
- * Theory of operation: one round: ask for upstream's references; of what they point at fetch what is
- * missing in one request of protocol v2 that names our own tips as haves and says `done`, so that there
- * is no negotiation; feed the pack to `git index-pack` in a quarantine
- * folder beside the objects; move it in when it is whole and every link of it leads to an object that
- * is there (--strict); only then move the references. So an object that the repository has comes with
- * all it needs. What waiters want and no reference led to is fetched after that, on its own: upstream
- * may not have it, which must not keep the others waiting. git itself never dials, and no bundle, no pack by URI, no redirect exists for it.
- * One round at a time; who comes while one runs waits, looks again, and leads the next if need be. Nobody waits
- * much longer than upstream has for its first byte: upstream can answer too.
+ * Theory of operation: one round: ask for upstream's references; of what they point at fetch what
+ * is missing in one request of protocol v2 that names our own tips as haves and says `done`, so
+ * that there is no negotiation; feed the pack to `git index-pack` in a quarantine folder beside the
+ * objects; move it in when it is whole and every link of it leads to an object that is there
+ * (--strict); only then move the references. So an object that the repository has comes with all it
+ * needs. What waiters want and no reference led to is fetched after that, on its own: upstream may
+ * not have it, which must not keep the others waiting. git itself never dials, and no bundle, no
+ * pack by URI, no redirect exists for it. One round at a time; who comes while one runs waits,
+ * looks again, and leads the next if need be. Nobody waits much longer than upstream has for its
+ * first byte: upstream can answer too.
  */
 #include "gitproxy/mirror/refresh.h"
 

@@ -8,8 +8,8 @@
 #include "gitproxy/mirror/repo.h"
 
 /*
- * Read format, tips and generation of a repository that is on disk, and remove what a kill left. 0; -EBADMSG, -EIO: it
- * cannot be used; -errno. Nobody else may use it yet.
+ * Read format, tips and generation of a repository that is on disk, and remove what a kill left. 0;
+ * -EBADMSG, -EIO: it cannot be used; -errno. Nobody else may use it yet.
  */
 int refs_load(struct repo *x);
 /*

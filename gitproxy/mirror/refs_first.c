@@ -1,11 +1,11 @@
 /*
  * refs_first.c - the first references of a mirror
  *
- * Theory of operation: `git update-ref` makes a file for each, which takes tens of seconds where there are tens of
- * thousands. Nothing is there yet, so all are written at once as git packs them: `packed-refs`, under another
- * name first. What git would have refused is looked for here: a name that is a folder of another one, and a
- * branch that is no commit. Spec: gitrepository-layout(5); the format is what pack-refs writes, and git reads what
- * it says of peeled tags as not said.
+ * Theory of operation: `git update-ref` makes a file for each, which takes tens of seconds where
+ * there are tens of thousands. Nothing is there yet, so all are written at once as git packs them:
+ * `packed-refs`, under another name first. What git would have refused is looked for here: a name
+ * that is a folder of another one, and a branch that is no commit. Spec: gitrepository-layout(5);
+ * the format is what pack-refs writes, and git reads what it says of peeled tags as not said.
  */
 #include "gitproxy/mirror/refs_first.h"
 

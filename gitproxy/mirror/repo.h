@@ -122,8 +122,9 @@ void repo_doubt(struct repo *x, uint64_t asked);
 void repo_proved(struct repo *x, uint64_t asked);
 bool repo_is_doubted(struct repo *x);
 /*
- * The first reference that upstream named; NULL: there was none. When it is HEAD or a branch it tells whether the
- * mirror is of what upstream has: pointing at something else it may have been pushed to, or be another repository.
+ * The first reference that upstream named; NULL: there was none. When it is HEAD or a branch it
+ * tells whether the mirror is of what upstream has: pointing at something else it may have been
+ * pushed to, or be another repository.
  */
 void repo_shown(struct repo *x, const struct ls_ref *first, uint64_t asked);
 /* Was it told so within the last `ms`? */

@@ -7,8 +7,8 @@
 #include "gitproxy/mirror/job.h"
 
 /*
- * Wait until the mirror serves, and tell the client meanwhile (then j->told: its answer has begun). False: the job
- * is over.
+ * Wait until the mirror serves, and tell the client meanwhile (then j->told: its answer has begun).
+ * False: the job is over.
  */
 bool fill_wait(struct job *j, const struct fetch_request *q);
 /* More of an answer than `have` bytes, or its end. 0 or -errno. */

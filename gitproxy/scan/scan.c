@@ -2,8 +2,9 @@
  * scan.c - one object, segment by segment
  *
  * Theory of operation: per segment Vectorscan looks for the ends of all rules' matches; each end is
- * looked at by PCRE2 in a window that holds any match with that end whole. Per rule `from` is where its next match may start, so that matches do not
- * overlap, every byte is a start once, and a run of ends costs nothing.
+ * looked at by PCRE2 in a window that holds any match with that end whole. Per rule `from` is where
+ * its next match may start, so that matches do not overlap, every byte is a start once, and a run
+ * of ends costs nothing.
  *
  * What is found does not depend on how the object is cut: a segment other than the last decides
  * matches that start before `limit`, which leaves room for the longest match and what is looked at

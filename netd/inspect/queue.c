@@ -1,11 +1,12 @@
 /*
  * queue.c - NFQUEUE through libmnl and libnetfilter_queue
  *
- * Theory of operation: packets come whole (copy range 0xffff), up to BATCH in one recvmmsg(); each gets its own verdict message, since a batch verdict would cover packets by number, and
- * all of them go back in one send: half the system calls of one verdict at a time, measured.
- * Without F_GSO the kernel cuts what is larger than the MTU and writes checksums before it copies. That
- * matters: a guest says itself where a checksum goes, and what is written after the inspector has looked
- * is not what it has looked at.
+ * Theory of operation: packets come whole (copy range 0xffff), up to BATCH in one recvmmsg(); each
+ * gets its own verdict message, since a batch verdict would cover packets by number, and all of
+ * them go back in one send: half the system calls of one verdict at a time, measured. Without F_GSO
+ * the kernel cuts what is larger than the MTU and writes checksums before it copies. That matters:
+ * a guest says itself where a checksum goes, and what is written after the inspector has looked is
+ * not what it has looked at.
  * Never fail-open: no NFQA_CFG_F_FAIL_OPEN here and no bypass in the rule, so a full queue, a process
  * that is stopped, slow or dead, and a full socket all mean drop. NETLINK_NO_ENOBUFS: what did not fit
  * into the socket was dropped by the kernel and needs no error as well.

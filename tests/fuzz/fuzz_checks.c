@@ -1,10 +1,11 @@
 /*
  * fuzz_checks.c - a whole push: any objects that point to each other anyhow
  *
- * Input: a byte of flags, then objects, each of a byte (type, where it is) and a byte of length, and its bytes.
- * Ids are not hashes here: object n has bytes of n, so that inputs can point at will, in circles too. In the
- * bytes of trees, commits and tags a byte 0xe0 to 0xef stands for the raw id of object 0 to 15, and 0xf0 to 0xff for it in
- * hexadecimal. No circle is possible in life; here it must end as well.
+ * Input: a byte of flags, then objects, each of a byte (type, where it is) and a byte of length,
+ * and its bytes. Ids are not hashes here: object n has bytes of n, so that inputs can point at
+ * will, in circles too. In the bytes of trees, commits and tags a byte 0xe0 to 0xef stands for the
+ * raw id of object 0 to 15, and 0xf0 to 0xff for it in hexadecimal. No circle is possible in life;
+ * here it must end as well.
  */
 #include "tests/fuzz/fuzz.h"
 

@@ -1,10 +1,11 @@
 /*
  * fuzz_gate_pack.c - packs with entries that lean on each other in any way
  *
- * A checksum at every step would keep a fuzzer out, so the input says what the entries are, and they are
- * compressed and sealed here: a byte (hash), then for each a byte (its type), a byte (how far back its base is: in
- * entries, or among the ids of the whole objects), a length of two bytes and that many bytes. What is shown must be what
- * its id says, each object once; and reading them by id, which is other code, must give the same.
+ * A checksum at every step would keep a fuzzer out, so the input says what the entries are, and
+ * they are compressed and sealed here: a byte (hash), then for each a byte (its type), a byte (how
+ * far back its base is: in entries, or among the ids of the whole objects), a length of two bytes
+ * and that many bytes. What is shown must be what its id says, each object once; and reading them
+ * by id, which is other code, must give the same.
  */
 #include "tests/fuzz/fuzz.h"
 
