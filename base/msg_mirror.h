@@ -37,7 +37,8 @@ struct msg_mirror_row {
 	char text[MSG_WHAT];		/* DONE: what was wrong, and what to do */
 	/* Since the start, REPO: of this one, COUNTS: of all that are there. */
 	uint64_t served, received;	/* bytes of objects: to clients from here, from upstream */
-	uint64_t questions, shared;	/* about references that upstream answered, and that others' answers answered */
+	/* about references that upstream answered, and that others' answers answered */
+	uint64_t questions, shared;
 	uint64_t question_ms;		/* what the former took together */
 	uint64_t max_bytes, kept_bytes, kept, hits, misses, coalesced, mirrors;	/* COUNTS */
 };

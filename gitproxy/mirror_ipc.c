@@ -5,7 +5,8 @@
 
 static bool reads(const struct keeper_open *o)
 {
-	return keeper_open_ok(o) && o->service == GIT_SERVICE_UPLOAD_PACK && o->git_protocol == 2;	/* none of LFS has one */
+	/* none of LFS has one */
+	return keeper_open_ok(o) && o->service == GIT_SERVICE_UPLOAD_PACK && o->git_protocol == 2;
 }
 
 static bool pushes(const struct keeper_open *o)

@@ -61,7 +61,8 @@ struct mirror_serve {
 	struct mirror_domain domain;
 	uint16_t sandbox;		/* for limits and coalescing alone */
 	uint8_t stale_ok;		/* the policy's `stale: allow` */
-	uint8_t only;			/* upstream has no answer for clients: the verdict is never UPSTREAM, or a failure */
+	/* upstream has no answer for clients: the verdict is never UPSTREAM, or a failure */
+	uint8_t only;
 	uint8_t pad_[4];
 	uint64_t lfs_size;		/* of GP_LFS_OBJECT: what the link says */
 	struct keeper_open open;	/* upload-pack, protocol version 2; or receive-pack, 0 */

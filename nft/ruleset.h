@@ -52,7 +52,8 @@ struct ruleset_elem {
 	struct addr addr;			/* guest address, synthetic address, or a range's first */
 	uint8_t bits;				/* MAP_RANGES: prefix length */
 	struct addr real;			/* MAP_REAL */
-	uint32_t mark;				/* MAP_IDENTITY: value; grants, ranges: profile << 16; limits: sandbox */
+	/* MAP_IDENTITY: value; grants, ranges: profile << 16; limits: sandbox */
+	uint32_t mark;
 	uint32_t limit;				/* MAP_NEW_FLOWS, MAP_DNS_QUERIES: a second; MAP_FLOWS: at once */
 	char interface[16];			/* MAP_IDENTITY, MAP_NEIGHBOURS, MAP_DHCP */
 	uint8_t mac[6];				/* likewise */

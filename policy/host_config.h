@@ -54,7 +54,8 @@ struct host_config {
 	struct host_credential *credentials; size_t n_credentials;
 	const char **header_credentials; size_t n_header_credentials;	/* names, of these */
 	struct host_sandbox *sandboxes; size_t n_sandboxes;
-	struct prefix *forbidden; size_t n_forbidden;		/* pool + networks + run + host's own addresses at load */
+	/* pool + networks + run + host's own addresses at load */
+	struct prefix *forbidden; size_t n_forbidden;
 };
 
 int host_config_load(const char *file, struct diag *d, struct host_config **ret);	/* 0, -EINVAL, -errno */

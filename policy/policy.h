@@ -75,14 +75,16 @@ struct wildcard_budget {		/* what the names that a sandbox makes up may carry up
 struct name_decision {
 	bool allowed;
 	enum reason reason;		/* when not allowed */
-	const char *rule;		/* text such as "network.allow: *.files.example"; lives as long as the policy; "default" */
+	/* text such as "network.allow: *.files.example"; lives as long as the policy; "default" */
+	const char *rule;
 	const struct grant *grants; size_t n_grants;	/* live as long as the policy */
 	bool proxied;			/* every grant is GRANT_PROXY: needs no real address */
 	bool private_ok;
 	bool wildcard;
 	uint16_t wild_n;		/* a wildcard's: bytes of the name that it stands for, inner dots too */
 	struct wildcard_budget budget;	/* a wildcard's */
-	bool ancestor;			/* not allowed itself, but an ancestor of an exact allowed name: NODATA (RFC 8020) */
+	/* not allowed itself, but an ancestor of an exact allowed name: NODATA (RFC 8020) */
+	bool ancestor;
 };
 void policy_decide_name(const struct policy *p, const char *name, struct name_decision *ret);
 /* Is this (name, proto, port) granted, and how. GRANT_NONE: not. */

@@ -14,7 +14,7 @@ from lab import BUILD, ROOT, row
 from labnet import MOMENT, PATIENCE, wait_for
 from netdclient import Part, TYPES, pin, role_uid
 
-REASONS = ["", *re.findall(r"X\([A-Z_]+, \"(\w+)\", \"", open(f"{ROOT}/policy/reason.h").read())]
+REASONS = ["", *re.findall(r"X\([A-Z_]+, \"(\w+)\",", open(f"{ROOT}/policy/reason.h").read())]
 PROFILE = {"network": {"default": "deny", "allow": [
     {"host": "web.example"}, {"host": "*.wild.example"},
     {"host": "db.example", "ports": [5432], "protocol": "tcp", "private": True}]},

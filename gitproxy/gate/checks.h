@@ -49,9 +49,11 @@ struct checks_spec {
 /* An object about which more is to be known: where it came in. */
 struct checks_place {
 	struct oid object;
-	struct oid commit;	/* of the pack, the one that brought it, or itself; zero: no commit has it on a path */
+	/* of the pack, the one that brought it, or itself; zero: no commit has it on a path */
+	struct oid commit;
 	struct oid before;	/* what upstream has at that path before the push; zero: nothing */
-	char *path;		/* heap, raw, "/" between; NULL: none. An entry of a tree, or "" for a root's tree */
+	/* heap, raw, "/" between; NULL: none. An entry of a tree, or "" for a root's tree */
+	char *path;
 };
 
 struct checks;

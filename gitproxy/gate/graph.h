@@ -39,7 +39,8 @@ struct links_commit { uint64_t date; uint32_t tree, n_parents, parent[]; };
 struct links_tag { uint32_t object; };
 
 struct node {
-	union { struct links_tree *tree; struct links_commit *commit; struct links_tag *tag; };	/* NULL: not known */
+	/* NULL: not known */
+	union { struct links_tree *tree; struct links_commit *commit; struct links_tag *tag; };
 	uint32_t referrer;		/* one that points to it; NODE_NONE: none does */
 	uint8_t type;			/* enum object_type */
 	uint8_t wanted;			/* types as which others point to it: bits 1 << type */

@@ -8,7 +8,8 @@
 
 #include "base/bytes.h"
 
-enum { LFS_POINTER_MAX = 1024 };	/* bytes; of a longer file clients read so many, and take it for one all the same */
+/* bytes; of a longer file clients read so many, and take it for one all the same */
+enum { LFS_POINTER_MAX = 1024 };
 
 bool lfs_pointer(struct rd blob, uint8_t ret_sha256[32], uint64_t *ret_size);
 

@@ -274,7 +274,8 @@ static int compile(const char *name, struct scan **ret)
 	if (r && d && diag_errors(d))
 		diag_print(d, stderr);
 	diag_free(d);
-	malloc_trim(0);				/* what compiling left would be copied by each judge that touches it */
+	/* what compiling left would be copied by each judge that touches it */
+	malloc_trim(0);
 	return r;
 }
 

@@ -252,7 +252,8 @@ static bool next_name(const struct entries *in, size_t *at, struct edge *e, size
 	*ret_differ = false;
 	for (size_t i = 0; i < n && lowest != UINT32_MAX; i++) {
 		e[i] = edge_of(lowest, TREE_NONE, NODE_NONE);
-		while (at[i] < in[i].n && edge_name(&in[i].edge[at[i]]) == lowest)	/* twice: in an odd old tree */
+		/* twice: in an odd old tree */
+		while (at[i] < in[i].n && edge_name(&in[i].edge[at[i]]) == lowest)
 			e[i] = in[i].edge[at[i]++];
 		*ret_differ |= !same(e[i], e[0]);
 	}

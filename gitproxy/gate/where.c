@@ -13,7 +13,7 @@
 #include <stdlib.h>
 
 enum { PATH_BYTES = 4096, COMMITS_MAX = 2000,
-       LOOKED_MAX = 200000 };		/* trees, for all objects that are asked for; then a commit that has it is good enough */
+       LOOKED_MAX = 200000 };		/* trees, for all that is asked; then a commit that has it will do */
 
 static int read_tree(struct run *r, const uint8_t *id, struct rd *ret)
 {

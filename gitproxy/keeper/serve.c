@@ -39,7 +39,8 @@ static const unsigned places_max[PLACES_COUNT] = {
 	[PLACES_OPEN] = SERVE_THREADS_MAX,
 	[PLACES_SIGN] = SERVE_SIGNS_MAX,
 	[PLACES_ASK] = SERVE_ASKS_MAX,
-	[PLACES_FETCH] = SERVE_FETCHES_MAX,	/* of the mirror, which may take long: its questions never wait for them */
+	/* of the mirror, which may take long: its questions never wait for them */
+	[PLACES_FETCH] = SERVE_FETCHES_MAX,
 };
 
 struct serve {
@@ -137,7 +138,8 @@ bool serve_body_ok(const struct keeper_open *o, int body)
 {
 	struct stat st;
 
-	if (o->kind != GP_LFS_BATCH && (o->kind != GP_RPC || o->service == GIT_SERVICE_RECEIVE_PACK))	/* a push's comes later */
+	/* a push's comes later */
+	if (o->kind != GP_LFS_BATCH && (o->kind != GP_RPC || o->service == GIT_SERVICE_RECEIVE_PACK))
 		return body < 0;
 	return body >= 0 && !fstat(body, &st) && S_ISREG(st.st_mode) &&
 	       (uint64_t)st.st_size == o->body_length;

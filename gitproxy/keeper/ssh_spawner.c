@@ -267,7 +267,8 @@ static int confine(const struct host_config *c)
 		if (!paths[n++].path)
 			return -ENOMEM;
 	}
-	return landlock_confine(&(struct landlock_spec){ .paths = paths, .tcp_ports = ports });	/* the rest is for life */
+	/* the rest is for life */
+	return landlock_confine(&(struct landlock_spec){ .paths = paths, .tcp_ports = ports });
 }
 
 static void limit(int what, rlim_t value)

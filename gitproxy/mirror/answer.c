@@ -14,7 +14,8 @@
 #include "gitproxy/deadline.h"
 #include "gitproxy/keeper_client.h"
 
-enum { SEND_MS = 3600 * 1000 };		/* the front may be busy with what it has; when it goes, we are told at once */
+/* the front may be busy with what it has; when it goes, we are told at once */
+enum { SEND_MS = 3600 * 1000 };
 
 static int send_frame(int to, const void *p, size_t n, int fd)
 {

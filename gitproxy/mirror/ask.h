@@ -14,7 +14,8 @@ struct ask {				/* all borrowed */
 	const struct mirror_domain *domain;
 	const char *host, *repo;
 	bool large;			/* it is for objects: may take long */
-	bool push;			/* of what is there for pushes: the advertisement alone, in protocol version 0 */
+	/* of what is there for pushes: the advertisement alone, in protocol version 0 */
+	bool push;
 	struct rd body;			/* a request of protocol v2; empty: the advertisement is asked for */
 	unsigned keep_ms;		/* of a shared question: its answer is kept so long at least */
 	uint64_t total_ms;

@@ -118,7 +118,8 @@ static int key_of(const struct job *j, const struct fetch_request *q, struct spo
 static void see_to_it(struct job *j, const struct fetch_request *q, struct spool_writer *w)
 {
 	if (w)
-		produce_start(j->depot->producers, j->repo, j->q->sandbox, q, w);	/* a failure is the readers' to see */
+		/* a failure is the readers' to see */
+		produce_start(j->depot->producers, j->repo, j->q->sandbox, q, w);
 }
 
 /* More bytes, or the end; meanwhile the front must be there. */
