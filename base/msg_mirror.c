@@ -9,7 +9,8 @@
 bool msg_mirror_do_ok(const struct msg_mirror_do *m)
 {
 	return m->command >= MIRROR_DO_LIST && m->command < MIRROR_DO_COMMANDS && m->full <= 1 &&
-	       msg_plain_ok(m->host, sizeof(m->host)) && msg_plain_ok(m->repo, sizeof(m->repo)) && !*m->host == !*m->repo;
+	       msg_plain_ok(m->host, sizeof(m->host)) && msg_plain_ok(m->repo, sizeof(m->repo)) &&
+	       !*m->host == !*m->repo;
 }
 
 bool msg_mirror_row_ok(const struct msg_mirror_row *m)

@@ -22,7 +22,8 @@ static void check_ssh(const struct host_config *c, const struct secret_owner *o,
 		if (c->credentials[i].kind == CREDENTIAL_SSH)
 			h = &c->credentials[i];
 	if (h && access("/usr/bin/ssh", X_OK) < 0)
-		diag_error(d, c->file, h->line, 0, "credential %s: /usr/bin/ssh is missing; install openssh-client", h->name);
+		diag_error(d, c->file, h->line, 0, "credential %s: /usr/bin/ssh is missing; install openssh-client",
+			   h->name);
 	if (h && !getpwuid(o->uid))
 		diag_error(d, c->file, h->line, 0, "credential %s: ssh does not run for a user without an account, which "
 			   "cordon-keeper is here; see deploy/sysusers.d", h->name);

@@ -180,7 +180,8 @@ static enum reason decide_op(const struct push_rules *r, const struct target *t,
 {
 	enum reason reason = push_rules_ref(r, t->ref, t->op, text);
 
-	if (reason == REASON_NONE || t->op != PUSH_CREATE || push_rules_ref(r, t->ref, PUSH_UPDATE, NULL) != REASON_NONE)
+	if (reason == REASON_NONE || t->op != PUSH_CREATE ||
+	    push_rules_ref(r, t->ref, PUSH_UPDATE, NULL) != REASON_NONE)
 		return reason;
 	text->n = 0;
 	wr_str(text, "only if it exists: the policy lets no refs be made");

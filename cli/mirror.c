@@ -76,9 +76,10 @@ static json_t *time_json(int64_t s)
 
 static json_t *row_json(const struct msg_mirror_row *m)
 {
-	json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:s}", "host", m->host, "repo", m->repo, "credential",
-			 m->credential, "bytes", (json_int_t)m->bytes, "refs", (json_int_t)m->refs, "refreshed",
-			 time_json(m->refreshed), "used", time_json(m->used), "state", m->state);
+	json_t *o =
+		json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:s}", "host", m->host, "repo", m->repo,
+			  "credential", m->credential, "bytes", (json_int_t)m->bytes, "refs", (json_int_t)m->refs,
+			  "refreshed", time_json(m->refreshed), "used", time_json(m->used), "state", m->state);
 
 	mirror_savings(o, m);
 	return o;

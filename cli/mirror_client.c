@@ -67,7 +67,8 @@ int mirror_ask(const struct host_config *c, const struct msg_mirror_do *q, mirro
 	if (r == -ENOENT || r == -ECONNREFUSED)
 		return cli_fail("cordon is not up: sudo cordon up");
 	if (r < 0)
-		return cli_fail("%s/mirror.sock: %s: is cordon-mirror well? see gitproxy.log", c->run_dir, strerror(-r));
+		return cli_fail("%s/mirror.sock: %s: is cordon-mirror well? see gitproxy.log", c->run_dir,
+				strerror(-r));
 	if (*reply.text)
 		return cli_fail("%s/%s: %s", q->host, q->repo, reply.text);
 	return reply.exit_status ? EXIT_REFUSED : EXIT_DONE;

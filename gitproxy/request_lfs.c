@@ -294,7 +294,8 @@ static enum step judge_batch(struct session *s, struct request *rq, struct rd bo
 /* A body is small, and read before anything is asked. */
 static enum step with_body(struct session *s, struct input *in, struct request *rq)
 {
-	uint64_t most = policy_limits(rq->sandbox.policy)->request_bytes, max = most < LFS_BODY_MAX ? most : LFS_BODY_MAX;
+	uint64_t most = policy_limits(rq->sandbox.policy)->request_bytes,
+		 max = most < LFS_BODY_MAX ? most : LFS_BODY_MAX;
 	char base[LFS_BASE_MAX + 1];
 	bool named = base_of(s, rq, base);
 	AUTO(fd) int body = -1;

@@ -72,7 +72,8 @@ static bool about_us(const struct nlmsghdr *h)
 	const struct nfgenmsg *g = mnl_nlmsg_get_payload(h);
 	const char *name = NULL;
 
-	if (mnl_nlmsg_get_payload_len(h) < sizeof(*g) || (g->nfgen_family != NFPROTO_INET && g->nfgen_family != NFPROTO_ARP))
+	if (mnl_nlmsg_get_payload_len(h) < sizeof(*g) ||
+	    (g->nfgen_family != NFPROTO_INET && g->nfgen_family != NFPROTO_ARP))
 		return false;
 	mnl_attr_parse(h, sizeof(*g), attr_name, &name);
 	return name && !strcmp(name, "cordon");

@@ -206,7 +206,8 @@ enum reason checks_large_begin(struct checks *c, const struct oid *oid, struct r
 	uint32_t i = ids_find(&c->graph.pack, oid->byte);
 	enum fault fault;
 
-	return refused(c, i, i == NODE_NONE ? -ENOENT : look_at(c, i, OBJECT_BLOB, begin, &fault), FAULT_NONE, ret_text);
+	return refused(c, i, i == NODE_NONE ? -ENOENT : look_at(c, i, OBJECT_BLOB, begin, &fault), FAULT_NONE,
+		       ret_text);
 }
 
 /* ---- all of them ---- */

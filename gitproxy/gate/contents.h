@@ -29,7 +29,8 @@ void contents_free(struct contents *c);
 DEFINE_AUTO(contents, struct contents *, contents_free)
 
 /* From the thread of this number (below PACK_THREADS). What fails is remembered. */
-void contents_object(struct contents *c, unsigned thread, const struct oid *oid, enum object_type type, struct rd bytes);
+void contents_object(struct contents *c, unsigned thread, const struct oid *oid, enum object_type type,
+		     struct rd bytes);
 /* The same in pieces: a blob, or (oid NULL) an LFS object. */
 void contents_begin(struct contents *c, unsigned thread, const struct oid *oid);
 void contents_piece(struct contents *c, unsigned thread, struct rd bytes);

@@ -17,8 +17,9 @@ static bool flag(uint8_t v)
 
 static bool judge_ok(const struct gate_judge *j)
 {
-	return j->format <= OBJECT_SHA256 && flag(j->has_pack) && flag(j->has_exceptions) && flag(j->has_tips) && flag(j->again) &&
-	       memchr(j->repository, 0, sizeof(j->repository)) && (!*j->repository || *j->repository == '/');
+	return j->format <= OBJECT_SHA256 && flag(j->has_pack) && flag(j->has_exceptions) && flag(j->has_tips) &&
+	       flag(j->again) && memchr(j->repository, 0, sizeof(j->repository)) &&
+	       (!*j->repository || *j->repository == '/');
 }
 
 static bool scanfile_ok(const struct gate_scanfile *s)
@@ -41,7 +42,8 @@ static bool finding_ok(const struct gate_finding *f)
 
 static bool command_ok(const struct gate_command *c)
 {
-	return c->reason < REASON_COUNT && c->op <= PUSH_DELETE && (c->reason || c->op) && msg_plain_ok(c->text, sizeof(c->text));
+	return c->reason < REASON_COUNT && c->op <= PUSH_DELETE && (c->reason || c->op) &&
+	       msg_plain_ok(c->text, sizeof(c->text));
 }
 
 static bool pointer_ok(const struct gate_pointer *p)

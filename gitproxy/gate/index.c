@@ -126,7 +126,8 @@ static void put_offsets(struct wr *w, const struct index_row *rows, uint32_t n)
 int index_make(const struct index_row *rows, uint32_t n, enum object_format format, const struct oid *trailer,
 	       uint8_t **ret, size_t *ret_n)
 {
-	size_t width = oid_size(format), cap = sizeof(magic) + (size_t)NARROW * FANOUT + n * (width + 2 * NARROW + WIDE) + 2 * width;
+	size_t width = oid_size(format),
+	       cap = sizeof(magic) + (size_t)NARROW * FANOUT + n * (width + 2 * NARROW + WIDE) + 2 * width;
 	AUTO(mem) uint8_t *bytes = malloc(cap);
 	struct wr w = wr_of(bytes, cap);
 	uint8_t hash[EVP_MAX_MD_SIZE];

@@ -100,7 +100,8 @@ static int checked(struct judge *j, enum reason r)
 	return -EIO;
 }
 
-static int on_object(struct pack_visitor *v, unsigned thread, const struct oid *oid, enum object_type type, struct rd bytes)
+static int on_object(struct pack_visitor *v, unsigned thread, const struct oid *oid, enum object_type type,
+		     struct rd bytes)
 {
 	struct judge *j = container_of(v, struct judge, visitor);
 	char room[CHECKS_TEXT];
@@ -245,7 +246,8 @@ static void conclude(struct judge *j, enum checks_verdict v)
 		tell_judged(&j->tell, JUDGE_REFUSED, j->tell.reason ? j->tell.reason : REASON_PACK_MALFORMED, NULL);
 	else if (held)
 		tell_judged(&j->tell, JUDGE_REFUSED, REASON_SECRET_DETECTED, NULL);
-	else if (v == CHECKS_CLEAN && j->question->has_pack && (r = publish_pack(j->fd[GATE_QUARANTINE], &j->pack, j->objects, &j->tell.judged)))
+	else if (v == CHECKS_CLEAN && j->question->has_pack &&
+		 (r = publish_pack(j->fd[GATE_QUARANTINE], &j->pack, j->objects, &j->tell.judged)))
 		failed(j, strerror(-r));
 	else
 		tell_judged(&j->tell, v == CHECKS_CLEAN ? JUDGE_CLEAN : JUDGE_FAILED,

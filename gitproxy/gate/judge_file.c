@@ -71,7 +71,8 @@ static void conclude(struct file_judge *j, int r)
 	if (why)
 		tell_judged(&j->tell, JUDGE_FAILED, REASON_SCAN_FAILED, why);
 	else
-		tell_judged(&j->tell, held ? JUDGE_REFUSED : JUDGE_CLEAN, held ? REASON_SECRET_DETECTED : REASON_NONE, NULL);
+		tell_judged(&j->tell, held ? JUDGE_REFUSED : JUDGE_CLEAN,
+			    held ? REASON_SECRET_DETECTED : REASON_NONE, NULL);
 }
 
 void judge_file(const struct scan *engine, const struct ipc_in *in)
@@ -89,7 +90,8 @@ void judge_file(const struct scan *engine, const struct ipc_in *in)
 	} else {
 		r = read_file(&j, q, in->fd[GATE_FILE]);
 		if (!r)
-			r = weigh(&(struct weigh_spec){ .contents = j.contents, .warn_only = j.rules.warn_only }, &j.tell);
+			r = weigh(&(struct weigh_spec){ .contents = j.contents, .warn_only = j.rules.warn_only },
+				  &j.tell);
 		conclude(&j, r);
 	}
 }

@@ -412,7 +412,8 @@ static int check_outside(struct protect *p, unsigned *told)
 	int err = 0;
 
 	for (uint32_t i = g->n_pack; i < end && err == 0; i++)
-		if (graph_node(g, i)->wanted & (1U << OBJECT_COMMIT | 1U << OBJECT_TAG) || graph_node(g, i)->flags & NODE_TIP)
+		if (graph_node(g, i)->wanted & (1U << OBJECT_COMMIT | 1U << OBJECT_TAG) ||
+		    graph_node(g, i)->flags & NODE_TIP)
 			err = begin_outside(p, i);
 	while (err == 0 && p->n_outside && *told < TOLD) {
 		uint32_t node = p->outside[--p->n_outside];

@@ -141,7 +141,8 @@ static uint32_t first_lean(const struct pack *p, const struct oid *oid)
  * What leans on an object; its bytes are the frame's, which is not on the stack yet. By its id that is one
  * object's alone: a pack may have it many times, and very many that lean on it.
  */
-static struct frame frame_of(const struct pack *p, const struct pack_entry *e, const struct oid *oid, enum object_type type)
+static struct frame frame_of(const struct pack *p, const struct pack_entry *e, const struct oid *oid,
+			     enum object_type type)
 {
 	struct frame f = { .next = e ? e->first : PACK_NONE, .heavy = PACK_NONE, .type = (uint8_t)type,
 			   .depth = e ? e->depth : 0 };

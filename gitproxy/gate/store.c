@@ -338,7 +338,8 @@ static int inflate_base(struct store *s, const struct entry_head *h, struct rd s
 }
 
 /* Where the base of a delta is. With *ret_object it is none of a pack here. */
-static int base_of(struct store *s, struct store_pack **p, uint64_t *at, const struct entry_head *h, struct object **ret_object)
+static int base_of(struct store *s, struct store_pack **p, uint64_t *at, const struct entry_head *h,
+		   struct object **ret_object)
 {
 	struct store_pack *other;
 

@@ -316,7 +316,8 @@ static bool on_pushed(struct pushing *p, const struct ipc_in *in)
 
 	if (p->tells || in->head.length != sizeof(*t) || in->fd[0] < 0 || !mirror_pushed_ok(t) ||
 	    ipc_memfd_read(in->fd[0], PUSHED_MAX, &lists, &n) < 0 ||
-	    n != t->commands * sizeof(struct mirror_pushed_command) + t->findings * sizeof(struct mirror_pushed_finding) ||
+	    n != t->commands * sizeof(struct mirror_pushed_command) +
+			    t->findings * sizeof(struct mirror_pushed_finding) ||
 	    !lists_ok(t, lists))
 		return false;
 	p->told = *t;

@@ -289,7 +289,8 @@ static void spawner_main(const struct host_config *c, int sock, pid_t parent)
 	if (getppid() != parent)
 		_exit(1);
 	if (!getpwuid(proc_role_uid(ROLE_KEEPER)))
-		log_line(LOG_ERR, "event=ssh_cannot_run error=\"there is no account cordon-keeper, and ssh does not run for "
+		log_line(LOG_ERR,
+			 "event=ssh_cannot_run error=\"there is no account cordon-keeper, and ssh does not run for "
 			 "a user without one\" fix=\"deploy/sysusers.d/cordon.conf\"");
 	if (!r)
 		r = proc_drop(ROLE_KEEPER, 0);

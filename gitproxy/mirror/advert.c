@@ -94,7 +94,8 @@ bool advert_write(struct wr *w, const struct advert *a)
 	bool any = a->shallow || a->wait_for_done || a->filter;
 
 	return pkt_line(w, "# service=git-upload-pack") && pkt_flush(w) && pkt_line(w, "version 2") &&
-	       pkt_line(w, "agent=git/cordon-" CORDON_VERSION) && pkt_line(w, a->unborn ? "ls-refs=unborn" : "ls-refs") &&
+	       pkt_line(w, "agent=git/cordon-" CORDON_VERSION) &&
+	       pkt_line(w, a->unborn ? "ls-refs=unborn" : "ls-refs") &&
 	       pkt_line(w, "fetch%s%s%s%s", any ? "=" : "", a->shallow ? "shallow" : "",
 			a->wait_for_done ? &" wait-for-done"[!a->shallow] : "",
 			a->filter ? &" filter"[!a->shallow && !a->wait_for_done] : "") &&

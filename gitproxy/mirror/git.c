@@ -315,7 +315,8 @@ static void tell(const struct git_spec *s, const struct git_child *c, int status
 	char said[4 * GIT_SAID + 4];
 
 	bytes_escape(rd_of(c->said, c->said_n), GIT_SAID, said, sizeof(said));
-	log_line(LOG_WARN, "event=git_failed command=%s dir=%s status=%d said=\"%s\"", s->args[0], s->dir, status, said);
+	log_line(LOG_WARN, "event=git_failed command=%s dir=%s status=%d said=\"%s\"", s->args[0], s->dir, status,
+		 said);
 }
 
 static uint64_t sooner(uint64_t a, uint64_t b)

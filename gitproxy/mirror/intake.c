@@ -89,7 +89,8 @@ static int start(struct intake *in, const struct repo *x, const char *quarantine
 		return -errno;
 	fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES);
 	fcntl(ends[1], F_SETFL, O_NONBLOCK);
-	r = git_start(&(struct git_spec){ .dir = x->git, .objects = quarantine, .args = args, .in = ends[0] }, &in->git);
+	r = git_start(&(struct git_spec){ .dir = x->git, .objects = quarantine, .args = args, .in = ends[0] },
+		      &in->git);
 	close(ends[0]);
 	in->to = r < 0 ? -1 : ends[1];
 	if (r < 0)
@@ -152,7 +153,8 @@ static int move_in(const struct repo *x, const char *quarantine)
 	return r;
 }
 
-static int run(struct intake *in, const struct repo *x, const char *quarantine, struct ask *q, struct ask_outcome *ret_outcome)
+static int run(struct intake *in, const struct repo *x, const char *quarantine, struct ask *q,
+	       struct ask_outcome *ret_outcome)
 {
 	struct ask_outcome out;
 	int r = start(in, x, quarantine);
@@ -168,7 +170,8 @@ static int run(struct intake *in, const struct repo *x, const char *quarantine, 
 		char said[4 * ANSWER_SAID_MAX + 4];
 
 		bytes_escape(rd_of(in->check.said, in->check.said_n), ANSWER_SAID_MAX, said, sizeof(said));
-		log_line(LOG_WARN, "event=answer_refused why=\"%s\" said=\"%s\"", in->check.why ? in->check.why : "", said);
+		log_line(LOG_WARN, "event=answer_refused why=\"%s\" said=\"%s\"",
+			 in->check.why ? in->check.why : "", said);
 		return -EBADMSG;
 	}
 	*ret_outcome = out;

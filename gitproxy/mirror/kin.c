@@ -36,7 +36,8 @@ bool kin_by_tips(const struct repo *x, const struct oid *tips, size_t n)
 }
 
 /* Of some of these ids those that lead to a commit; as text. *ret_n of them. 0 or -errno. */
-static int commits(const struct repo *x, const struct oid *oids, size_t n, char ret[SOME][OID_HEX_MAX + 1], size_t *ret_n)
+static int commits(const struct repo *x, const struct oid *oids, size_t n, char ret[SOME][OID_HEX_MAX + 1],
+		   size_t *ret_n)
 {
 	static const char *const args[] = { "cat-file", "--batch-check=%(objectname)", NULL };
 	char ask[SOME * (OID_HEX_MAX + 16)], answer[SOME * (OID_HEX_MAX + 32)];

@@ -132,7 +132,8 @@ static bool has_room(struct lfs_store *s, uint16_t sandbox, uint64_t size)
 	return fits(s, sandbox, size);
 }
 
-static struct lfs_coming **find(struct lfs_store *s, uint16_t sandbox, const uint8_t *domain, const struct lfs_object *x)
+static struct lfs_coming **find(struct lfs_store *s, uint16_t sandbox, const uint8_t *domain,
+				const struct lfs_object *x)
 {
 	struct lfs_coming **at = bucket_of(s, x->oid);
 

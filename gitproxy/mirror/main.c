@@ -59,7 +59,8 @@ static int run(const struct host_config *c)
 	struct mirror *m;
 
 	if (!r && control < 0) {
-		log_line(LOG_ERR, "event=listen_failed path=%s/mirror.sock error=\"%s\"", c->run_dir, strerror(-control));
+		log_line(LOG_ERR, "event=listen_failed path=%s/mirror.sock error=\"%s\"", c->run_dir,
+			 strerror(-control));
 		r = control;
 	}
 	if ((c->scan_rules && s.rules < 0) || proc_program("cordon-scan", judge, sizeof(judge)) < 0)

@@ -29,11 +29,13 @@ static bool fetch(const struct refresh *r, const struct host_repository *w)
 		return false;
 	x = reason == REASON_NONE ? repo_get(r->repos, &domain, w->host, w->path) : NULL;
 	if (!x) {
-		log_line(LOG_WARN, "event=prewarm_failed host=%s repo=%s reason=%s", w->host, w->path, reason_text(reason));
+		log_line(LOG_WARN, "event=prewarm_failed host=%s repo=%s reason=%s", w->host, w->path,
+			 reason_text(reason));
 		return true;
 	}
 	if (!repo_is_too_large(x) && refresh_now(r, x, &reason) == REFRESH_REFUSED)
-		log_line(LOG_WARN, "event=prewarm_failed host=%s repo=%s reason=%s", w->host, w->path, reason_text(reason));
+		log_line(LOG_WARN, "event=prewarm_failed host=%s repo=%s reason=%s", w->host, w->path,
+			 reason_text(reason));
 	repo_put(r->repos, x);
 	return true;
 }

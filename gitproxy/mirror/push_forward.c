@@ -35,7 +35,8 @@ static int start(struct push *p, int *ret_answer)
 	const int fds[] = { [MIRROR_PUSH_ANSWER] = theirs, [MIRROR_PUSH_LIST] = p->list_file,
 			    [MIRROR_PUSH_PACK] = p->quarantine.pack };
 
-	r = ipc_send(p->job->in.fd[MIRROR_VERDICT_TO], MSG_MIRROR_PUSH, 0, &q, sizeof(q), fds, p->list->has_pack ? 3 : 2);
+	r = ipc_send(p->job->in.fd[MIRROR_VERDICT_TO], MSG_MIRROR_PUSH, 0, &q, sizeof(q), fds,
+		     p->list->has_pack ? 3 : 2);
 	if (!r)
 		*ret_answer = STEAL_FD(ours);
 	return r;
@@ -68,7 +69,8 @@ static enum sent converse(struct push *p, int answer, union keeper_in *f, enum r
 	size_t n;
 
 	*ret_reason = REASON_UPSTREAM_UNREACHABLE;
-	if (keeper_next(answer, -1, deadline_in(p->job->depot->config->total_ms), f, &n, &file, &error) != KEEPER_STATUS)
+	if (keeper_next(answer, -1, deadline_in(p->job->depot->config->total_ms), f, &n, &file, &error) !=
+	    KEEPER_STATUS)
 		return SENT_UNKNOWN;
 	*ret_reason = (enum reason)f->status.reason;
 	p->denied = f->status.reason != REASON_NONE &&

@@ -230,7 +230,8 @@ static void held(struct push *p)
 	uint32_t n = p->judged.findings[GATE_HELD];
 
 	snprintf(text, sizeof(text), "%u finding%s", n, n == 1 ? "" : "s");
-	push_tell_line(&p->tell, "cordon: take secrets out of the commits; for a false one ask the host's administrator:");
+	push_tell_line(&p->tell,
+		       "cordon: take secrets out of the commits; for a false one ask the host's administrator:");
 	push_tell_line(&p->tell, "cordon:   cordon exception add FINGERPRINT");
 	push_refuse(p, REASON_SECRET_DETECTED, text);
 }
@@ -253,7 +254,8 @@ static bool decide(struct push *p)
 	case JUDGE_FAILED:
 	case JUDGE_REFUSED:
 		if (p->reason == REASON_NONE)	/* else it was told by command */
-			push_refuse(p, (enum reason)g->reason, *g->detail ? g->detail : reason_sentence((enum reason)g->reason));
+			push_refuse(p, (enum reason)g->reason,
+				    *g->detail ? g->detail : reason_sentence((enum reason)g->reason));
 		break;
 	}
 	if (p->too_many_pointers)

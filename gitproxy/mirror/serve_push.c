@@ -260,9 +260,11 @@ static int audit_lists(const struct push *p, size_t commands)
 		const struct push_command *of = push_list_command(p->list, i);
 		bool done = p->told[i].fate == PUSH_DONE;
 
-		c[i] = (struct mirror_pushed_command){ .op = p->told[i].op ? p->told[i].op : PUSH_UPDATE, .accepted = done,
+		c[i] = (struct mirror_pushed_command){ .op = p->told[i].op ? p->told[i].op : PUSH_UPDATE,
+						       .accepted = done,
 						       .reason = done ? REASON_NONE : p->told[i].reason,
-						       .old = of->old, .new = of->new };
+						       .old = of->old,
+						       .new = of->new };
 		if (p->told[i].secret)
 			msg_text_set(c[i].ref, sizeof(c[i].ref), "(a name that holds a secret)");
 		else
@@ -428,7 +430,8 @@ static void left(struct push *p, int error)
 		v->reason = p->reason;
 	else if (error != -ENOMEM)
 		v->reason = error == -ETIMEDOUT ? REASON_DEADLINE_EXCEEDED : REASON_REQUEST_MALFORMED;
-	msg_plain_set(v->detail, sizeof(v->detail), p->reason != REASON_NONE ? p->detail : "the client left before its end");
+	msg_plain_set(v->detail, sizeof(v->detail),
+		      p->reason != REASON_NONE ? p->detail : "the client left before its end");
 }
 
 void serve_push(struct job *j)

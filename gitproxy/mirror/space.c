@@ -89,7 +89,8 @@ void space_settle(const struct space *s)
 		repo_put(s->repos, x);
 	}
 	if (m.total > most)
-		log_line(LOG_WARN, "event=mirrors_too_large bytes=%ju fix=\"git.mirrors.max_bytes, or cordon mirror rm\"",
+		log_line(LOG_WARN,
+			 "event=mirrors_too_large bytes=%ju fix=\"git.mirrors.max_bytes, or cordon mirror rm\"",
 			 (uintmax_t)m.total);
 	spool_limit(s->spool, m.total < most ? s->max - m.total : space_of_one(s->max));
 }
