@@ -621,10 +621,8 @@ def test_removal_closes_connections(own_lab):
                                                   "=", ":443"]).stdout)
 
 
-@row("B20")
-def test_removal_ends_transfers(labs):
-    """What the keeper was fetching for a sandbox that is gone is not fetched on."""
-    lab, rude = _rude(labs)
+def _begins_an_answer(rude):
+    """It sends a part of one and waits; what is given back is set when who asked has gone."""
     ended = threading.Event()
 
     def answer(s, _):
@@ -635,6 +633,14 @@ def test_removal_ends_transfers(labs):
                 pass
         ended.set()
     rude.answer = answer
+    return ended
+
+
+@row("B20")
+def test_removal_ends_transfers(labs):
+    """What the keeper was fetching for a sandbox that is gone is not fetched on."""
+    lab, rude = _rude(labs)
+    ended = _begins_an_answer(rude)
     with Wire(lab.sandbox, "gitlab.com") as wire:
         wire.send(info_refs("acme/widgets", host="gitlab.com"))
         wait_for("a part of the answer", lambda: wire.socket.recv(100))
@@ -646,16 +652,7 @@ def test_removal_ends_transfers(labs):
 def test_stricter_policy(labs):
     """A reload holds for the next request on a kept connection, and ends what lost its grant."""
     lab, rude = _rude(labs)
-    ended = threading.Event()
-
-    def answer(s, _):
-        s.sendall(f"HTTP/1.1 200 OK\r\nContent-Type: {UPLOAD}-advertisement\r\n"
-                  "Content-Length: 1000000\r\n\r\n".encode() + bytes(1000))
-        with contextlib.suppress(OSError):
-            while s.recv(1000):
-                pass
-        ended.set()
-    rude.answer = answer
+    ended = _begins_an_answer(rude)
     with Wire(lab.sandbox, "gitlab.com") as busy, Wire(lab.sandbox) as kept:
         assert kept.send(info_refs("acme/widgets")).response().status == 200
         busy.send(info_refs("acme/widgets", host="gitlab.com"))
