@@ -13,17 +13,6 @@
 #define OURS "report-status side-band-64k quiet"
 #define AGENT " agent=git/cordon-" CORDON_VERSION
 
-static size_t make(const char *text, uint8_t *to, size_t cap)
-{
-	struct wr w = wr_of(to, cap);
-
-	make_pkts(&w, text);
-	for (size_t i = 0; i < w.n; i++)
-		if (to[i] == '@')
-			to[i] = 0;
-	return w.n;
-}
-
 /* `out` NULL: refused. */
 static const struct { const char *what, *in, *out; } cases[] = {
 	{ "git's", SERVICE SHA1_A " refs/heads/main@" ALL "|0000",
@@ -57,7 +46,8 @@ TEST(adverts)
 	uint8_t text[4096], want[4096], out[8192];
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		size_t n = make(cases[i].in, text, sizeof(text)), m = cases[i].out ? make(cases[i].out, want, sizeof(want)) : 0;
+		size_t n = make_pkts_nul(cases[i].in, text, sizeof(text));
+		size_t m = cases[i].out ? make_pkts_nul(cases[i].out, want, sizeof(want)) : 0;
 		AUTO(mem) void *in = check_exact(text, n);
 		struct wr w = wr_of(out, push_advert_bound(rd_of(in, n)));
 		struct push_advert a;
@@ -74,7 +64,7 @@ TEST(adverts)
 TEST(what_upstream_has)
 {
 	uint8_t text[4096];
-	size_t n = make(SERVICE SHA1_A " refs/heads/main@" ALL "|0000", text, sizeof(text));
+	size_t n = make_pkts_nul(SERVICE SHA1_A " refs/heads/main@" ALL "|0000", text, sizeof(text));
 	struct push_advert a;
 
 	CHECK_EQ("parsed", push_advert_parse(rd_of(text, n), &a), PARSE_OK);

@@ -12,18 +12,6 @@
 #define DELETE SHA1_B " " ZERO " refs/heads/c"
 #define BAND "report-status side-band-64k"
 
-/* '@' stands for the NUL. */
-static size_t make(const char *text, uint8_t *to, size_t cap)
-{
-	struct wr w = wr_of(to, cap);
-
-	make_pkts(&w, text);
-	for (size_t i = 0; i < w.n; i++)
-		if (to[i] == '@')
-			to[i] = 0;
-	return w.n;
-}
-
 /* In pieces of `step` bytes. */
 static enum parse feed(struct push_request *q, const uint8_t *p, size_t n, size_t step, size_t *ret_pack)
 {
@@ -100,7 +88,7 @@ TEST(requests)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
 		for (size_t step = 1; step < 1 << 16; step = step * 7 + 1) {
 			AUTO(push_request) struct push_request *q = NULL;
-			size_t n = make(cases[i].text, buf, sizeof(buf)), pack;
+			size_t n = make_pkts_nul(cases[i].text, buf, sizeof(buf)), pack;
 
 			CHECK_EQ("new", push_request_new(&q), 0);
 			CHECK_EQ(cases[i].what, feed(q, buf, n, step, &pack), cases[i].want);
@@ -117,7 +105,7 @@ TEST(wishes)
 {
 	uint8_t buf[1024];
 	AUTO(push_request) struct push_request *q = NULL;
-	size_t n = make(SHA1_B "bbbbbbbbbbbbbbbbbbbbbbbb " SHA256_A " refs/heads/b@ " BAND " quiet atomic "
+	size_t n = make_pkts_nul(SHA1_B "bbbbbbbbbbbbbbbbbbbbbbbb " SHA256_A " refs/heads/b@ " BAND " quiet atomic "
 			"object-format=sha256 agent=x|0000|!PACK", buf, sizeof(buf)), pack;
 
 	push_request_new(&q);
