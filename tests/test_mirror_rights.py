@@ -15,7 +15,7 @@ import pytest
 from lab import row
 from labgit import Answer
 from labhttp import Wire, ls_refs, post
-from labmirror import (MIRRORED, STALE, ask_repo, clone, fetch_body, head, mirror_git, mirror_lab, mirror_of, objects_of, pack_of,
+from labmirror import (MIRRORED, STALE, ask_repo, clone, fetch_body, head, mirror_lab, mirror_of, objects_of, pack_of,
                        sources, spooled, warm)
 from labnet import wait_for
 
@@ -294,14 +294,21 @@ def test_stale_when_upstream_says_nothing(lab, server, origin):
     stale_refs(lab, origin)
 
 
-def test_stale_answers_cannot_be_changed(lab, server, origin):
-    """The front is given them for reading alone: while it sends one, nobody can write to it, not even the front."""
+@pytest.fixture
+def wide(lab, server):
+    """A repository of very many branches, which come to its mirror at first, so in one file."""
+    origin = server.repository(f"acme/r{next(_names)}")
     tip = origin.tip()
     with open(f"{origin.path}/packed-refs", "w") as f:
         f.write("# pack-refs with: sorted \n" + "".join(f"{tip} refs/heads/b/{i:05}\n" for i in range(20000)))
-    origin.commit()
-    wait_for("them", lambda: head(lab, clone(lab, origin, "--depth=1")) == origin.tip() and
-             mirror_git(lab, origin, "rev-parse", "refs/heads/main").strip() == origin.tip())
+    warm(lab, origin)
+    yield origin
+    origin.remove()
+
+
+def test_stale_answers_cannot_be_changed(lab, server, wide):
+    """The front is given them for reading alone: while it sends one, nobody can write to it, not even the front."""
+    origin = wide
     server.stop()
     stale_refs(lab, origin)
     raw = lab.sandbox.socket()
