@@ -17,7 +17,7 @@ from lab import AGENT, row
 from labclient import tls
 from labhttp import Closed, Wire, chunks, origin_lab, refused
 from labhttp import get as _get
-from labnet import PATIENCE, wait_for
+from labnet import PATIENCE, is_sanitized, wait_for
 
 HOSTS = ("api.example", "deb.example", "second.example", "elsewhere.example")
 ALLOW = [
@@ -254,7 +254,8 @@ def test_back_pressure(lab, guest, origin):
         with pytest.raises(TimeoutError):
             while sent < size:
                 sent += wire.socket.send(piece)
-        assert sent < size // 2 and memory() - before < 16 << 20
+        assert sent < size // 2
+        assert memory() - before < 16 << 20 or is_sanitized(lab.pids("cordon-keeper")[0])
         go.set()
         wire.socket.settimeout(PATIENCE)
         # What send() took of the piece that timed out is not known: the rest is not sent.
