@@ -235,6 +235,37 @@ def test_host_carries_no_letter_in_a_discovery_error(lab, audit, capture, to):
     capture.empty(contains=MARK)
 
 
+def fragment4(source, destination, flags):
+    packet = bytearray(ip_packet(source, destination, socket.IPPROTO_UDP, bytes(24)))
+    packet[6:8], packet[10:12] = struct.pack("!H", flags), bytes(2)
+    packet[10:12] = struct.pack("!H", checksum(bytes(packet[:20])))
+    return bytes(packet)
+
+
+def fragment6(source, destination, behind_options, hops):
+    piece = struct.pack("!BBHI", socket.IPPROTO_UDP, 0, 1, 7) + bytes(24)
+    if behind_options:
+        return ip_packet(source, destination, socket.IPPROTO_HOPOPTS, b"\x2c\0\1\4" + bytes(4) + piece, hops)
+    return ip_packet(source, destination, socket.IPPROTO_FRAGMENT, piece, hops)
+
+
+# Flag "more" or an offset, also beside the flag that forbids fragments, and the one that means nothing.
+FRAGMENTS = {4: [(0x2000,), (0x6000,), (0x4002,), (0x8001,)], 6: [(False, 64), (False, 0), (True, 64), (True, 0)]}
+
+
+@row("B3")
+@pytest.mark.parametrize("n", range(4))
+def test_fragment(lab, audit, capture, family, n):
+    """However its header is filled in beside: dropped before anything waits for the rest of it."""
+    address = f"2001:db8:ffff::{n + 1}" if family == 6 else f"198.51.100.{n + 1}"
+    make = fragment6 if family == 6 else fragment4
+    with Frames(lab.sandbox) as frames:
+        frames.send(make(lab.sandbox.address[family == 6], address, *FRAGMENTS[family][n]))
+    assert audit.wait(reason="fragment_not_allowed", daddr=address)
+    assert {key[4] for key in audit.keys()} == {"fragment_not_allowed"}
+    capture.empty(dst=address)
+
+
 @row("B3", families=(6,))
 @pytest.mark.parametrize("option", [0xbe, 0xfe, 0xc2])
 def test_host_carries_no_letter_in_an_option_error(lab, capture, option):
