@@ -12,9 +12,9 @@ RULESET = os.path.join(ROOT, "nft", "cordon.nft")
 SERVER = labworld.WEB
 TERMINAL = re.compile(r"(drop|accept|goto \w+|meta mark set [^;]* accept)")
 RETURNING = {"answered", "open_call", "open_name", "open_flow", "count_flow", "plain_syn", "plain_syn4",
-             "plain_syn6", "steer_decided", "remember_sandbox", "remember_none"}	# they only mark, or sort out what is worse
-SORTING = {"guard_version", "guard6", "guard_fragment", "remember_mark", "remember_decided", "forward_decided", "replies_undecided",
-           "replies_sandbox"}	# parts of base chains, behind a test that few packets pass
+             "plain_syn6", "remember_sandbox", "remember_none"}	# they only mark, or sort out what is worse
+SORTING = {"guard_version", "guard6", "guard_fragment", "steer_decided", "remember_mark", "remember_decided", "forward_decided",
+           "replies_undecided", "replies_sandbox"}	# parts of base chains, behind a test that few packets pass
 SYSCTLS = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.netfilter.nf_conntrack_tcp_loose",
            "net.ipv4.tcp_fwmark_accept")
 
