@@ -21,6 +21,7 @@
 #include <linux/close_range.h>
 #include <linux/securebits.h>
 #include <pwd.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -268,12 +269,26 @@ static const struct proc_syscall sanitizer_table[] = {
 static const struct proc_syscall sanitizer_table[] = { { -1, NULL } };
 #endif
 
+/* Flags are the first argument of clone(2) where this builds (on s390 and others the second). */
+static int seccomp_allow_threads(scmp_filter_ctx ctx)
+{
+	static const uint64_t looked_at = CLONE_THREAD | CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC |
+					  CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
+	int r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
+				 SCMP_A0(SCMP_CMP_MASKED_EQ, looked_at, CLONE_THREAD));
+
+	return r < 0 ? r : seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+}
+
 static int seccomp_allow_table(scmp_filter_ctx ctx, const struct proc_syscall *table)
 {
 	int r;
 
 	for (; table->nr != -1; table++) {
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, table->nr, 0);
+		if (table->nr == PROC_THREADS)
+			r = seccomp_allow_threads(ctx);
+		else
+			r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, table->nr, 0);
 		if (r < 0 && r != -EEXIST)
 			return r;
 	}

@@ -49,6 +49,11 @@ int proc_keep(uint64_t caps);
 /* One row of a seccomp allow list; `why` is documentation that the reviewer reads. */
 struct proc_syscall { int nr; const char *why; };
 /*
+ * As a number: clone(2), for a thread of this process and in its namespaces. Any other kills; clone3(2), whose
+ * flags no filter can see, fails with ENOSYS, and the C library takes clone then.
+ */
+enum { PROC_THREADS = -2 };
+/*
  * Allow exactly these. Ends with nr -1. What is not listed kills the process; open(2) and openat(2)
  * fail with EACCES instead, for the C library opens files of its own when there are many threads or
  * much to free (malloc: /sys/devices/system/cpu/online, /proc/sys/vm/overcommit_memory), and copes

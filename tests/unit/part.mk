@@ -59,7 +59,7 @@ $(eval $(call unit-test,ssh_args,gitproxy/keeper/ssh_args.c gitproxy/keeper/ssh_
 $(eval $(call unit-test,ls_refs,$(MIRROR_FETCH) base/bytes.c,-lcrypto))
 $(eval $(call unit-test,push_command,$(PUSH_COMMAND) base/ipc.c base/bytes.c,))
 $(eval $(call unit-test,gate_ipc,$(GATE_IPC) base/msg.c base/ipc.c base/bytes.c,-lcrypto))
-$(eval $(call unit-test,gate_confine,gitproxy/gate/confine.c $(BASE_PROC) base/bytes.c base/log.c,-lseccomp))
+$(eval $(call unit-test,gate_confine,gitproxy/gate/confine.c $(BASE_PROC) base/bytes.c base/log.c,-lseccomp -lpthread))
 $(eval $(call unit-test,gate_entry,gitproxy/gate/entry.c gitproxy/gate/inflate.c gitproxy/oid.c base/bytes.c,$(GATE_PACK_LIB)))
 $(eval $(call unit-test,push_request,$(MIRROR_PUSH) base/ipc.c base/bytes.c,))
 $(eval $(call unit-test,push_advert,$(MIRROR_PUSH) base/ipc.c base/bytes.c,))

@@ -7,10 +7,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "base/landlock.h"
@@ -48,6 +51,49 @@ static int make_socket(void) { return socket(AF_UNIX, SOCK_STREAM, 0) < 0 ? errn
 static int look_at_others(void) { return kill(getppid(), 0) < 0 ? errno : 0; }
 static int run_program(void) { return execl("/bin/true", "true", NULL) < 0 ? errno : 0; }
 static int trace(void) { return unlink(at("quarantine/file")) < 0 ? errno : 0; }
+
+static int make_process(void)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(0);
+	return pid < 0 ? errno : 0;
+}
+
+static int make_process_with_its_memory(void)
+{
+	pid_t pid = (pid_t)syscall(SYS_clone, CLONE_VM | CLONE_VFORK | SIGCHLD, NULL, NULL, NULL, NULL);
+
+	if (!pid)
+		_exit(0);
+	return pid < 0 ? errno : 0;
+}
+
+static int make_thread_elsewhere(void)
+{
+	return syscall(SYS_clone, CLONE_THREAD | CLONE_SIGHAND | CLONE_VM | CLONE_NEWNET, NULL, NULL, NULL, NULL) < 0 ? errno : 0;
+}
+
+static int clone_by_memory(void)
+{
+	struct clone_args a = { .exit_signal = SIGCHLD };
+
+	return syscall(SYS_clone3, &a, sizeof(a)) < 0 ? errno : 0;
+}
+
+static void *end_at_once(void *arg)
+{
+	return arg;
+}
+
+static int make_thread(void)
+{
+	pthread_t thread;
+	int r = pthread_create(&thread, NULL, end_at_once, NULL);
+
+	return r ? r : pthread_join(thread, NULL);
+}
 
 static int long_file(void)
 {
@@ -87,6 +133,11 @@ static const struct {
 	{ "another process", look_at_others, KILLED + SIGSYS, 0 },
 	{ "a program", run_program, KILLED + SIGSYS, 0 },
 	{ "a system call that it does not need", trace, KILLED + SIGSYS, 0 },
+	{ "a process", make_process, KILLED + SIGSYS, PLAIN },
+	{ "a process with its memory", make_process_with_its_memory, KILLED + SIGSYS, PLAIN },
+	{ "a thread in another network", make_thread_elsewhere, KILLED + SIGSYS, PLAIN },
+	{ "clone3, whose flags cannot be seen", clone_by_memory, ENOSYS, 0 },
+	{ "a thread", make_thread, 0, 0 },
 	{ "a file without end", long_file, KILLED + SIGXFSZ, 0 },
 	{ "memory without end", much_memory, ENOMEM, PLAIN },
 };
