@@ -13,6 +13,7 @@
 #include "cli/cli.h"
 #include "cli/client.h"
 #include "cli/credentials.h"
+#include "cli/scan_check.h"
 
 static void show(const struct cli *c, const struct policy *p, json_t *rows)
 {
@@ -84,6 +85,11 @@ static int check_files(const struct cli *c, const struct args *a)
 	return r;
 }
 
+static int worse(int a, int b)
+{
+	return a > b ? a : b;
+}
+
 static int check_all(const struct cli *c)
 {
 	AUTO(host_config) struct host_config *cfg = NULL;
@@ -93,7 +99,7 @@ static int check_all(const struct cli *c)
 
 	if (r)
 		return r;
-	r = credentials_check(cfg);
+	r = worse(credentials_check(cfg), scan_check(cfg));
 	rows = json_array();
 	for (size_t i = 0; i < set.n; i++)
 		show(c, set.policies[i], rows);
@@ -151,8 +157,9 @@ const struct command command_check = {
 	.name = "check",
 	.usage = "[--schema] [FILE...]",
 	.line = "Compile policies; print their canonical form and hash",
-	.more = "Without FILE: the configuration and all its profiles. Errors and warnings go\n"
-		"to stderr as file:line:column; the exit status is 2 when there are errors.",
+	.more = "Without FILE: the configuration and all its profiles, and the files that\n"
+		"git.scan names. Errors and warnings go to stderr as file:line:column; the exit\n"
+		"status is 2 when there are errors.",
 	.examples = "  cordon check\n  cordon check profiles/agent.yaml\n  cordon check --schema\n",
 	.options = check_options,
 	.n_options = ARRAY_SIZE(check_options),

@@ -21,7 +21,7 @@ static const struct doctor_check *const checks[] = {
 	&doctor_links,	 &doctor_uplinks,  &doctor_routes,   &doctor_routing_rules,
 	&doctor_filters, &doctor_marks,	   &doctor_bypasses, &doctor_resolver,
 	&doctor_sockets, &doctor_accounts, &doctor_files,    &doctor_ca,
-	&doctor_units,
+	&doctor_units,   &doctor_scan,
 };
 
 static const struct {

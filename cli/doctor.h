@@ -57,6 +57,7 @@ extern const struct doctor_check doctor_routes, doctor_routing_rules; /* doctor_
 extern const struct doctor_check doctor_accounts, doctor_files, doctor_units, doctor_resolver,
 	doctor_sockets; /* doctor_host.c */
 extern const struct doctor_check doctor_ca; /* doctor_ca.c */
+extern const struct doctor_check doctor_scan; /* doctor_scan.c */
 
 /* Fill links, uplinks and loaded. 0 or -errno. */
 int doctor_look(struct doctor *d);

@@ -66,6 +66,21 @@ def test_wrong_usage(host):
     assert host.cordon("doctor", "now").returncode == 2
 
 
+RULES = "version: 1\nrules:\n  - {id: mine, description: d, regex: 'corp-[0-9]%s'}\n"
+
+
+def test_rules_of_the_scanner(labs):
+    lab = labs(up=False)
+    rules = f"{lab.dir}/rules.yaml"
+    lab.configure({"git": {"scan": {"rules": rules}}})
+    write(rules, RULES % "+")
+    assert not found(examine(lab), "problem", "every push is refused", rules, "cordon check")
+    write(rules, RULES % "{6}")
+    assert not examine(lab)
+    os.chmod(rules, 0o666)
+    assert not found(examine(lab), "problem", "others than root can write it", rules, "chmod go-w")
+
+
 # -- settings
 
 SYSCTLS = {

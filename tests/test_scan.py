@@ -113,6 +113,48 @@ def test_own_rules(scan, tmp_path):
     assert done.returncode == 2 and f"{rules}:3:" in done.stderr and "bound its repeats" in done.stderr
 
 
+# -- the host's configuration
+
+RULE = "version: 1\nrules:\n  - {id: mine, description: d, regex: 'corp-[0-9]%s'}\n"
+
+
+@pytest.fixture
+def check(tmp_path):
+    """cordon check of a host whose configuration names these rules and exceptions; (status, stderr)."""
+    def run(rules=None, exceptions=None):
+        for name, text in (("rules.yaml", rules), ("exceptions.yaml", exceptions)):
+            if text is not None:
+                (tmp_path / name).write_text(text)
+        (tmp_path / "profiles").mkdir(exist_ok=True)
+        (tmp_path / "cordon.yaml").write_text(
+            "version: 1\nuplink: [lo]\nca: {names: [github.com, cordon.internal]}\n"
+            f"git: {{scan: {{rules: {tmp_path}/rules.yaml, exceptions: {tmp_path}/exceptions.yaml}}}}\n")
+        done = cordon("check", "--config", tmp_path / "cordon.yaml")
+        return done.returncode, done.stderr
+    return run
+
+
+def test_check_reads_the_rules(check, tmp_path):
+    """By the gate's own parser and compiler: what it would not take is told, with the place."""
+    status, said = check(RULE % "{6}")
+    assert status == 0, said
+    status, said = check(RULE % "+")
+    assert status == 2 and f"{tmp_path}/rules.yaml:3:" in said and "bound its repeats" in said, said
+    status, said = check("version: 1\nrules:\n  - {id: mine, description: d, regexp: x}\n")
+    assert status == 2 and f'{tmp_path}/rules.yaml:3:' in said and 'did you mean "regex"?' in said, said
+
+
+def test_check_misses_the_rules(check, tmp_path):
+    status, said = check()
+    assert status == 2 and f"{tmp_path}/rules.yaml: error: cannot be read: No such file" in said, said
+
+
+def test_check_reads_the_exceptions(check, tmp_path):
+    """Together with errors in the rules, so that one look is enough."""
+    status, said = check(RULE % "+", "version: 1\nexceptions: [what]\n")
+    assert status == 2 and f"{tmp_path}/exceptions.yaml:2:" in said and f"{tmp_path}/rules.yaml:3:" in said, said
+
+
 # -- repositories
 
 def test_history(scan, repo):

@@ -2,9 +2,10 @@
  * main.c - cordon-scan-files: what `cordon scan` runs
  *
  * Theory of operation: arguments are words in a fixed order, since cli/scan.c alone gives them:
- * text|json, files|any, the rules' file or "", the exceptions' file, then paths. It runs as its
- * caller, gains no rights, and leaves no core file; what it reads is in memory that is locked where
- * the caller may lock it, and wiped.
+ * text|json, files|any, the rules' file or "", the exceptions' file, then paths. Or `rules` and a file, of
+ * cli/scan_check.c: nothing is scanned, and what is wrong with that file is told, as a daemon would find it.
+ * It runs as its caller, gains no rights, and leaves no core file; what it reads is in memory that is
+ * locked where the caller may lock it, and wiped.
  */
 #include <errno.h>
 #include <openssl/crypto.h>
@@ -57,6 +58,17 @@ static int prepare(struct setup *s, const char *rules, const char *exceptions)
 	return err ? err : scan_scratch_new(s->engine, &s->scratch);
 }
 
+/* Compiled, not only read: what a regex may be is for the engine to say. */
+static int check_rules(const char *file)
+{
+	__attribute__((cleanup(auto_free_setup))) struct setup s = { 0 };
+	int err = diag_new(&s.d);
+
+	err = err ? err : scan_rules_load(file, s.d, &s.rules);
+	err = err ? err : scan_new(s.rules, s.d, &s.engine);
+	return err ? complain(&s, err) : 0;
+}
+
 static void confine(void)
 {
 	struct rlimit none = { 0, 0 };
@@ -95,6 +107,10 @@ int main(int argc, char **argv)
 	struct source s = { .report = &report };
 	int r;
 
+	if (argc == 3 && !strcmp(argv[1], "rules")) {
+		confine();
+		return check_rules(argv[2]);
+	}
 	if (argc <= WORDS) {
 		fputs("cordon: this is a part of cordon scan: cordon scan --help\n", stderr);
 		return EXIT_USE;
