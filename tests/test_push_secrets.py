@@ -212,6 +212,54 @@ def test_places_outside_objects(lab, repo, place):
     unsaid(lab, secret, body)
 
 
+HELD, UNSCANNED = "(a name that holds a secret)", "(a name that could not be scanned)"
+NAMES = {
+    "refused by name": ("ref_not_allowed", "refs/pull/@/head", lambda objects: pack(*objects)),
+    "no pack": ("pack_malformed", "refs/heads/agent/@", lambda objects: b"PACKED"),
+    "objects missing": ("pack_malformed", "refs/heads/agent/@", lambda objects: pack(*objects[1:])),
+}
+
+
+@row("D6")
+@pytest.mark.parametrize("how", NAMES)
+def test_names_of_refused_refs(lab, repo, how):
+    """Refused before anybody judged its objects: what the audit has of it is no secret either."""
+    secret, tip = token(), repo.tip()
+    reason, name, packed = NAMES[how]
+    objects = change(tip)
+    rows = [(ZERO, objects[0].id, AGENT), (ZERO, objects[0].id, name.replace("@", secret.decode())),
+            (ZERO, objects[0].id, "refs/heads/agent/plain")]
+    with refused(lab, repo, reason) as events:
+        body = push_raw(lab, repo, commands(*rows) + packed(objects)).body
+    assert [c["ref"] for c in events[0]["commands"]] == [AGENT, HELD, "refs/heads/agent/plain"]
+    unsaid(lab, secret, body.replace(secret, b""))
+
+
+def test_names_that_nobody_can_scan(world):
+    """Without rules nothing is pushed, and no name is written down."""
+    with push_lab(world, {"agent": policy("upstream", **OPEN)}, git={"scan": {"rules": "/nonexistent"}}) as lab:
+        repo = lab.forge.repository("acme/names")
+        for ref, reason in (("refs/pull/1/head", "ref_not_allowed"), (AGENT, "scan_failed")):
+            with refused(lab, repo, reason) as events:
+                push_raw(lab, repo, request(repo.tip(), change(repo.tip()), ref))
+            assert [c["ref"] for c in events[0]["commands"]] == [UNSCANNED]
+
+
+@row("D6")
+def test_a_protected_path_with_a_secret(lab, repo):
+    """Why it is refused is told without the path."""
+    secret, tip = token(), repo.tip()
+    leaf = blob(b"on: push\n")
+    inner = tree((FILE, b"%s.yml" % secret, leaf))
+    outer = tree((DIR, b"workflows", inner))
+    top = tree((DIR, b".github", outer))
+    objects = [commit(top, tip), top, outer, inner, leaf]
+    with refused(lab, repo, {"path_protected", "secret_detected"}) as events:
+        report = push_raw(lab, repo, request(tip, objects))
+    assert "path not shown" in events[0]["detail"], events
+    unsaid(lab, secret, report.body)
+
+
 @row("D6")
 @pytest.mark.parametrize("vm", ["vm0", "vm1"])
 def test_delta_over_upstreams_object(lab, repo, vm):

@@ -31,6 +31,8 @@ struct checks_sink {
 	void (*op)(struct checks_sink *s, uint32_t command, enum push_op op);
 	/* A blob of the pack that is an LFS pointer. May be NULL. */
 	void (*pointer)(struct checks_sink *s, const struct oid *blob, const uint8_t sha256[32], uint64_t size);
+	/* Is there a secret in this path, so that no text may show it? May be NULL: none is looked for. */
+	bool (*secret)(struct checks_sink *s, struct rd path);
 };
 
 struct checks_spec {

@@ -92,6 +92,11 @@ static void on_pointer(struct checks_sink *s, const struct oid *blob, const uint
 	tell_pointer(&container_of(s, struct judge, sink)->tell, &p);
 }
 
+static bool on_secret(struct checks_sink *s, struct rd path)
+{
+	return contents_any(container_of(s, struct judge, sink)->contents, path);
+}
+
 static int checked(struct judge *j, enum reason r)
 {
 	if (r != REASON_INTERNAL_ERROR)
@@ -284,7 +289,7 @@ void judge_push(const struct scan *engine, const struct ipc_in *in)
 		.tell = { .to = in->fd[GATE_ANSWERS] }, .question = q, .fd = in->fd,
 		.pack_fd = q->has_pack ? in->fd[GATE_OPTIONAL] : -1,
 		.visitor = { on_object, on_begin, on_piece, on_end, on_progress },
-		.sink = { on_refused, on_op, on_pointer },
+		.sink = { on_refused, on_op, on_pointer, on_secret },
 	};
 	int r = prepare(&j, engine);
 

@@ -328,16 +328,28 @@ static int is_upstreams(struct protect *p, uint32_t node)
 
 /* ---- commits ---- */
 
+/* The whole of it is looked at: what is told is cut, and half a secret is none to the scanner. */
+static struct rd shown(const struct protect *p)
+{
+	struct checks_sink *s = p->r->sink;
+	struct rd path = wr_rd(&p->path);
+
+	return s->secret && s->secret(s, path) ? rd_str("(path not shown: a secret is in it)") : path;
+}
+
 static int tell(struct protect *p, uint32_t node, unsigned *told)
 {
 	int known = is_upstreams(p, node);
+	struct rd path;
 	char id[RUN_SHORT];
 
 	if (known != 0)			/* upstream has that commit */
 		return known < 0 ? known : 0;
-	if ((*told)++ < TOLD)
-		run_refuse(p->r, RUN_EVERY, REASON_PATH_PROTECTED, "%.*s in %s", (int)p->path.n,
-			   (const char *)p->bytes, run_short(p->r, node, id));
+	if ((*told)++ >= TOLD)
+		return 0;
+	path = shown(p);
+	run_refuse(p->r, RUN_EVERY, REASON_PATH_PROTECTED, "%.*s in %s", (int)path.n, (const char *)path.p,
+		   run_short(p->r, node, id));
 	return 0;
 }
 

@@ -53,6 +53,8 @@ void push_refuse(struct push *p, enum reason reason, const char *text);
 int push_take(struct push *p);
 /* What its objects are. Fills judged, findings and pointers; refuses. False: it does not go on. */
 bool push_judge(struct push *p);
+/* Find secrets in the names of the first n commands: told[].secret. False: what is not known to be clean is not. */
+bool push_names_scan(struct push *p, size_t n);
 /* To upstream, and what became of it: outcome, and told for each command. */
 void push_forward(struct push *p);
 

@@ -248,11 +248,18 @@ static bool lfs(struct push *p)
 
 /* ---- what became of it ---- */
 
-static int audit_lists(const struct push *p, size_t commands)
+/* A verdict of clean is about the names as well, when all that was found is told. */
+static bool names_known(struct push *p, size_t commands)
+{
+	return !commands || (p->judged.verdict == JUDGE_CLEAN && !p->judged.untold) || push_names_scan(p, commands);
+}
+
+static int audit_lists(struct push *p, size_t commands)
 {
 	size_t n = commands * sizeof(struct mirror_pushed_command), m = p->n_findings * sizeof(p->findings[0]);
 	AUTO(mem) uint8_t *text = calloc(1, n + m + 1);
 	struct mirror_pushed_command *c = (void *)text;
+	bool known = names_known(p, commands);
 
 	if (!text)
 		return -ENOMEM;
@@ -267,6 +274,8 @@ static int audit_lists(const struct push *p, size_t commands)
 						       .new = of->new };
 		if (p->told[i].secret)
 			msg_text_set(c[i].ref, sizeof(c[i].ref), "(a name that holds a secret)");
+		else if (!known)
+			msg_text_set(c[i].ref, sizeof(c[i].ref), "(a name that could not be scanned)");
 		else
 			memcpy(c[i].ref, of->ref, sizeof(c[i].ref));
 	}

@@ -186,7 +186,7 @@ static void *feed(void *half)
 int main(void)
 {
 	static const char *const verdicts[] = { "failed", "clean", "refused", "missing" };
-	struct checks_sink sink = { on_refused, on_op, on_pointer };
+	struct checks_sink sink = { on_refused, on_op, on_pointer, NULL };
 	struct checks_spec spec = { .objects = &objects, .list = &push.list, .rules = &rules, .sink = &sink };
 	char *line = NULL;
 	size_t cap = 0;
