@@ -164,7 +164,7 @@ const struct schema_row schema_rows[] = {
 	{ H, "git", SCHEMA_MAP, MEANS("git upstreams") },
 	{ H, "git.mirrors", SCHEMA_MAP, MEANS("mirrors on this host") },
 	{ H, "git.mirrors.max_bytes", SCHEMA_SIZE, "200GiB", RANGE(MIB(1), GIB(1 << 20)),
-	  MEANS("repositories and kept answers together; one that takes more than a quarter is not mirrored") },
+	  MEANS("repositories, kept answers and pushes under way together; one that takes more than a quarter is not mirrored") },
 	{ H, "git.mirrors.window", SCHEMA_TIME, "1s", RANGE(1, 60000),
 	  MEANS("sandboxes that ask for references share upstream's answer so long") },
 	{ H, "git.mirrors.prewarm[]", SCHEMA_REPO, "",

@@ -193,7 +193,7 @@ class Judge:
         return Asked(ours, folder)
 
     def start(self, commands, pack=None, repository="", options=(), form="sha1", rules=None, exceptions=None,
-              max_objects=1 << 20, max_inflated=1 << 34, raw_list=None, removed=False, sandbox=1):
+              max_objects=1 << 20, max_inflated=1 << 34, max_written=1 << 40, raw_list=None, removed=False, sandbox=1):
         """pack: bytes, or an open file's number."""
         self.count += 1
         folder = self.quarantines / f"quarantine{self.count}"
@@ -213,8 +213,8 @@ class Judge:
                 fds.append(pack)
             if exceptions is not None:
                 fds.append(keep(os.open(exceptions, os.O_RDONLY)))
-            body = struct.pack("<BBBxIH6xQ1024s", form == "sha256", pack is not None, exceptions is not None, max_objects, sandbox,
-                               max_inflated, str(repository).encode())
+            body = struct.pack("<BBBxIH6xQQ1024s", form == "sha256", pack is not None, exceptions is not None, max_objects, sandbox,
+                               max_inflated, max_written, str(repository).encode())
             return self.ask("judge", body, fds, str(folder))
 
     def push(self, *args, **kw):

@@ -9,7 +9,7 @@ import zlib
 import pytest
 
 import labobjects as lo
-from labgate import Judge, Repo, push_list, push_rules
+from labgate import ZERO, Judge, Repo, push_list, push_rules
 from labnet import wait_for
 
 MAIN = "refs/heads/main"
@@ -268,6 +268,22 @@ def test_a_disk_that_is_full_fails(tmp_path, repo):
         j.close()
     finally:
         subprocess.run(["umount", small], check=True)
+
+
+def test_files_that_would_be_too_long_are_left_out(judge, repo, tmp_path):
+    """The index, or the pack of a thin push with what it leans on: the verdict stands, and there is no name of a pack."""
+    base = "".join(f"line {i} of {os.urandom(8).hex()}\n" for i in range(400))
+    old = repo.commit({"a": base})
+    mirror = repo.mirror(tmp_path / "mirror", old)
+    new = repo.commit({"a": base + "more\n"})
+    thin = repo.pack(new, old)
+    whole = judge.push([(old, new, MAIN)], thin, mirror)
+    need = sum(os.stat(f"{whole.folder}/{f}").st_size for f in whole.files())
+    assert whole.judged["thin"] and need > len(thin), whole.judged
+    for most in (need, need - 21, len(thin), 0):		# the trailer of a pack is not counted
+        a = judge.push([(old, new, MAIN)], thin, mirror, max_written=most)
+        assert a.verdict == "clean" and a.judged["thin"] == (most == need), (most, a.judged)
+        assert (a.judged["pack"] == ZERO["sha1"]) == (most < need)
 
 
 @pytest.mark.parametrize("question", [b"", b"x" * 7, struct.pack("<HHI", 7, 0, 0), struct.pack("<HHI", 1, 4, 0) + b"abcd"])

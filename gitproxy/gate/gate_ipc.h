@@ -11,8 +11,9 @@
  *   SCANFILE{...}  fds: answers, the file, struct push_rules[, the exceptions' file]
  * The pack is read from its byte 0 and never written. Into the quarantine go the files that make it
  * part of a repository, named pack-HASH, where HASH (struct gate_judged) is the trailer of the pack
- * as the repository gets it: always .idx; and .pack when objects were missing in the client's pack
- * which the mirror had (`thin`). Otherwise the client's pack is it, under that name.
+ * as the repository gets it: .idx; and .pack when objects were missing in the client's pack
+ * which the mirror had (`thin`). Otherwise the client's pack is it, under that name. A clean push of which
+ * these would be too long has no HASH: the repository will not have it from here.
  */
 #ifndef GITPROXY_GATE_GATE_IPC_H
 #define GITPROXY_GATE_GATE_IPC_H
@@ -43,6 +44,7 @@ struct gate_judge {
 	uint8_t again;			/* the mirror is up to date: what of GATE_TIPS is absent will not come */
 	uint8_t pad2_[5];
 	uint64_t max_inflated;		/* bytes of all its objects together */
+	uint64_t max_written;		/* bytes of the files that go into the quarantine; where they are more there are none */
 	char repository[GATE_PATH];	/* the mirror's git directory, absolute; "": there is none yet */
 };
 

@@ -234,6 +234,11 @@ static void pack_bad(struct judge *j, int r)
 		failed(j, j->broken ? "a check of an object failed" : why);
 }
 
+static int publish(struct judge *j)
+{
+	return publish_pack(j->fd[GATE_QUARANTINE], &j->pack, j->objects, j->question->max_written, &j->tell.judged);
+}
+
 static void conclude(struct judge *j, enum checks_verdict v)
 {
 	const uint32_t held = j->tell.judged.findings[GATE_HELD];
@@ -251,8 +256,7 @@ static void conclude(struct judge *j, enum checks_verdict v)
 		tell_judged(&j->tell, JUDGE_REFUSED, j->tell.reason ? j->tell.reason : REASON_PACK_MALFORMED, NULL);
 	else if (held)
 		tell_judged(&j->tell, JUDGE_REFUSED, REASON_SECRET_DETECTED, NULL);
-	else if (v == CHECKS_CLEAN && j->question->has_pack &&
-		 (r = publish_pack(j->fd[GATE_QUARANTINE], &j->pack, j->objects, &j->tell.judged)))
+	else if (v == CHECKS_CLEAN && j->question->has_pack && (r = publish(j)))
 		failed(j, strerror(-r));
 	else
 		tell_judged(&j->tell, v == CHECKS_CLEAN ? JUDGE_CLEAN : JUDGE_FAILED,

@@ -20,7 +20,7 @@ enum { NAME = 96, PACK_HEAD = 12, FILE_MODE = 0444 };
 
 struct writer {				/* hashes what it writes */
 	int fd;
-	uint64_t at;
+	uint64_t at, max;
 	uint32_t crc;
 	EVP_MD_CTX *hash;
 };
@@ -53,6 +53,8 @@ static int write_all(int fd, struct rd bytes)
 
 static int put(struct writer *w, struct rd bytes)
 {
+	if (bytes.n > w->max - w->at)
+		return -EFBIG;
 	w->at += bytes.n;
 	w->crc = libdeflate_crc32(w->crc, bytes.p, bytes.n);
 	return EVP_DigestUpdate(w->hash, bytes.p, bytes.n) == 1 ? write_all(w->fd, bytes) : -ENOMEM;
@@ -118,11 +120,12 @@ static int put_pack(struct writer *w, struct pack *p, struct objects *o, struct 
 	return write_all(w->fd, rd_of(trailer, width));
 }
 
-static int complete(int folder, struct pack *p, struct objects *o, struct oid *ret_trailer)
+/* *io_max: so many bytes may be written; then, so many more. */
+static int complete(int folder, struct pack *p, struct objects *o, uint64_t *io_max, struct oid *ret_trailer)
 {
 	static const char temporary[] = "completed";
 	AUTO(fd) int fd = -1;
-	struct writer w = { .hash = EVP_MD_CTX_new() };
+	struct writer w = { .hash = EVP_MD_CTX_new(), .max = *io_max };
 	char name[NAME];
 	int r = w.hash && EVP_DigestInit_ex(w.hash, p->spec.format == OBJECT_SHA256 ? EVP_sha256() : EVP_sha1(), NULL) == 1 ?
 			0 : -ENOMEM;
@@ -133,6 +136,7 @@ static int complete(int folder, struct pack *p, struct objects *o, struct oid *r
 	if (!r)
 		r = put_pack(&w, p, o, ret_trailer);
 	EVP_MD_CTX_free(w.hash);
+	*io_max -= w.at;
 	if (!r)
 		r = name_of(ret_trailer, p->spec.format, "pack", name);
 	if (!r && renameat(folder, temporary, folder, name) < 0)
@@ -140,7 +144,7 @@ static int complete(int folder, struct pack *p, struct objects *o, struct oid *r
 	return r;
 }
 
-int publish_pack(int folder, struct pack *p, struct objects *o, struct gate_judged *ret)
+static int publish(int folder, struct pack *p, struct objects *o, uint64_t max, struct gate_judged *ret)
 {
 	AUTO(mem) uint8_t *index = NULL;
 	AUTO(fd) int fd = -1;
@@ -151,14 +155,27 @@ int publish_pack(int folder, struct pack *p, struct objects *o, struct gate_judg
 	ret->pack = p->trailer;
 	ret->thin = p->n_added > 0;
 	if (ret->thin) {
-		r = complete(folder, p, o, &ret->pack);
+		r = complete(folder, p, o, &max, &ret->pack);
 		index_sort(objects_rows(o), r ? 0 : p->n + p->n_added);
 	}
 	if (!r)
 		r = index_make(objects_rows(o), p->n + p->n_added, p->spec.format, &ret->pack, &index, &n);
+	if (!r && n > max)
+		r = -EFBIG;
 	if (!r)
 		r = name_of(&ret->pack, p->spec.format, "idx", name);
 	if (!r)
 		r = create(folder, name, &fd);
 	return r ? r : write_all(fd, rd_of(index, n));
+}
+
+int publish_pack(int folder, struct pack *p, struct objects *o, uint64_t max, struct gate_judged *ret)
+{
+	int r = publish(folder, p, o, max, ret);
+
+	if (r != -EFBIG)
+		return r;
+	ret->pack = (struct oid){ 0 };
+	ret->thin = 0;
+	return 0;
 }

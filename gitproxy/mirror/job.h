@@ -28,6 +28,7 @@ struct depot {
 	_Atomic uint64_t body_bytes;	/* of requests that are at work */
 	struct judge *judge;
 	struct lfs_store *lfs;
+	struct room *pushes;		/* of the disk: what their quarantines take */
 	const char *folder;		/* the mirrors' */
 };
 

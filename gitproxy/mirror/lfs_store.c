@@ -240,6 +240,16 @@ int lfs_store_open(struct lfs_store *s, const struct lfs_owner *o, const struct 
 	return fd < 0 ? -ENOENT : fd;
 }
 
+uint64_t lfs_store_bytes(struct lfs_store *s)
+{
+	uint64_t n;
+
+	pthread_mutex_lock(&s->lock);
+	n = s->bytes;
+	pthread_mutex_unlock(&s->lock);
+	return n;
+}
+
 void lfs_store_done(struct lfs_store *s, const struct lfs_owner *o, const struct lfs_object *x)
 {
 	struct lfs_coming **at;

@@ -37,6 +37,7 @@ void lfs_store_drop(struct lfs_store *s, struct lfs_coming *c /* takes; NULL is 
 
 /* The file of one that this owner has, to be closed; -ENOENT: it has none. */
 int lfs_store_open(struct lfs_store *s, const struct lfs_owner *o, const struct lfs_object *x);
+uint64_t lfs_store_bytes(struct lfs_store *s);	/* held and on their way */
 /* Upstream has it: it is not held any more. */
 void lfs_store_done(struct lfs_store *s, const struct lfs_owner *o, const struct lfs_object *x);
 

@@ -184,12 +184,14 @@ int mirror_new(const struct mirror_spec *s, struct mirror **ret)
 	if (!r)
 		r = lfs_store_new(s->path, c->mirrors.max_bytes, &m->depot.lfs);
 	if (!r)
+		r = room_new(space_of_pushes(c->mirrors.max_bytes), &m->depot.pushes);
+	if (!r)
 		r = judge_new(s->judge, s->config->scan_rules, s->rules, &m->depot.judge);
 	if (!r)
 		r = open_spool(s->folder, c->mirrors.max_bytes, &m->depot.spool);
 	if (!r)
-		r = upkeep_new(&(struct space){ m->depot.repos, m->depot.spool, s->keeper, c->mirrors.max_bytes },
-			       &m->depot.upkeep);
+		r = upkeep_new(&(struct space){ m->depot.repos, m->depot.spool, m->depot.pushes, m->depot.lfs, s->keeper,
+						c->mirrors.max_bytes }, &m->depot.upkeep);
 	if (r < 0)
 		return r;
 	m->depot.refresh = (struct refresh){ .config = c, .repos = m->depot.repos, .flights = m->depot.flights,
@@ -217,5 +219,6 @@ void mirror_free(struct mirror *m)
 	flights_free(m->depot.flights);
 	repos_free(m->depot.repos);
 	lfs_store_free(m->depot.lfs);
+	room_free(m->depot.pushes);
 	free(m);
 }

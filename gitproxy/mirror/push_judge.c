@@ -149,6 +149,7 @@ static int ask(struct push *p, bool again)
 	struct job *j = p->job;
 	uint8_t generation[REPO_GENERATION];
 	enum object_format format;
+	int r;
 	struct gate_judge q = { .format = p->list->format, .has_pack = p->list->has_pack,
 				.has_exceptions = j->in.fd[MIRROR_EXCEPTIONS] >= 0,
 				.has_tips = p->rules->n_denied > 0, .max_objects = OBJECTS_MAX,
@@ -161,11 +162,14 @@ static int ask(struct push *p, bool again)
 		.owner = p,
 	};
 
+	q.max_written = quarantine_reserve(&p->quarantine);
 	p->n_findings = p->n_pointers = 0;
 	p->shown = deadline_now() + SHOW_AFTER_MS;
 	if (repo_is_warm(j->repo, &format, generation) && format == p->list->format)
 		msg_text_set(q.repository, sizeof(q.repository), j->repo->git);
-	return judge_run(j->depot->judge, &a, &p->judged);
+	r = judge_run(j->depot->judge, &a, &p->judged);
+	quarantine_settle(&p->quarantine);
+	return r;
 }
 
 /* ---- what the mirror lacks ---- */

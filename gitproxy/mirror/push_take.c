@@ -53,6 +53,24 @@ static int on_commands(struct push *p)
 
 /* ---- the pack ---- */
 
+/* What is on the disk of it already is of no use. */
+static void refuse_pack(struct push *p, enum reason reason, const char *text)
+{
+	push_refuse(p, reason, text);
+	quarantine_empty(&p->quarantine);
+}
+
+static void no_room(struct push *p, int error)
+{
+	if (error == -EFBIG)
+		refuse_pack(p, REASON_PACK_LIMIT_EXCEEDED, "the pack is larger than an eighth of git.mirrors.max_bytes");
+	else if (error == -EDQUOT)
+		refuse_pack(p, REASON_UNAVAILABLE, "the gateway has no room for more packs at once; push again when others are through");
+	else
+		refuse_pack(p, REASON_UNAVAILABLE, error == -ENOSPC ? "the gateway has no room for the pack" :
+								      "the gateway could not keep the pack");
+}
+
 static void on_pack(struct push *p, struct rd bytes)
 {
 	int r;
@@ -60,13 +78,14 @@ static void on_pack(struct push *p, struct rd bytes)
 	if (p->reason != REASON_NONE || !rd_left(&bytes))
 		return;
 	if (bytes.n > p->rules->max_pack_bytes || p->quarantine.bytes > p->rules->max_pack_bytes - bytes.n) {
-		push_refuse(p, REASON_PACK_LIMIT_EXCEEDED, "the pack is larger than git.push.max_pack_bytes");
+		refuse_pack(p, REASON_PACK_LIMIT_EXCEEDED, "the pack is larger than git.push.max_pack_bytes");
 		return;
 	}
 	r = quarantine_write(&p->quarantine, bytes);
 	if (r < 0)
-		push_refuse(p, REASON_UNAVAILABLE, r == -ENOSPC ? "the gateway has no room for the pack" :
-								  "the gateway could not keep the pack");
+		no_room(p, r);
+	else if (room_has_moved(p->quarantine.room))
+		upkeep_make_room(p->job->depot->upkeep);
 }
 
 static int on_data(struct push *p, struct rd data)

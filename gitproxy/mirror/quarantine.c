@@ -6,6 +6,8 @@
  * that is refused leaves nothing that a later push or fetch could find: the folder goes, whole. Of one that
  * upstream took, the files move to the mirror, the index last, which is what makes a pack be seen. What a
  * kill left is removed at the start.
+ * All together take no more than their room, and of that one sandbox never more than it leaves for others. What is
+ * made beside a pack is as long as it again in the worst of ordinary cases (it was thin), and somewhat for the index.
  */
 #include "gitproxy/mirror/quarantine.h"
 
@@ -19,7 +21,7 @@
 #include "gitproxy/mirror/refs.h"
 
 #define PUSHES "push"
-enum { PATH_BYTES = 2 * REPO_PATH };
+enum { PATH_BYTES = 2 * REPO_PATH, SPARE = 64 /* a part of the room, for an index */ };
 
 int quarantine_sweep(const char *mirrors)
 {
@@ -47,12 +49,12 @@ static int make(struct quarantine *q)
 	return q->judged < 0 ? -errno : 0;
 }
 
-int quarantine_open(const char *mirrors, struct quarantine *ret)
+int quarantine_open(const char *mirrors, struct room *room, uint16_t sandbox, struct quarantine *ret)
 {
 	static _Atomic uint64_t number;
 	int r;
 
-	*ret = (struct quarantine){ .pack = -1, .judged = -1 };
+	*ret = (struct quarantine){ .pack = -1, .judged = -1, .room = room, .sandbox = sandbox };
 	if (snprintf(ret->dir, sizeof(ret->dir), "%s/" PUSHES "/%ju", mirrors, (uintmax_t)number++) >=
 	    (int)sizeof(ret->dir)) {
 		ret->dir[0] = '\0';
@@ -64,19 +66,42 @@ int quarantine_open(const char *mirrors, struct quarantine *ret)
 	return r;
 }
 
+static void give_down_to(struct quarantine *q, uint64_t left)
+{
+	if (q->taken <= left)
+		return;
+	room_give(q->room, q->sandbox, q->taken - left);
+	q->taken = left;
+}
+
 void quarantine_done(struct quarantine *q)
 {
 	if (q->pack >= 0)
 		close(STEAL_FD(q->pack));
 	if (q->judged >= 0)
 		close(STEAL_FD(q->judged));
+	give_down_to(q, 0);			/* first: where no folder is, nothing is taken */
 	if (*q->dir)
 		files_remove(q->dir);
 	q->dir[0] = '\0';
 }
 
+static int take(struct quarantine *q, uint64_t n)
+{
+	if (n > room_of_one(q->room) || q->taken > room_of_one(q->room) - n)
+		return -EFBIG;
+	if (!room_take(q->room, q->sandbox, n))
+		return -EDQUOT;
+	q->taken += n;
+	return 0;
+}
+
 int quarantine_write(struct quarantine *q, struct rd bytes)
 {
+	int r = take(q, bytes.n);
+
+	if (r < 0)
+		return r;
 	while (rd_left(&bytes)) {
 		ssize_t n = write(q->pack, bytes.p, bytes.n);
 
@@ -87,6 +112,28 @@ int quarantine_write(struct quarantine *q, struct rd bytes)
 		q->bytes += (uint64_t)n;
 	}
 	return 0;
+}
+
+void quarantine_empty(struct quarantine *q)
+{
+	if (q->pack < 0 || ftruncate(q->pack, 0) < 0)
+		return;				/* it goes with the rest */
+	q->bytes = 0;
+	give_down_to(q, 0);
+}
+
+uint64_t quarantine_reserve(struct quarantine *q)
+{
+	uint64_t n = q->bytes + 2 * room_of_one(q->room) / SPARE;
+
+	return take(q, n) < 0 ? 0 : n;
+}
+
+void quarantine_settle(struct quarantine *q)
+{
+	uint64_t is = files_bytes(q->dir);
+
+	give_down_to(q, is > q->bytes ? is : q->bytes);
 }
 
 static int move(const char *from, const char *git, const char *hash, const char *ending)

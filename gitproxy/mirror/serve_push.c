@@ -359,6 +359,8 @@ static void finish(struct push *p)
 	if (p->outcome != PUSH_REJECTED)
 		flights_forget(p->job->depot->flights, p->job->q->domain.id);
 	audit(p);
+	if (p->outcome != PUSH_FORWARDED)
+		quarantine_done(&p->quarantine);	/* who hears of it may push again at once */
 	answer(p);
 	if (p->outcome == PUSH_FORWARDED)
 		keep(p);
@@ -391,13 +393,15 @@ static int begin(struct push *p, struct job *j)
 	r = read_rules(j, &p->rules);
 	if (!r)
 		r = push_request_new(&p->request);
-	return r < 0 ? r : quarantine_open(j->depot->folder, &p->quarantine);
+	return r < 0 ? r : quarantine_open(j->depot->folder, j->depot->pushes, j->q->sandbox, &p->quarantine);
 }
 
 static void push_done(struct push *p)
 {
 	push_tell_done(&p->tell);
 	quarantine_done(&p->quarantine);
+	if (room_has_moved(p->job->depot->pushes))
+		upkeep_make_room(p->job->depot->upkeep);
 	if (p->list_file >= 0)
 		close(p->list_file);
 	push_request_free(p->request);

@@ -1,13 +1,15 @@
 /*
- * space.c - how much of the disk mirrors and answers may take together
+ * space.c - how much of the disk mirrors, answers and pushes may take together
  *
  * Theory of operation: answers can be made again from mirrors at no cost upstream, so they give way
  * first: the spool gets what the mirrors leave, and evicts what was not used for longest. But a quarter
  * of all stays with it, since without room nothing is served at all; when mirrors take more than the
  * other three, the one that was used longest ago and that nobody uses goes. A repository that takes more
  * than a quarter alone is not mirrored: a clone of it would not fit into the spool, and it would drive
- * out all others. Sizes are measured after what changes them; a fetch stops where it would pass the
- * limit of one. So the disk may hold more than the limit for as long as one measure takes.
+ * out all others. Packs of pushes that are under way have at most a quarter, objects of LFS that are
+ * held have theirs; what both take now is counted like mirrors. Sizes are measured after what changes them; a
+ * fetch stops where it would pass the limit of one. So the disk may hold more than the limit for as long as
+ * one measure takes.
  */
 #include "gitproxy/mirror/space.h"
 
@@ -16,6 +18,11 @@
 #include "gitproxy/mirror/tell.h"
 
 uint64_t space_of_one(uint64_t max)
+{
+	return max / 4;
+}
+
+uint64_t space_of_pushes(uint64_t max)
 {
 	return max / 4;
 }
@@ -78,7 +85,7 @@ static void measure(void *owner, struct repo *x)
 
 void space_settle(const struct space *s)
 {
-	struct measure m = { .s = s };
+	struct measure m = { .s = s, .total = room_taken(s->pushes) + lfs_store_bytes(s->lfs) };
 	uint64_t most = s->max - space_of_one(s->max);
 	struct repo *x;
 

@@ -88,7 +88,7 @@ void upkeep_wait_known(struct upkeep *u)
 	pthread_mutex_unlock(&u->lock);
 }
 
-static void settle_soon(struct upkeep *u)
+void upkeep_make_room(struct upkeep *u)
 {
 	pthread_mutex_lock(&u->lock);
 	u->settle = true;
@@ -109,7 +109,7 @@ int upkeep_maintain(struct upkeep *u, struct repo *x)
 	pthread_mutex_unlock(&u->one);
 	if (!r) {
 		tell_event(u->space.keeper, MIRROR_MAINTAINED, x, 0, x->bytes, deadline_now() - begun);
-		settle_soon(u);
+		upkeep_make_room(u);
 	}
 	return r;
 }
@@ -132,7 +132,7 @@ int upkeep_verify(struct upkeep *u, struct repo *x, bool full)
 void upkeep_remove(struct upkeep *u, struct repo *x)
 {
 	space_remove(&u->space, x, MIRROR_REMOVED);
-	settle_soon(u);
+	upkeep_make_room(u);
 }
 
 static void tend_one(void *owner, struct repo *x)

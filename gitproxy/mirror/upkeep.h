@@ -16,6 +16,8 @@ void upkeep_free(struct upkeep *u);	/* when they were not started */
 
 /* Something was written outside of a refresh: look at what room is taken, and what wants tending. */
 void upkeep_look(struct upkeep *u);
+/* More or less of the disk is taken than when it was last looked at. */
+void upkeep_make_room(struct upkeep *u);
 /* A refresh_over_fn; its owner is the upkeep. */
 void upkeep_after(void *owner, struct repo *x, const struct refresh_report *r);
 /* Wait until what was on disk at the start is known. */
