@@ -8,9 +8,9 @@ import os
 
 import pytest
 
-from lab import AGENT, Lab, row
+from lab import AGENT, Lab, row, write
 from labgit import Answer
-from labhttp import Wire, get
+from labhttp import Closed, Wire, get
 from lablfs import LFS_TYPE, TOKEN, LfsServer, LfsWork, batch_body, oid_of, pointer
 from labnet import has_ended, wait_for
 from test_credentials import Secrets
@@ -297,6 +297,38 @@ def test_a_scanner_that_died(lab, server, repo):
     wait_for("its end", lambda: all(map(has_ended, killed)))
     got, _ = bring(lab.sandbox, repo, b"after that\n")
     assert got.status == 200
+
+
+@row("C11", families=(4,))
+def test_an_upload_that_never_ends(world):
+    """A byte now and then is no silence: it ends when its total time is over, whatever comes."""
+    with Lab(world, profiles={"agent": POLICY}) as lab:
+        lab.configure({"hosts": LfsServer.CONFIG, "credentials": entries(Secrets(lab)),
+                       "git": {"upstream_ca_file": world.ca_file, "timeouts": {"total": "2s", "idle": "1h"}}})
+        text = open(lab.config_file).read()		# times stand without quotes
+        write(lab.config_file, text.replace('"2s"', "2s").replace('"1h"', "1h"))
+        lab.up()
+        lab.add_sandbox()
+        lab.server = LfsServer(lab)
+        repo = lab.server.repository("acme/endless")
+        got = ask(lab.sandbox, batch_body("upload", (oid_of(b"x" * 100000), 100000)), repo=repo.name)
+        target = json.loads(got.body)["objects"][0]["actions"]["upload"]["href"].removeprefix("https://gitlab.com")
+        with Wire(lab.sandbox, "gitlab.com") as wire:
+            wire.send(get(target, "Content-Length: 100000", host="gitlab.com", method="PUT") + b"x")
+            wire.socket.settimeout(0.02)
+
+            def over():
+                wire.send(b"x")
+                try:
+                    wire.response()
+                except TimeoutError:
+                    return False
+                except Closed:
+                    return True
+                return True
+            wait_for("the end of it", over)
+        assert lab.audit.wait_one(event="git", decision="deny", method="PUT")["reason"] == "deadline_exceeded"
+        wait_for("nothing left", lambda: not held(lab))
 
 
 def test_secrets_stay(lab, server, repo):

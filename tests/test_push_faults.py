@@ -354,3 +354,33 @@ def test_slow_client(lab, forge, repo):
         assert got is None or b"ok refs/" not in got.body
     quiet(lab)
     assert not received(repo)
+
+
+@row("C11", families=(4,))
+def test_a_push_that_never_ends(world):
+    """A byte now and then is no silence: the push ends when its total time is over, whatever comes."""
+    times = {"total": "2s", "idle": "1h"}
+    with push_lab(world, {"agent": policy("upstream")}, times=times) as lab:
+        repo = lab.forge.repository("acme/endless")
+        before = repo.snapshot()
+        text = post(f"{repo.name}.git", create(repo, change(repo.tip(), files={b"noise": NOISE})), service=RECEIVE,
+                    host=HOST, protocol=0)
+        rest = iter(text[len(text) // 2:-1])		# a million bytes: it does not end by itself
+        with Wire(lab.sandbox, HOST) as wire:
+            wire.send(text[:len(text) // 2])
+            wire.socket.settimeout(0.02)
+
+            def over():
+                wire.send(bytes([next(rest)]))
+                try:
+                    wire.response()
+                except TimeoutError:
+                    return False
+                except Closed:
+                    return True
+                return True
+            wait_for("the end of it", over)
+        event, = lab.audit.wait(event="push", repo=repo.name)
+        assert (event["decision"], event["reason"]) == ("deny", "deadline_exceeded"), event
+        quiet(lab)
+        assert repo.snapshot() == before and not received(repo) and not lab.forge.posts(repo)

@@ -58,13 +58,17 @@ static int on_data(struct put *p, struct rd data)
 
 static int receive(struct put *p, union keeper_in *f)
 {
-	unsigned idle = p->job->depot->config->idle_ms;
+	const struct host_config *c = p->job->depot->config;
+	uint64_t end = deadline_in(c->total_ms), idle;
 	size_t n;
 
 	for (;;) {
 		AUTO(fd) int file = -1;
+		enum keeper_frame_kind kind;
 		int error = 0, r;
-		enum keeper_frame_kind kind = keeper_next(p->job->to, -1, deadline_in(idle), f, &n, &file, &error);
+
+		idle = deadline_in(c->idle_ms);
+		kind = keeper_next(p->job->to, -1, idle < end ? idle : end, f, &n, &file, &error);
 
 		if (kind == KEEPER_END)
 			return 0;
