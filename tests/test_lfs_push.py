@@ -15,6 +15,7 @@ from lablfs import LFS_TYPE, TOKEN, LfsServer, LfsWork, batch_body, oid_of, poin
 from labnet import has_ended, wait_for
 from test_credentials import Secrets
 from test_lfs import SMALL, ask, assert_told_nobody, entries
+from test_mirror_faults import fill, small_disk
 
 PUSH = {"allowed_repos": ["acme/*"], "refs": ["refs/heads/**"], "max_pack_bytes": 4 << 20}
 POLICY = {**AGENT, "git": {**AGENT["git"], "allowed_hosts": ["gitlab.com"], "allowed_repos": ["acme/*"], "lfs": True,
@@ -329,6 +330,34 @@ def test_an_upload_that_never_ends(world):
             wait_for("the end of it", over)
         assert lab.audit.wait_one(event="git", decision="deny", method="PUT")["reason"] == "deadline_exceeded"
         wait_for("nothing left", lambda: not held(lab))
+
+
+def test_full_disk(world):
+    """What does not fit is refused and gone, objects and packs alike; with room again both pass."""
+    with Lab(world, profiles={"agent": POLICY}) as lab:
+        lab.configure({"hosts": LfsServer.CONFIG, "credentials": entries(Secrets(lab)), "git": {"upstream_ca_file": world.ca_file}})
+        lab.mirrors = f"{lab.dir}/state/mirrors"
+        small_disk(lab)
+        lab.up()
+        lab.add_sandbox()
+        lab.server = LfsServer(lab)
+        repo, data = lab.server.repository("acme/full"), os.urandom(3 << 20)
+        work = made(lab, repo, {"plain": data, "a.bin": data[1:]})
+        fill(lab, 1 << 20)
+        lab.audit.mark()
+        got, _ = bring(lab.sandbox, repo, data[1:])
+        assert (got.status, got.reason) == (503, "unavailable"), got
+        lab.audit.wait_one(event="git", decision="deny", reason="unavailable")
+        assert not glob.glob(f"{lab.mirrors}/lfs/*")
+        done = work.git("push", "--no-verify", "origin", "new")
+        assert done.returncode and "unavailable: the gateway has no room for the pack" in done.stderr, done.stderr
+        lab.audit.wait_one(event="push", decision="deny", reason="unavailable")
+        assert not glob.glob(f"{lab.mirrors}/push/*") and not repo.git("for-each-ref", "refs/heads/new")
+        os.unlink(f"{lab.mirrors}/ballast")
+        done = work.git("push", "origin", "new")
+        assert done.returncode == 0, done.stderr + lab.logs()
+        assert lab.server.store[repo.name, oid_of(data[1:])] == data[1:]
+        assert not lab.problems(), lab.problems()
 
 
 def test_secrets_stay(lab, server, repo):
