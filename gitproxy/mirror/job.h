@@ -25,7 +25,7 @@ struct depot {
 	struct refresh refresh;
 	struct behind *behind;
 	struct upkeep *upkeep;
-	_Atomic uint64_t body_bytes;	/* of requests that are at work */
+	struct room *bodies;		/* of the memory: what requests take that are at work */
 	struct judge *judge;
 	struct lfs_store *lfs;
 	struct room *pushes;		/* of the disk: what their quarantines take */

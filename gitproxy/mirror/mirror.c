@@ -24,7 +24,8 @@
 #include "gitproxy/mirror/quarantine.h"
 
 enum { JOBS_MAX = 512, JOB_STACK = 1 << 20, JOB_THREADS_KEPT = 32, TICK_MS = 1000, VERDICT_MS = 10000,
-       PRODUCERS = 4, GRACE_MS = 10000, SPOOL_ENTRIES = 1 << 16 };
+       PRODUCERS = 4, GRACE_MS = 10000, SPOOL_ENTRIES = 1 << 16,
+       BODIES_MAX = 256 << 20 };		/* bytes of requests that are at work */
 
 struct mirror {
 	struct depot depot;
@@ -186,6 +187,8 @@ int mirror_new(const struct mirror_spec *s, struct mirror **ret)
 	if (!r)
 		r = room_new(space_of_pushes(c->mirrors.max_bytes), &m->depot.pushes);
 	if (!r)
+		r = room_new(BODIES_MAX, &m->depot.bodies);
+	if (!r)
 		r = judge_new(s->judge, s->config->scan_rules, s->rules, &m->depot.judge);
 	if (!r)
 		r = open_spool(s->folder, c->mirrors.max_bytes, &m->depot.spool);
@@ -220,5 +223,6 @@ void mirror_free(struct mirror *m)
 	repos_free(m->depot.repos);
 	lfs_store_free(m->depot.lfs);
 	room_free(m->depot.pushes);
+	room_free(m->depot.bodies);
 	free(m);
 }

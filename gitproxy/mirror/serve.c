@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/mman.h>
 
@@ -21,7 +20,6 @@
 #include "gitproxy/pkt.h"
 
 enum { BODY_MAX = 64 << 20,		/* one request */
-       BODIES_MAX = 256 << 20,		/* all that are at work */
        FIRST_LINE = 4096 };
 
 /* ---- how a job ends ---- */
@@ -217,17 +215,6 @@ static void serve_refs(struct job *j, const struct fetch_request *q)
 
 /* ---- what is it ---- */
 
-/* So many bytes more, of all requests that are at work. Else it is upstream's: memory is not without end. */
-static bool bodies_enter(struct depot *d, uint64_t n)
-{
-	if (n > BODY_MAX)
-		return false;
-	if (atomic_fetch_add(&d->body_bytes, n) + n <= BODIES_MAX)
-		return true;
-	atomic_fetch_sub(&d->body_bytes, n);
-	return false;
-}
-
 static int read_body(const struct job *j, uint8_t **ret)
 {
 	uint64_t n = j->q->open.body_length, got = 0;
@@ -266,12 +253,15 @@ static void serve_body(struct job *j)
 	fetch_request_done(&q);
 }
 
+/* What does not fit into memory beside the others is upstream's: that is not without end. */
 static void serve_rpc(struct job *j)
 {
-	if (!bodies_enter(j->depot, j->q->open.body_length))
+	uint64_t n = j->q->open.body_length;
+
+	if (n > BODY_MAX || !room_take(j->depot->bodies, j->q->sandbox, n))
 		return;
 	serve_body(j);
-	atomic_fetch_sub(&j->depot->body_bytes, j->q->open.body_length);
+	room_give(j->depot->bodies, j->q->sandbox, n);
 }
 
 void job_run(struct job *j)
