@@ -145,6 +145,7 @@ def test_upstream_says_and_rejects(lab, repo):
     assert done.returncode == 0 and "remote: see https://ci.example/1" in done.stderr, done.stderr
     assert "\x1b[31m" not in done.stderr and "\u009b" not in done.stderr
     repo.will(do="exit")
+    forwarded(lab, repo)
     lab.audit.mark()
     work.commit()
     before = repo.refs()

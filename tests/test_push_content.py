@@ -447,6 +447,7 @@ def test_protected_in_commits_that_no_reference_has(lab, repo, ci, how):
     assert repo.refs() == before
     report = push_raw(lab, repo, sent(harmless, "refs/heads/agent/y"))
     assert list(report.refs.values()) == ["ok"], report
+    lab.audit.wait(event="push", repo=repo.name, outcome="forwarded")
     repo.git("update-ref", "refs/heads/theirs", evil[0].id)
     lab.audit.mark()
     work.must("ls-remote", "origin")

@@ -69,7 +69,9 @@ def test_push(setting, repo, vm):
     assert (f"git-receive-pack '{repo.name}.git'", "") in setting.sshd.commands()
     assert not lab.web.requests(host="github.com"), "nothing goes to the same host by https"
     if vm == "vm1":
+        lab.audit.mark()
         assert work.push(":agent/x").returncode == 0
+        forwarded(lab, repo)
 
 
 def test_refused(setting, repo):
