@@ -25,6 +25,7 @@ import labworld
 from labnet import PREFIX, LabError, Space, stat_of, sweep, wait_for
 from labwatch import MARKER_PORT, Audit, Capture
 from labworld import GATEWAY, ROUTER, Internet, World
+from reference import undocumented
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(ROOT, os.environ.get("B", "build/out"))
@@ -351,12 +352,14 @@ class Lab:
             os.kill(pid, signal.SIGCONT)
 
     def problems(self):
-        """What the daemons' logs hold that no test may pass with: sanitizer reports, deaths."""
+        """What the daemons' logs hold that no test may pass with: sanitizer reports, deaths, undocumented lines."""
         found = []
         for name in sorted(glob.glob(f"{self.log_dir}/*.log")):
             text = open(name, errors="replace").read()
             if SANITIZER.search(text) or (not self.signalled and DIED.search(text)):
                 found.append(f"--- {os.path.basename(name)}\n{text[-20000:]}")
+        for name in sorted(glob.glob(f"{self.log_dir}/*.jsonl")):
+            found += [f"{os.path.basename(name)}: {what}: docs/audit.md does not have it" for what in undocumented(name)]
         return found
 
     def logs(self):
