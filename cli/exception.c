@@ -136,7 +136,8 @@ static const struct option_row rows[] = {
 
 const struct command command_exception = {
 	.name = "exception",
-	.usage = "add FINGERPRINT --comment TEXT [--expires WHEN] | ls | rm FINGERPRINT",
+	.usage = "add FINGERPRINT --comment TEXT [--expires WHEN] | ls | rm FINGERPRINT "
+		 "[--file FILE]",
 	.line = "Accept findings of the secret scanner, by fingerprint and for a time",
 	.more = "A fingerprint stands for one secret under one rule, in whatever file it is. It says\n"
 		"nothing of the secret. Exceptions are the host's alone: no comment and no file of\n"

@@ -205,7 +205,8 @@ void log_summary(struct event_files *files, const char *sandbox, const char *sin
 
 const struct command command_log = {
 	.name = "log",
-	.usage = "[-f] [--sandbox S] [--deny] [--since 10m] [--verify | --rotate | --reopen]",
+	.usage = "[-f] [--sandbox S] [--deny] [--since 10m] [--verify | --rotate "
+		 "[--larger 64MiB] | --reopen]",
 	.line = "Show the audit: who wanted what, the decision, the reason, the rule",
 	.examples = "  sudo cordon log --deny --since 10m\n  sudo cordon log -f --sandbox vm0\n"
 		    "  sudo cordon log --json | jq .reason\n  sudo cordon log --verify\n"

@@ -289,7 +289,7 @@ static const struct option_row rows[] = {
 
 const struct command command_mirror = {
 	.name = "mirror",
-	.usage = "ls|prewarm|gc|rm|verify [REPO...]",
+	.usage = "ls|prewarm|gc|rm|verify [--full] [--all] [REPO...]",
 	.line = "Repositories that are mirrored on this host: list, fetch, maintain, remove, verify",
 	.more = "REPO is HOST/OWNER/NAME. A repository has one mirror for each credential that it was read with.\n"
 		"\n"

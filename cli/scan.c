@@ -48,7 +48,7 @@ static const struct option_row rows[] = {
 
 const struct command command_scan = {
 	.name = "scan",
-	.usage = "PATH|REPO...",
+	.usage = "[--files] [--rules FILE] [--exceptions FILE] PATH|REPO...",
 	.line = "Look for secrets in files, or in all of a git repository's history",
 	.more = "A directory with a repository in it is scanned by its objects: each blob of all\n"
 		"references once, told with its path and the first commit that has it, and the\n"
