@@ -154,6 +154,10 @@ SYSTEMD_FILES := $(patsubst deploy/systemd/%,%,$(wildcard $(addprefix deploy/sys
 install: ## DESTDIR= PREFIX=/usr/local (as root: install what is missing first)
 	$(call ensure,$(BUILD_PKGS) $(RUN_PKGS))
 	@$(AS_USER) $(MAKE) --no-print-directory $(JOBS) all
+	@$(MAKE) --no-print-directory install-files
+
+# What was built, where it belongs.
+install-files:
 	install -d $(DESTDIR)$(PREFIX)/bin $(LIBEXEC) $(SHARE)/cordon
 	install -m 755 $(B)/cordon $(DESTDIR)$(PREFIX)/bin/cordon
 	$(if $(DAEMONS),install -m 755 $(DAEMONS:%=$(B)/%) $(LIBEXEC)/)
@@ -186,4 +190,4 @@ clean: ## remove build/
 	rm -rf build
 
 .PHONY: all unit fuzzers replays benches deps test-deps bench-deps vm-deps test vm-test san fuzz demo lab bench \
-	install install-units uninstall help clean FORCE
+	install install-files install-units uninstall help clean FORCE
