@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import subprocess
+import textwrap
 
 import pytest
 
@@ -239,6 +240,51 @@ def test_manual_of_the_configuration_names_keys():
     known = keys()
     heads = re.findall(r"^\.TP\n\.B (.*)$", read("deploy/man/cordon.yaml.5"), re.M)
     assert heads and all(key in known for head in heads for key in head.split(", ")), heads
+
+
+# -- YAML of pages
+
+HOSTS = "github.com, pypi.org, files.pythonhosted.org, registry.npmjs.org, index.crates.io, static.crates.io"
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "H" * 43
+# What a block may be beside a host configuration: a profile, what stands below `sandbox:`, rows of what is allowed.
+PROFILES = (("", 0), ("sandbox:\n", 2), ("sandbox:\n  network:\n    default: deny\n    allow:\n", 6))
+
+
+def version(text):
+    return text if text.startswith("version:") else f"version: 1\n{text}"
+
+
+def check(at, config, profile):
+    """Whether these compile, and what is said."""
+    os.makedirs(at / "profiles", exist_ok=True)
+    (at / "cordon.yaml").write_text(config)
+    (at / "profiles/p.yaml").write_text(profile)
+    done = subprocess.run([f"{BUILD}/cordon", "check", "--config", at / "cordon.yaml"], stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, text=True, check=False)
+    errors = [line for line in done.stderr.splitlines() if ": error: " in line]
+    return not [line for line in errors if "without an account" not in line], done.stderr	# that is the machine's affair
+
+
+def compile_as_something(at, config, text):
+    """True: it is a host configuration; False: of a profile."""
+    tries = [check(at, version(text), "version: 1\nsandbox: {}\n")]
+    tries += [check(at, config, version(head + textwrap.indent(textwrap.dedent(text), " " * n))) for head, n in PROFILES]
+    assert any(ok for ok, _ in tries), "\n".join([text, *(said for _, said in tries)])
+    return tries[0][0]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_yaml(commands, path, tmp_path):
+    """Every block compiles; one of two files is split at the comments that name them, and the first counts for the second."""
+    for block in re.findall(r"^```yaml\n(.*?)^```", read(path), re.S | re.M):
+        if "exceptions:\n" in block:
+            (tmp_path / "exceptions.yaml").write_text(block)
+            assert cordon("exception", "ls", "--file", str(tmp_path / "exceptions.yaml")), block
+            continue
+        config = f"version: 1\nca: {{names: [{HOSTS}]}}\n"
+        for part in re.split(r"^# \S+\.yaml.*\n", block.replace("ssh-ed25519 AAAAC3Nza...", HOST_KEY), flags=re.M):
+            if part.strip() and compile_as_something(tmp_path, config, part):
+                config = version(part)
 
 
 def test_readme_has_every_page():
