@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -101,10 +102,22 @@ static int child_network(struct run *r, int fd)
 	return EXIT_DONE;
 }
 
+/*
+ * bubblewrap looks its child up in /proc, by the number that it has in our pid namespace. In the
+ * caller's /proc that is somebody else or, in a container, nobody, and bubblewrap ends. Where none
+ * can be mounted the caller's has to do.
+ */
+static void child_proc(void)
+{
+	if (unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) == 0)
+		mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+}
+
 static void child_main(struct run *r, int fd)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	r->jail.parent_fd = fd;
+	child_proc();
 	if (child_network(r, fd))
 		_exit(EXIT_REFUSED);
 	if (!child_says(fd, 'c') || !child_hears(fd))

@@ -612,6 +612,16 @@ def test_runs_start_and_stop_everything(labs):
     assert len([r for r in rules if r]) == 3
 
 
+def test_in_a_container(labs):
+    """Processes of its own, of which few are left: number 2, as bubblewrap's child is called inside, is none of them."""
+    lab = labs(up=False)
+    run = Runs(lab)
+    container = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", '/bin/true; exec "$@"', "sh"]
+    done = lab.gateway.run([*container, f"{BUILD}/cordon", "run", "--config", lab.config_file, "--", "echo", "inside"], env=USER, cwd=run.dir)
+    assert (done.returncode, done.stdout) == (0, "inside\n"), done.stderr
+    assert run.links() == []
+
+
 def test_sigint_while_everything_starts_leaves_nothing(labs):
     """Nothing is up: at whatever moment the person gives up, the host is as before."""
     run = Runs(labs(up=False))
