@@ -160,6 +160,7 @@ class Lab:
         n = f".{Lab._count}" if Lab._count > 1 else ""
         self.prefix = f"{PREFIX}{os.getpid()}{n}"
         self._stack = contextlib.ExitStack()
+        self.build = BUILD
         self.up_called = False
         self.signalled = False		# by us: then a daemon may have died
         self.sandboxes = {}
@@ -253,7 +254,7 @@ class Lab:
 
     def cordon(self, command, *args, **kw):
         """Run `cordon COMMAND --config ... ARGS` in the gateway. CompletedProcess."""
-        return self.gateway.run([f"{BUILD}/cordon", command, "--config", self.config_file, *args], **kw)
+        return self.gateway.run([f"{self.build}/cordon", command, "--config", self.config_file, *args], **kw)
 
     def up(self):
         """Ruleset and daemons."""

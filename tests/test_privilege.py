@@ -47,7 +47,7 @@ FILES = {
     "cordon-dns": r"/(dns\.jsonl|dns\.log)$",
     "cordon-gitproxy": r"/(gitproxy\.jsonl|gitproxy\.log)$",
     "cordon-keeper": r"/(keeper\.jsonl|gitproxy\.log)$",
-    "cordon-mirror": r"/(mirrors(/spool)?|gitproxy\.log)$",
+    "cordon-mirror": r"/(mirrors(/spool)?|gitproxy\.log|cordon-scan)$",
 }
 PROGRAM = "anon_inode:bpf-prog"		# the look at checksum offload, for when the ruleset has to be loaded again
 QUIET = re.compile(r"^(/dev/null|anon_inode:\[?(eventpoll|signalfd|pidfd|eventfd)\]?|pipe:\[\d+\])$")

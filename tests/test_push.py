@@ -3,7 +3,10 @@
 Rows D9 and C6 of the threats. vm0 may create and move what REFS names, vm1 everything, vm2 may move but not create.
 """
 
+import glob
 import itertools
+import os
+import shutil
 
 import pytest
 
@@ -507,3 +510,23 @@ def test_another_repository(lab, repo):
         got = raw(lab, other, create(other, change(other.tip())))
         assert got.status == 200 and b"push_not_allowed" in got.body
     other.remove()
+
+
+# ---- where it is built ----
+
+def closed(lab):
+    """The programs are where root alone may look, as below a home: what drops its rights cannot open them any more."""
+    os.mkdir(f"{lab.dir}/home", 0o700)
+    for program in glob.glob(f"{lab.build}/cordon*"):
+        shutil.copy(program, f"{lab.dir}/home")
+    lab.build = f"{lab.dir}/home"
+
+
+def test_built_in_a_home(world):
+    with push_lab(world, {"agent": policy("host_mirror")}, prepare=closed) as lab:
+        repo = lab.forge.repository("acme/home")
+        work = Work(lab, repo, sandbox=lab.sandbox)
+        first = work.commit()
+        done = work.push("HEAD:agent/x")
+        assert done.returncode == 0, done.stderr + lab.logs()
+        assert repo.refs()[AGENT] == first

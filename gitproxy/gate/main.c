@@ -293,6 +293,8 @@ int main(int argc, char **argv)
 	signal(SIGINT, SIG_IGN);		/* ends with cordon-mirror */
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
+	/* Started by descriptor: the kernel took its number for the name. */
+	prctl(PR_SET_NAME, "cordon-scan");
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	warm_up();

@@ -160,11 +160,10 @@ static const struct proc_syscall table[] = {
 	{ -1, NULL },
 };
 
-int mirror_confine(const char *folder, const char *judge)
+int mirror_confine(const char *folder, int judge_fd)
 {
 	const struct landlock_path paths[] = {
 		{ folder, LANDLOCK_READ | LANDLOCK_WRITE | LANDLOCK_LIST | LANDLOCK_MAKE, "repositories, answers" },
-		{ *judge ? judge : "/usr", LANDLOCK_READ | LANDLOCK_RUN, "cordon-scan" },
 		{ "/usr", LANDLOCK_READ | LANDLOCK_LIST | LANDLOCK_RUN, "git and what it is linked with" },
 		{ "/bin", LANDLOCK_READ | LANDLOCK_RUN, "the same, where that is no link" },
 		{ "/lib", LANDLOCK_READ | LANDLOCK_RUN, "libraries" },
@@ -178,6 +177,6 @@ int mirror_confine(const char *folder, const char *judge)
 	int r;
 
 	tzset();
-	r = landlock_confine(&(struct landlock_spec){ .paths = paths });
+	r = landlock_confine(&(struct landlock_spec){ .paths = paths, .fd_run = judge_fd });
 	return r < 0 ? r : proc_seccomp(table);
 }

@@ -5,9 +5,9 @@
 #define GITPROXY_MIRROR_CONFINE_H
 
 /*
- * Before the first thread. `folder`: the only place that may be written. judge: cordon-scan, which
- * may be run ("": there is none). 0 or -errno.
+ * Before the first thread. `folder`: the only place that may be written. judge_fd: cordon-scan,
+ * which may be run; -1: there is none. 0 or -errno.
  */
-int mirror_confine(const char *folder, const char *judge);
+int mirror_confine(const char *folder, int judge_fd);
 
 #endif

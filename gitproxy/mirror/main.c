@@ -50,12 +50,31 @@ static int open_rules(const struct host_config *c)
 	return fd;
 }
 
+/*
+ * Opened while we are root, and run by its descriptor: whoever builds in a home that is closed to
+ * others has cordon-scan there. 10 and up: what it is started with is below.
+ */
+static int open_judge(char ret_path[PATH_BYTES])
+{
+	char path[PATH_BYTES];
+	AUTO(fd) int fd = -1;
+	int kept;
+
+	if (proc_program("cordon-scan", path, sizeof(path)) == 0)
+		fd = open(path, O_PATH | O_CLOEXEC);
+	kept = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 10);
+	if (kept >= 0)
+		snprintf(ret_path, PATH_BYTES, "/proc/self/fd/%d", kept);
+	return kept;
+}
+
 static int run(const struct host_config *c)
 {
 	char path[PATH_BYTES], judge[PATH_BYTES] = "";
 	struct mirror_spec s = { .config = c, .path = path, .folder = -1, .keeper = MIRROR_KEEPER_FD,
 				 .judge = judge, .rules = open_rules(c) };
 	int r = open_folder(c, path, &s.folder), control = r < 0 ? r : control_open(c);
+	int judge_fd = open_judge(judge);
 	struct mirror *m;
 
 	if (!r && control < 0) {
@@ -63,14 +82,14 @@ static int run(const struct host_config *c)
 			 strerror(-control));
 		r = control;
 	}
-	if ((c->scan_rules && s.rules < 0) || proc_program("cordon-scan", judge, sizeof(judge)) < 0)
+	if (c->scan_rules && s.rules < 0)
 		judge[0] = '\0';		/* no push is let through then */
 	if (!r)
 		r = proc_drop(ROLE_MIRROR, 0);
 	if (!r && fchdir(s.folder) < 0)		/* git looks where it is */
 		r = -errno;
 	if (!r)
-		r = mirror_confine(path, judge);
+		r = mirror_confine(path, judge_fd);
 	if (!r)
 		r = mirror_new(&s, &m);
 	if (!r)

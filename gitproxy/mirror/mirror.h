@@ -14,7 +14,7 @@ struct mirror_spec {			/* all borrowed */
 	const char *path;		/* STATE/mirrors, by name (for git) */
 	int folder;			/* and by descriptor */
 	int keeper;			/* the pair */
-	const char *judge;		/* cordon-scan, by name */
+	const char *judge;		/* cordon-scan, as a path of ours alone; "": none */
 	int rules;			/* its rules' file; -1: builtin */
 };
 int mirror_new(const struct mirror_spec *s, struct mirror **ret);	/* 0 or -errno */
