@@ -156,8 +156,7 @@ install: ## DESTDIR= PREFIX=/usr/local (as root: install what is missing first)
 	@$(AS_USER) $(MAKE) --no-print-directory $(JOBS) all
 	@$(MAKE) --no-print-directory install-files
 
-# What was built, where it belongs.
-install-files:
+install-files: ## only put what is built in its place, for packages: DESTDIR= PREFIX=
 	install -d $(DESTDIR)$(PREFIX)/bin $(LIBEXEC) $(SHARE)/cordon
 	install -m 755 $(B)/cordon $(DESTDIR)$(PREFIX)/bin/cordon
 	$(if $(DAEMONS),install -m 755 $(DAEMONS:%=$(B)/%) $(LIBEXEC)/)

@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/supervise.h"
+#include "cli/units.h"
 #include "nft/firewall.h"
 
 static int start(const struct cli *c)
@@ -26,10 +28,16 @@ static int start(const struct cli *c)
 static int stop(const struct cli *c)
 {
 	AUTO(host_config) struct host_config *cfg = NULL;
+	char state[UNITS_STATE_MAX];
 	int r = cli_config(c, &cfg);
 
 	if (r)
 		return r;
+	/* cordon-netd would load the ruleset again at once, but not what else start sets. */
+	if (supervise_pid(cfg) || units_run(c, state))
+		return cli_fail("firewall stop: cordon is up: %s first",
+				supervise_pid(cfg) ? "sudo cordon down"
+						   : "sudo systemctl stop cordon.target");
 	return firewall_stop(cfg, stderr) < 0 ? EXIT_REFUSED : EXIT_DONE;
 }
 
@@ -50,7 +58,8 @@ const struct command command_firewall = {
 	.usage = "start|stop",
 	.line = "Load or remove the ruleset, sysctls and routing rules only",
 	.more = "start is idempotent and never empties the maps of a running netd. stop\n"
-		"restores what start changed and is refused while a sandbox interface is up.",
+		"restores what start changed and is refused while a sandbox interface is up, or\n"
+		"while the daemons are.",
 	.examples = "  sudo cordon firewall start      before any VM starts\n"
 		    "  sudo cordon firewall stop       the host as it was before\n",
 	.min_args = 1,

@@ -236,6 +236,14 @@ def test_firewall_alone(bare):
     assert bare.gateway.run(["nft", "list", "tables"]).stdout == ""
 
 
+def test_firewall_stays_while_the_daemons_run(labs):
+    """The ruleset would come back, the sysctls would not."""
+    lab = labs(sandbox=False)
+    assert "sudo cordon down" in one_line(lab.cordon("firewall", "stop"), 1)
+    forwarding = lab.gateway.run(["sysctl", "-n", "net.ipv4.ip_forward"]).stdout
+    assert forwarding == "1\n" and "table inet cordon" in lab.gateway.run(["nft", "list", "tables"]).stdout
+
+
 # -- registration
 
 def test_ls_and_rm(labs):
