@@ -188,12 +188,12 @@ static enum reason decide_op(const struct push_rules *r, const struct target *t,
 	return REASON_NONE;
 }
 
-static void decide_ref(const struct policy *p, const struct target *t, struct answer *ret)
+static void decide_ref(const struct policy *p, const struct target *t, const char *repo, struct answer *ret)
 {
 	struct wr text = wr_of(ret->refs, PUSH_TEXT);
 	struct push_rules r;
 
-	policy_push_rules(p, t->host, t->path, &r);
+	policy_push_rules(p, t->host, repo, &r);
 	ret->how = "judged by the gate: its refs, objects and contents; then sent on";
 	if (*t->ref) {
 		ret->reason = decide_op(&r, t, &text);
@@ -218,7 +218,7 @@ static void decide_repo(const struct policy *p, const struct target *t, struct a
 	ret->reason = d.reason;
 	ret->rule = d.rule;
 	if (d.allowed && t->service == GIT_SERVICE_RECEIVE_PACK)
-		decide_ref(p, t, ret);
+		decide_ref(p, t, d.repo, ret);
 	else if (d.reason == REASON_PUSH_NOT_ALLOWED)
 		snprintf(ret->need, sizeof(ret->need), "%s in git.push.allowed_repos", t->path);
 	else

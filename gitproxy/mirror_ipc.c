@@ -70,7 +70,8 @@ bool mirror_whose_ok(const struct mirror_whose *w)
 
 bool mirror_domain_of_ok(const struct mirror_domain_of *d)
 {
-	return d->reason < REASON_COUNT && domain_ok(&d->domain);
+	return d->reason < REASON_COUNT && domain_ok(&d->domain) && msg_text_ok(d->repo, sizeof(d->repo)) &&
+	       (d->reason == REASON_NONE ? gp_repo_valid(rd_str(d->repo), true) : !d->repo[0]);
 }
 
 bool mirror_event_ok(const struct mirror_event *e)

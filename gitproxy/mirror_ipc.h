@@ -32,7 +32,8 @@
  *                 of keeper_ipc.h. The keeper takes it only for a domain as it would name it itself,
  *                 and a repository that some profile grants, or that is to be prewarmed; of receive-pack
  *                 the advertisement alone (protocol 0), where some profile may push
- *   WHOSE{...}    mirror to keeper  fds: a socket for the answer: which domain has this repository now?
+ *   WHOSE{...}    mirror to keeper  fds: a socket for the answer: which domain has this repository now,
+ *                 and how is it spelled?
  *   DOMAIN{...}   keeper to mirror, once, on that socket
  *   EVENT{...}    mirror to keeper  for the audit, which is the keeper's; not answered
  */
@@ -90,6 +91,7 @@ struct mirror_domain_of {
 	uint32_t reason;		/* enum reason; none: it is */
 	uint32_t pad_;
 	struct mirror_domain domain;
+	char repo[GP_REPO_MAX + 1];	/* as it is spelled; "" with a reason */
 };
 
 struct mirror_push { uint64_t pack_bytes; /* 0: there is none, where the list says so */ };

@@ -40,11 +40,20 @@ static void hide_link(struct request *rq)
 		rq->target_n = path.n;
 }
 
+enum reason git_decide(const struct session *s, struct request *rq)
+{
+	struct repo_decision d;
+
+	policy_decide_repo(rq->sandbox.policy, s->name, rq->path.repo, rq->path.service, &d);
+	rq->rule = d.rule;
+	msg_text_set(rq->path.repo, sizeof(rq->path.repo), d.repo);
+	return d.allowed ? REASON_NONE : d.reason;
+}
+
 static enum reason judge(const struct session *s, struct request *rq)
 {
 	const struct policy *p = rq->sandbox.policy;
 	const struct http_head *h = &rq->head;
-	struct repo_decision decision;
 	enum reason reason;
 
 	if (http_has(h, HTTP_AUTHORIZATION))
@@ -59,10 +68,9 @@ static enum reason judge(const struct session *s, struct request *rq)
 	}
 	if (!method_fits(rq))
 		return REASON_METHOD_NOT_ALLOWED;
-	policy_decide_repo(p, s->name, rq->path.repo, rq->path.service, &decision);
-	rq->rule = decision.rule;
-	if (!decision.allowed)
-		return decision.reason;
+	reason = git_decide(s, rq);
+	if (reason != REASON_NONE)
+		return reason;
 	return type_fits(rq) ? REASON_NONE : REASON_REQUEST_MALFORMED;
 }
 
@@ -157,8 +165,8 @@ static bool may_follow(const struct session *s, struct request *rq, const struct
 	if (!relay->moved[0] || !gp_repo_valid(rd_str(relay->moved), policy_git_nested(p, s->name)))
 		return false;
 	policy_decide_repo(p, s->name, relay->moved, rq->path.service, &d);
-	memcpy(rq->moved, relay->moved, sizeof(rq->moved));
-	return d.allowed && msg_text_set(io->repo, sizeof(io->repo), relay->moved);
+	msg_text_set(rq->moved, sizeof(rq->moved), d.repo);
+	return d.allowed && strcmp(d.repo, io->repo) && msg_text_set(io->repo, sizeof(io->repo), d.repo);
 }
 
 static enum step forward(struct session *s, struct request *rq, const struct keeper_open *o, int body,

@@ -46,15 +46,6 @@ static bool type_fits(const struct http_head *h)
 	return rd_eq_nocase(rd_trim(rd_piece(&value, ';')), LFS_TYPE);
 }
 
-static enum reason decide(const struct session *s, struct request *rq)
-{
-	struct repo_decision d;
-
-	policy_decide_repo(rq->sandbox.policy, s->name, rq->path.repo, rq->path.service, &d);
-	rq->rule = d.rule;
-	return d.allowed ? REASON_NONE : d.reason;
-}
-
 enum reason lfs_judge(const struct session *s, struct request *rq)
 {
 	const struct shape *shape = shape_of(rq);
@@ -63,7 +54,7 @@ enum reason lfs_judge(const struct session *s, struct request *rq)
 	if (!policy_git_lfs(rq->sandbox.policy))
 		return REASON_LFS_NOT_ALLOWED;
 	rq->path.service = shape ? shape->service : GIT_SERVICE_UPLOAD_PACK;
-	reason = decide(s, rq);
+	reason = git_decide(s, rq);
 	if (reason != REASON_NONE)
 		return reason;
 	if (rq->path.kind == GP_LFS_LOCKS)
@@ -285,7 +276,7 @@ static enum step judge_batch(struct session *s, struct request *rq, struct rd bo
 	}
 	rq->path.service = b.upload ? GIT_SERVICE_RECEIVE_PACK : GIT_SERVICE_UPLOAD_PACK;
 	rq->objects = (uint32_t)b.n;
-	rq->reason = decide(s, rq);
+	rq->reason = git_decide(s, rq);
 	step = rq->reason == REASON_NONE ? offer(s, rq, &b, base) : request_refuse(s, rq, false);
 	lfs_batch_done(&b);
 	return step;

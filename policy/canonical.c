@@ -130,7 +130,7 @@ static void print_repos(FILE *to, const struct repo_set *s)
 	fputs(s->n ? "\n" : " []\n", to);
 	for (size_t i = 0; i < s->n; i++)
 		fprintf(to, "      - \"%s%s%s\"\n", s->rules[i].host ? s->rules[i].host : "",
-			s->rules[i].host ? "/" : "", s->rules[i].path);
+			s->rules[i].host ? "/" : "", s->rules[i].spelled);
 }
 
 static void print_allowed_repos(FILE *to, const struct policy *p)

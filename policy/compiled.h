@@ -39,7 +39,7 @@ struct rule {
 	struct http_rules http; /* none: any request, where the host is proxied */
 	char *credential;	/* owned; NULL: none */
 	struct wildcard_budget budget; /* zero unless a wildcard of network.allow */
-	bool git, nested;    /* from git.allowed_hosts */
+	bool git, nested, ignores_case; /* from git.allowed_hosts */
 	size_t line, column; /* of its first row */
 };
 

@@ -73,6 +73,7 @@ void host_config_free(struct host_config *c)
 	schema_texts_free(c->interfaces, c->n_interfaces);
 	schema_texts_free(c->ca_names, c->n_ca_names);
 	schema_texts_free(c->nested_groups, c->n_nested_groups);
+	schema_texts_free(c->ignore_case, c->n_ignore_case);
 	free(c->networks);
 	free(c->forbidden);
 	free(c->file);
@@ -93,11 +94,21 @@ struct policy_site host_config_site(const struct host_config *c)
 		.n_ca_names = c->n_ca_names,
 		.nested_groups = (const char *const *)c->nested_groups,
 		.n_nested_groups = c->n_nested_groups,
+		.ignore_case = (const char *const *)c->ignore_case,
+		.n_ignore_case = c->n_ignore_case,
 		.credentials = c->header_credentials,
 		.n_credentials = c->n_header_credentials,
 		.addresses = { c->forbidden, c->n_forbidden },
 		.observe_permitted = c->observe_permitted,
 	};
+}
+
+bool host_config_ignores_case(const struct host_config *c, const char *host)
+{
+	for (size_t i = 0; i < c->n_ignore_case; i++)
+		if (!strcmp(c->ignore_case[i], host))
+			return true;
+	return known_ignores_case(host);
 }
 
 /* --- small helpers --- */
@@ -568,6 +579,7 @@ static void load_git(struct load *l)
 		      "git.upstream_proxy is http://HOST:PORT without user and password, or none");
 	load_names(l, "ca.names", &c->ca_names, &c->n_ca_names);
 	load_names(l, "git.nested_groups", &c->nested_groups, &c->n_nested_groups);
+	load_names(l, "git.ignore_case", &c->ignore_case, &c->n_ignore_case);
 	c->explicit_port = (uint16_t)load_number(l, "git.explicit_route.port");
 	if (c->explicit_port == PORT_DNS)
 		fault(l, load_at(l, "git.explicit_route.port"), "port 53 is the resolver's");

@@ -47,6 +47,7 @@ struct host_config {
 	char *upstream_ca_file;					/* NULL: system */
 	struct host_proxy proxy;				/* git.upstream_proxy */
 	char **nested_groups; size_t n_nested_groups;
+	char **ignore_case; size_t n_ignore_case;
 	struct host_mirrors mirrors;				/* git.mirrors */
 	char *scan_rules, *scan_exceptions;			/* git.scan; NULL: builtin rules */
 	uint16_t explicit_port;					/* of the explicit route; 0: none */
@@ -67,6 +68,8 @@ int host_config_load_light(const char *file, struct diag *d, struct host_config 
 int host_config_open(const char *file, struct host_config **ret);	/* the same; on failure stderr tells all */
 void host_config_free(struct host_config *c);
 DEFINE_AUTO(host_config, struct host_config *, host_config_free)
+/* To this host, all spellings of a repository's name are one. */
+bool host_config_ignores_case(const struct host_config *c, const char *host);
 struct policy_site host_config_site(const struct host_config *c);	/* borrows from c */
 
 /*

@@ -2,13 +2,13 @@
  * host_mirrors.c - git.mirrors of the host configuration
  *
  * Theory of operation: the list names single repositories, each with its host: a pattern would say
- * nothing about what there is to fetch. The path keeps its case, since upstream is asked by it.
+ * nothing about what there is to fetch. Upstream is asked by the path: it keeps its case, unless the host
+ * ignores that and all spellings are one.
  */
 #include "policy/host_mirrors.h"
 
 #include <errno.h>
 #include <string.h>
-#include <strings.h>
 
 #include "policy/doc.h"
 #include "policy/host_config.h"
@@ -42,8 +42,11 @@ bool host_repository_parse(const struct host_config *c, const char *text, struct
 		return false;
 	ret->path = without_git(slash + 1);
 	ret->host = strdup(host);
-	if (ret->path && ret->host && repo_fold(ret->path, nested(c, host), folded))
+	if (ret->path && ret->host && repo_fold(ret->path, nested(c, host), folded)) {
+		if (host_config_ignores_case(c, host))
+			memcpy(ret->path, folded, strlen(folded));
 		return true;
+	}
 	host_repository_done(ret);
 	return false;
 }
@@ -95,15 +98,10 @@ void host_mirrors_free(struct host_config *c)
 	free(c->mirrors.prewarm);
 }
 
-const char *host_mirrors_spelling(const struct host_mirrors *m, const char *host, const char *repo)
+bool host_mirrors_prewarms(const struct host_mirrors *m, const char *host, const char *repo)
 {
 	for (size_t i = 0; i < m->n_prewarm; i++)
-		if (!strcmp(m->prewarm[i].host, host) && !strcasecmp(m->prewarm[i].path, repo))
-			return m->prewarm[i].path;
-	return NULL;
-}
-
-bool host_mirrors_prewarms(const struct host_config *c, const char *host, const char *repo)
-{
-	return host_mirrors_spelling(&c->mirrors, host, repo) != NULL;
+		if (!strcmp(m->prewarm[i].host, host) && !strcmp(m->prewarm[i].path, repo))
+			return true;
+	return false;
 }

@@ -1,7 +1,8 @@
 /*
- * known.c - names that a policy should not grant by accident
+ * known.c - names of which a policy has to know more than they say
  *
- * Theory of operation: three short lists for the compiler's errors and warnings. The public
+ * Theory of operation: short lists, for the compiler's errors and warnings of what should not be granted
+ * by accident, and of the large git hosts that ignore case. The public
  * suffixes are those an administrator is likely to meet (country second levels, and hosting under
  * which any customer gets a name, which are the ways data leaves through); a wildcard over one that
  * is not listed compiles, and is bounded by what the administrator wrote. The full Public Suffix
@@ -100,6 +101,16 @@ const char *known_resolver(const struct name_pattern *p)
 		if (name_pattern_matches(p, resolvers[i]))
 			return resolvers[i];
 	return NULL;
+}
+
+bool known_ignores_case(const char *host)
+{
+	static const char *const hosts[] = { "github.com", "gitlab.com", "bitbucket.org", "codeberg.org", "gitea.com" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(hosts); i++)
+		if (!strcmp(host, hosts[i]))
+			return true;
+	return false;
 }
 
 const char *known_side_door(size_t i)

@@ -32,6 +32,8 @@ bool known_public_suffix(const char *name);
 const char *known_suffix_below(const char *base);
 /* A public DoH or DoT resolver that the pattern covers, or NULL. */
 const char *known_resolver(const struct name_pattern *p);
+/* A public git host to which all spellings of a repository's name are one. */
+bool known_ignores_case(const char *host);
 /* The i-th prefix under which git hosts offer other ways in ("api", "codeload"), or NULL. */
 const char *known_side_door(size_t i);
 

@@ -229,8 +229,39 @@ bool policy_git_nested(const struct policy *p, const char *host)
 	return r && r->nested;
 }
 
+/* What is looked for: the rule of a git host, and the repository in lower case. */
+struct repo_place { const struct rule *git; const char *host; char folded[REPO_PATH_MAX + 1]; };
+
+static const struct repo_rule *find_rule(const struct repo_set *s, const struct repo_place *at, const char *spelled)
+{
+	if (at->git->ignores_case)
+		return repo_set_find(s, at->host, at->folded);
+	return repo_set_find_spelled(s, at->host, at->folded, spelled);
+}
+
+/*
+ * The rule that lets it be read, and the spelling that counts from here on (policy.h). Only what is granted as it
+ * is spelled comes before an exact rule's other spelling: with [Acme/x, acme/...] acme/x is itself.
+ */
+static const struct repo_rule *find_allowed(const struct policy *p, const struct repo_place *at,
+					    char io_repo[POLICY_REPO_MAX + 1])
+{
+	const struct repo_rule *r;
+
+	if (at->git->ignores_case)
+		memcpy(io_repo, at->folded, sizeof(at->folded));
+	r = find_rule(&p->allowed_repos, at, io_repo);
+	if (r || at->git->ignores_case)
+		return r;
+	r = repo_set_find(&p->allowed_repos, at->host, at->folded);
+	if (!r || r->glob)
+		return NULL;
+	snprintf(io_repo, POLICY_REPO_MAX + 1, "%s", r->spelled);
+	return r;
+}
+
 /* Of a repository that may be read by *io_rule, which becomes the rule of this service. */
-static enum reason decide_service(const struct policy *p, const char *host, const char *path,
+static enum reason decide_service(const struct policy *p, const struct repo_place *at, const char *spelled,
 				  enum git_service service, const char **io_rule)
 {
 	const struct repo_rule *push;
@@ -242,7 +273,7 @@ static enum reason decide_service(const struct policy *p, const char *host, cons
 		*io_rule = read;
 		return REASON_NONE;
 	case GIT_SERVICE_RECEIVE_PACK:
-		push = p->push ? repo_set_find(&p->push_repos, host, path) : NULL;
+		push = p->push ? find_rule(&p->push_repos, at, spelled) : NULL;
 		if (!push)
 			return REASON_PUSH_NOT_ALLOWED;
 		*io_rule = push->text;
@@ -256,24 +287,24 @@ static enum reason decide_service(const struct policy *p, const char *host, cons
 void policy_decide_repo(const struct policy *p, const char *host, const char *repo,
 			enum git_service service, struct repo_decision *ret)
 {
-	const struct rule *git = git_host(p, host);
+	struct repo_place at = { .git = git_host(p, host), .host = host };
 	const struct repo_rule *allow, *deny;
-	char path[REPO_PATH_MAX + 1];
 
-	*ret = (struct repo_decision){ false, REASON_HOST_NOT_ALLOWED, "default" };
-	if (!git)
+	*ret = (struct repo_decision){ .reason = REASON_HOST_NOT_ALLOWED, .rule = "default" };
+	snprintf(ret->repo, sizeof(ret->repo), "%s", repo);
+	if (!at.git)
 		return;
 	ret->reason = REASON_REPOSITORY_NOT_ALLOWED;
-	if (!repo_fold(repo, git->nested, path))
+	if (!repo_fold(repo, at.git->nested, at.folded))
 		return;
-	deny = repo_set_find(&p->denied_repos, host, path);
-	allow = repo_set_find(&p->allowed_repos, host, path);
+	deny = repo_set_find(&p->denied_repos, host, at.folded);
+	allow = find_allowed(p, &at, ret->repo);
 	if (deny)
 		ret->rule = deny->text;
 	if (deny || (!allow && !p->all_repos))
 		return;
-	ret->rule = allow ? allow->text : git->text;
-	ret->reason = decide_service(p, host, path, service, &ret->rule);
+	ret->rule = allow ? allow->text : at.git->text;
+	ret->reason = decide_service(p, &at, ret->repo, service, &ret->rule);
 	ret->allowed = ret->reason == REASON_NONE;
 }
 
@@ -282,7 +313,7 @@ void policy_push_rules(const struct policy *p, const char *host, const char *rep
 	struct repo_decision d;
 
 	policy_decide_repo(p, host, repo, GIT_SERVICE_RECEIVE_PACK, &d);
-	if (d.allowed)
+	if (d.allowed && !strcmp(d.repo, repo))
 		*ret = *p->push;
 	else
 		*ret = (struct push_rules){ 0 };

@@ -49,6 +49,7 @@ const char *policy_sha256(const struct policy *p);	/* 64 hex digits of the canon
 struct policy_site {
 	const char *const *ca_names; size_t n_ca_names;		/* NULL: not checked */
 	const char *const *nested_groups; size_t n_nested_groups;
+	const char *const *ignore_case; size_t n_ignore_case;	/* besides known_ignores_case() */
 	const char *const *credentials; size_t n_credentials;	/* with a header; NULL: not checked */
 	struct address_context addresses;
 	bool observe_permitted;
@@ -107,12 +108,19 @@ void policy_decide_address(const struct policy *p, const struct addr *a, uint8_t
 			   struct address_decision *ret);
 
 enum git_service { GIT_SERVICE_NONE = 0, GIT_SERVICE_UPLOAD_PACK, GIT_SERVICE_RECEIVE_PACK };
+enum { POLICY_REPO_MAX = 512 };
 struct repo_decision {
 	bool allowed;
 	enum reason reason;
 	const char *rule;
+	/* Its one spelling: asked for again it is the same. What is dialled, mirrored, linked and audited. */
+	char repo[POLICY_REPO_MAX + 1];
 };
-/* host canonical; path the canonical "owner/repo" (lower-cased for matching inside, no .git). */
+/*
+ * host canonical; repo "owner/repo" in any case, no .git. Where the host ignores case all spellings are one
+ * repository, in lower case. Elsewhere each is another one, granted as the policy spells it: a pattern
+ * letter by letter; an exact rule by any spelling, and it is the rule's that counts. A denial is of all spellings.
+ */
 void policy_decide_repo(const struct policy *p, const char *host, const char *repo,
 			enum git_service service, struct repo_decision *ret);
 /*

@@ -51,6 +51,8 @@ static void git_host_grant(struct compile *c, const struct node *at,
 		return;
 	r->git = true;
 	r->nested = site_lists(site->nested_groups, site->n_nested_groups, name->base);
+	r->ignores_case = known_ignores_case(name->base) ||
+			  site_lists(site->ignore_case, site->n_ignore_case, name->base);
 	compile_grant(c, r, PROTOCOL_NONE, (struct grant){ IPPROTO_TCP, 22, GRANT_PROXY });
 	compile_grant(c, r, PROTOCOL_NONE, (struct grant){ IPPROTO_TCP, 80, GRANT_PROXY });
 	compile_grant(c, r, PROTOCOL_NONE, (struct grant){ IPPROTO_TCP, 443, GRANT_PROXY });

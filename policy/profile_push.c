@@ -101,7 +101,7 @@ static bool readable(const struct policy *p, const struct repo_rule *r)
 
 		if (r->host && strcmp(r->host, p->git_hosts[i]))
 			continue;
-		policy_decide_repo(p, p->git_hosts[i], r->path, GIT_SERVICE_UPLOAD_PACK, &d);
+		policy_decide_repo(p, p->git_hosts[i], r->spelled, GIT_SERVICE_RECEIVE_PACK, &d);
 		if (d.allowed)
 			return true;
 	}

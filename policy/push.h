@@ -33,7 +33,7 @@ struct push_rules {
 	char denied[PUSH_PATTERNS_MAX][PUSH_PATTERN_MAX];
 };
 
-/* What this policy says of this repository (host and repo canonical, as policy_decide_repo() takes them). */
+/* What this policy says of this repository (host canonical, repo as policy_decide_repo() spells it: else nothing). */
 struct policy;
 void policy_push_rules(const struct policy *p, const char *host, const char *repo, struct push_rules *ret);
 /* What a receiver checks: flags, counts, patterns. */

@@ -1,13 +1,13 @@
 /*
  * repo.c - repository rules: grammar, globs, look-up
  *
- * Theory of operation: a rule is [host/]owner/name, compared in lower case since the hosts ignore
- * case. The first part is a host when it is one of git.allowed_hosts. `*` stands for any run of
- * characters inside one part, and only the last part of an allow rule may hold it: anyone can
- * register an owner that a pattern would match. `**` as the last part takes any depth, on hosts
- * with nested groups. One .git is stripped; a name that still ends in .git, or is . or .., is
- * refused both in rules and in requests, since servers do not agree on what it means. Exact rules
- * are found by bisection, globs one by one. Spec: threats C1, C3.
+ * Theory of operation: a rule is [host/]owner/name. It is found by its lower case; where the host minds
+ * case it is found as it was written, too. The first part is a host when it is one of
+ * git.allowed_hosts. `*` stands for any run of characters inside one part, and only the last part of
+ * an allow rule may hold it: anyone can register an owner that a pattern would match. `**` as the last
+ * part takes any depth, on hosts with nested groups. One .git is stripped; a name that still ends in
+ * .git, or is . or .., is refused both in rules and in requests, since servers do not agree on what it
+ * means. Exact rules are found by bisection, globs one by one. Spec: threats C1, C3.
  */
 #include "policy/repo.h"
 
@@ -99,13 +99,25 @@ static bool glob_matches(const char *glob, const char *text, bool all_deep)
 	return !glob[strspn(glob, "*")];
 }
 
-/* An exact rule's order: path, then host, those for every host first. */
-static int rule_order(const struct repo_rule *a, const struct repo_rule *b)
+/* An exact rule's order: path, then host, those for every host first. Spellings of one are equal. */
+static int name_order(const struct repo_rule *a, const struct repo_rule *b)
 {
 	int c = (int)a->glob - (int)b->glob;
 
 	c = c ? c : strcmp(a->path, b->path);
 	return c ? c : strcmp(a->host ? a->host : "", b->host ? b->host : "");
+}
+
+static int name_order_void(const void *a, const void *b)
+{
+	return name_order(a, b);
+}
+
+static int rule_order(const struct repo_rule *a, const struct repo_rule *b)
+{
+	int c = name_order(a, b);
+
+	return c ? c : strcmp(a->spelled, b->spelled);
 }
 
 static int rule_order_void(const void *a, const void *b)
@@ -117,6 +129,7 @@ static void rule_done(struct repo_rule *r)
 {
 	free(r->host);
 	free(r->path);
+	free(r->spelled);
 	free(r->text);
 }
 
@@ -150,9 +163,13 @@ static const struct repo_rule *set_exact(const struct repo_set *s, const char *h
 					 const char *repo)
 {
 	const struct repo_rule key = { .host = (char *)host, .path = (char *)repo };
+	const struct repo_rule *r = NULL;
 
-	return s->n_exact ? bsearch(&key, s->rules, s->n_exact, sizeof(key), rule_order_void)
-			  : NULL;
+	if (s->n_exact)
+		r = bsearch(&key, s->rules, s->n_exact, sizeof(key), name_order_void);
+	while (r && r > s->rules && !name_order(r - 1, r))
+		r--;			/* the first of its spellings */
+	return r;
 }
 
 const struct repo_rule *repo_set_find(const struct repo_set *s, const char *host, const char *repo)
@@ -164,6 +181,32 @@ const struct repo_rule *repo_set_find(const struct repo_set *s, const char *host
 		const struct repo_rule *g = &s->rules[i];
 
 		if ((!g->host || !strcmp(g->host, host)) && glob_matches(g->path, repo, s->deny))
+			r = g;
+	}
+	return r;
+}
+
+static const struct repo_rule *exact_spelled(const struct repo_set *s, const char *host, const char *repo,
+					     const char *spelled)
+{
+	const struct repo_rule *first = set_exact(s, host, repo), *end = s->rules + s->n_exact;
+
+	for (const struct repo_rule *r = first; r && r < end && !name_order(r, first); r++)
+		if (!strcmp(r->spelled, spelled))
+			return r;
+	return NULL;
+}
+
+const struct repo_rule *repo_set_find_spelled(const struct repo_set *s, const char *host, const char *repo,
+					      const char *spelled)
+{
+	const struct repo_rule *r = exact_spelled(s, host, repo, spelled);
+
+	r = r ? r : exact_spelled(s, NULL, repo, spelled);
+	for (size_t i = s->n_exact; !r && i < s->n; i++) {
+		const struct repo_rule *g = &s->rules[i];
+
+		if ((!g->host || !strcmp(g->host, host)) && glob_matches(g->spelled, spelled, s->deny))
 			r = g;
 	}
 	return r;
@@ -224,18 +267,19 @@ static bool set_append(struct repo_set *s, const struct repo_rule *r)
 }
 
 static const char *set_put(struct repo_set *s, const char *key, const struct repo_host *host,
-			   const char *path)
+			   const char *path, const char *written)
 {
 	AUTO(mem) char *h = host ? strdup(host->name) : NULL, *p = strdup(path), *text = NULL;
+	AUTO(mem) char *spelled = strndup(s->deny ? path : written, strlen(path));
 	struct repo_rule r;
 
-	if ((host && !h) || !p ||
-	    asprintf(&text, "%s: %s%s%s", key, host ? host->name : "", host ? "/" : "", path) < 0)
+	if ((host && !h) || !p || !spelled ||
+	    asprintf(&text, "%s: %s%s%s", key, host ? host->name : "", host ? "/" : "", spelled) < 0)
 		return "";
-	r = (struct repo_rule){ h, p, text, strchr(path, '*') != NULL };
+	r = (struct repo_rule){ h, p, spelled, text, strchr(path, '*') != NULL };
 	if (!set_append(s, &r))
 		return "";
-	h = p = text = NULL; /* the set's now */
+	h = p = spelled = text = NULL; /* the set's now */
 	return NULL;
 }
 
@@ -261,5 +305,5 @@ const char *repo_set_add(struct repo_set *s, const char *key, const char *text,
 		return "may have ** only as its last part, and on hosts of git.nested_groups";
 	if (!path_ok(repo, nested ? REPO_DEPTH_MAX : 2, true, s->deny))
 		return path_fault(repo, nested);
-	return set_put(s, key, host, repo);
+	return set_put(s, key, host, repo, text + (repo - path));
 }

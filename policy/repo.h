@@ -7,18 +7,19 @@
 
 #include "policy/policy.h"
 
-enum { REPO_PATH_MAX = 512, REPO_DEPTH_MAX = 20 };
+enum { REPO_PATH_MAX = POLICY_REPO_MAX, REPO_DEPTH_MAX = 20 };
 
 struct repo_rule {
 	char *host; /* canonical; NULL: every git host of the profile */
 	char *path; /* "acme/widgets", lower case; the last part may hold *; "group/" + "**" any
 		       depth */
+	char *spelled; /* the same as it was written; of a denial in lower case */
 	char *text; /* "git.allowed_repos: acme/widgets" */
 	bool glob;
 };
 
 struct repo_set {
-	struct repo_rule *rules; /* exact ones first, sorted by path and host; then the globs */
+	struct repo_rule *rules; /* exact ones first, sorted by path, host and spelling; then the globs */
 	size_t n, n_exact;
 	bool deny; /* then a wildcard takes any depth, so that subgroups are denied too */
 };
@@ -40,6 +41,9 @@ void repo_set_done(struct repo_set *s);
 /* The rule that this lower-case repository of this host meets, or NULL. Only after repo_set_sort().
  */
 const struct repo_rule *repo_set_find(const struct repo_set *s, const char *host, const char *repo);
+/* The rule that it meets letter by letter, or NULL. `repo` as above, `spelled` the same before that. */
+const struct repo_rule *repo_set_find_spelled(const struct repo_set *s, const char *host, const char *repo,
+					      const char *spelled);
 
 /* Lower case of a canonical "owner/repo"; false if it is not one (then it is refused). */
 bool repo_fold(const char *repo, bool nested, char out[REPO_PATH_MAX + 1]);

@@ -187,6 +187,8 @@ const struct schema_row schema_rows[] = {
 	  MEANS("of one transfer") },
 	{ H, "git.nested_groups[]", SCHEMA_NAME, "gitlab.com",
 	  MEANS("hosts whose repositories may have deeper paths") },
+	{ H, "git.ignore_case[]", SCHEMA_NAME, "",
+	  MEANS("hosts to which upper and lower case are one in a repository's name, besides those that Cordon knows") },
 	{ H, "git.explicit_route", SCHEMA_MAP,
 	  MEANS("route for clients that are told where the gateway is") },
 	{ H, "git.explicit_route.port", SCHEMA_INT, "0", RANGE(0, 65535),

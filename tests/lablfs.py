@@ -69,6 +69,7 @@ class LfsServer(GitServer):
         self.signatures = {}		# of steps that were named: (method, repository, oid, field)
         self.spoil = None		# spoil(what, ...): another answer, or None
         self.action = {}		# more of each step that is named
+        self.host = "gitlab.com"	# that steps for itself name
         self.names_fields = True
 
     def repository(self, name, files=None):
@@ -135,7 +136,7 @@ class LfsServer(GitServer):
             return entry
         actions = {operation: self._name("GET" if operation == "download" else "PUT", repo, o["oid"])}
         if operation == "upload":
-            actions["verify"] = {"href": f"https://gitlab.com/{repo}.git/lfs-verify", **self.action}
+            actions["verify"] = {"href": f"https://{self.host}/{repo}.git/lfs-verify", **self.action}
         return {**entry, "authenticated": True, "actions": actions}
 
     def _name(self, method, repo, oid):

@@ -43,6 +43,8 @@ def cordon(config):
     (f"{REPO} refs/heads/agent/x", "", "judged by the gate"),
     (f"{REPO} agent/x", "", "rule: git.push.allowed_repos: acme/widgets"),
     (f"{REPO}.git HEAD:refs/heads/agent/x", "", "judged by the gate"),
+    ("https://github.com/ACME/Widgets agent/x", "", "judged by the gate"),
+    ("https://github.com/ACME/Widgets main", "ref_not_allowed", "refs: allowed are refs/heads/agent/*"),
     (f"{REPO} main", "ref_not_allowed", "refs: allowed are refs/heads/agent/*, refs/heads/shared"),
     (f"{REPO} agent/x/y", "ref_not_allowed", "a pattern in git.push.refs"),
     (f"{REPO} refs/tags/v1", "ref_not_allowed", "a pattern in git.push.refs"),

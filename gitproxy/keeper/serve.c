@@ -4,7 +4,7 @@
  * Theory of operation: each request is checked as a struct, then gets a thread of its own that
  * answers on the socket which came with it. The front is treated as taken over: for OPEN the
  * sandbox is found by the peer address of the client's connection, which the kernel verified, and
- * the policy decides again, on the same canonical names that are dialled; SIGN is bounded by the
+ * the policy decides again, and it is its spelling of the names that is dialled; SIGN is bounded by the
  * CA's constraints.
  * Limits: SERVE_JOBS_MAX requests, of which at most SERVE_TUNNELS_MAX are tunnels; sandboxes have shares
  * of both (shares.h), since what one holds for hours another one needs now. Certificates and what the
@@ -298,7 +298,7 @@ static void perform(struct job *j, const struct view_sandbox *sb, const struct r
 
 static void open_for(struct job *j, const struct view_sandbox *sb)
 {
-	const struct keeper_open *o = (const struct keeper_open *)j->in.body;
+	struct keeper_open *o = (struct keeper_open *)j->in.body;
 	struct upstream_request rq = { .sandbox = sb->id, .host = o->host, .open = o,
 				       .body = j->in.fd[KEEPER_BODY],
 				       .answer = j->in.fd[KEEPER_ANSWER],
@@ -307,6 +307,7 @@ static void open_for(struct job *j, const struct view_sandbox *sb)
 	struct repo_decision d;
 
 	policy_decide_repo(sb->policy, o->host, o->repo, (enum git_service)o->service, &d);
+	msg_text_set(o->repo, sizeof(o->repo), d.repo);	/* whoever spelled it how: nothing else is seen from here on */
 	if (gp_kind_is_lfs(o->kind) && !policy_git_lfs(sb->policy))
 		d = (struct repo_decision){ .reason = REASON_LFS_NOT_ALLOWED, .rule = "default" };
 	if (!policy_git_nested(sb->policy, o->host) && !gp_repo_valid(rd_str(o->repo), false))

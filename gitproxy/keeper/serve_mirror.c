@@ -134,37 +134,38 @@ bool serve_mirror_ok(const struct ipc_in *in)
 	return false;
 }
 
-static bool grants(const struct policy *p, const char *host, const char *repo, enum git_service service)
+static bool grants(const struct policy *p, const char *host, const char *repo, enum git_service service,
+		   struct repo_decision *ret)
 {
-	struct repo_decision d = { 0 };
-
-	policy_decide_repo(p, host, repo, service, &d);
-	return d.allowed && (policy_git_nested(p, host) || gp_repo_valid(rd_str(repo), false));
+	policy_decide_repo(p, host, repo, service, ret);
+	return ret->allowed && (policy_git_nested(p, host) || gp_repo_valid(rd_str(repo), false));
 }
 
-/* Who may push has the gate read what is there, wherever fetches go. */
-static bool has_mirror(const struct policy *p, const char *host, const char *repo, enum git_service service)
+/* Who may push has the gate read what is there, wherever fetches go. *ret: how this profile spells it. */
+static bool has_mirror(const struct policy *p, const char *host, const char *repo, enum git_service service,
+		       struct repo_decision *ret)
 {
-	if (grants(p, host, repo, GIT_SERVICE_RECEIVE_PACK))
+	if (grants(p, host, repo, GIT_SERVICE_RECEIVE_PACK, ret))
 		return true;
 	return service == GIT_SERVICE_UPLOAD_PACK && policy_git_source(p) == GIT_SOURCE_HOST_MIRROR &&
-	       grants(p, host, repo, service);
+	       grants(p, host, repo, service, ret);
 }
 
 /*
- * Does a profile grant it, or the administrator want it prewarmed (to read it)? ret_private: and a profile
+ * Does a profile grant it, so spelled, or the administrator want it prewarmed (to read it)? ret_private: and a profile
  * lets it have private addresses.
  */
 static bool granted(struct job *j, const char *host, const char *repo, enum git_service service, bool *ret_private)
 {
-	bool listed = service == GIT_SERVICE_UPLOAD_PACK && host_mirrors_prewarms(j->config, host, repo);
+	bool listed = service == GIT_SERVICE_UPLOAD_PACK && host_mirrors_prewarms(&j->config->mirrors, host, repo);
 	bool any = listed;
 
 	for (uint16_t id = 1; id <= MARK_PROFILE_MAX; id++) {
 		AUTO(policy) struct policy *p = view_policy_of(j->view, id);
 		struct name_decision n = { 0 };
+		struct repo_decision d;
 
-		if (!p || !(has_mirror(p, host, repo, service) ||
+		if (!p || !((has_mirror(p, host, repo, service, &d) && !strcmp(d.repo, repo)) ||
 			    (listed && policy_git_source(p) == GIT_SOURCE_HOST_MIRROR)))
 			continue;
 		any = true;
@@ -241,18 +242,37 @@ void serve_mirror_ask(struct job *j)
 
 /* ---- whose it is ---- */
 
-static enum reason find_domain(struct job *j, const struct mirror_whose *q, struct mirror_domain *ret)
+/*
+ * An administrator may spell it in any way. Prewarmed, or granted as it is spelled, it is that; else it is what the
+ * first of the profiles that grant it makes of it.
+ */
+static bool find_spelling(struct job *j, const struct mirror_whose *q, char ret_repo[GP_REPO_MAX + 1])
+{
+	bool private_ok = false, found = granted(j, q->host, q->repo, GIT_SERVICE_UPLOAD_PACK, &private_ok);
+	struct repo_decision d;
+
+	msg_text_set(ret_repo, GP_REPO_MAX + 1, q->repo);
+	for (uint16_t id = 1; id <= MARK_PROFILE_MAX && !found; id++) {
+		AUTO(policy) struct policy *p = view_policy_of(j->view, id);
+
+		found = p && has_mirror(p, q->host, q->repo, GIT_SERVICE_UPLOAD_PACK, &d) &&
+			msg_text_set(ret_repo, GP_REPO_MAX + 1, d.repo);
+	}
+	return found;
+}
+
+static enum reason find_domain(struct job *j, const struct mirror_whose *q, struct mirror_domain_of *ret)
 {
 	struct credential *c;
-	bool private_ok = false, ok;
+	bool ok;
 
 	if (view_wait_ready(j->view, KEEPER_PICTURE_MS) < 0)
 		return REASON_UNAVAILABLE;
-	if (!granted(j, q->host, q->repo, GIT_SERVICE_UPLOAD_PACK, &private_ok))
+	if (!find_spelling(j, q, ret->repo))
 		return REASON_REPOSITORY_NOT_ALLOWED;
-	if (credential_store_get(j->credentials, q->host, q->repo, &c) == CREDENTIAL_UNUSABLE)
+	if (credential_store_get(j->credentials, q->host, ret->repo, &c) == CREDENTIAL_UNUSABLE)
 		return REASON_UPSTREAM_DENIED;
-	ok = domain_of(q->host, q->repo, c, ret);
+	ok = domain_of(q->host, ret->repo, c, &ret->domain);
 	credential_store_put(j->credentials, c);
 	return ok ? REASON_NONE : REASON_INTERNAL_ERROR;
 }
@@ -263,7 +283,9 @@ void serve_mirror_whose(struct job *j)
 	struct mirror_domain_of d = { 0 };
 	int to = j->in.fd[MIRROR_ASK_ANSWER];
 
-	d.reason = find_domain(j, q, &d.domain);
+	d.reason = find_domain(j, q, &d);
+	if (d.reason != REASON_NONE)
+		d.repo[0] = '\0';
 	if (!deadline_wait(to, POLLOUT, deadline_in(SERVE_ANSWER_MS)))
 		ipc_send(to, MSG_MIRROR_DOMAIN, 0, &d, sizeof(d), NULL, 0);
 }

@@ -97,6 +97,7 @@ static void reply(struct caller *k, int code, unsigned status, const char *text)
 
 static bool meant(const struct caller *k, const struct repo *x)
 {
+	/* Case does not matter here: what is done to a mirror too many costs a fetch. */
 	return !*k->q->host || (!strcasecmp(k->q->host, x->host) && !strcasecmp(k->q->repo, x->path));
 }
 
@@ -190,7 +191,7 @@ static void work_on(void *owner, struct repo *x)
 
 static const char *why_not(enum reason r)
 {
-	if (r == REASON_REPOSITORY_NOT_ALLOWED)
+	if (r == REASON_REPOSITORY_NOT_ALLOWED)	/* or not as it is spelled */
 		return "no profile with git.source host_mirror grants it, nor is it in git.mirrors.prewarm";
 	if (r == REASON_UPSTREAM_DENIED)
 		return "its credential cannot be used: cordon log says why";
@@ -201,9 +202,9 @@ static const char *why_not(enum reason r)
 
 static void prewarm(struct caller *k)
 {
-	struct mirror_domain domain;
-	enum reason reason = tell_whose(k->c->d->refresh.keeper, k->q->host, k->q->repo, &domain);
-	struct repo *x = reason == REASON_NONE ? repo_get(k->c->d->repos, &domain, k->q->host, k->q->repo) : NULL;
+	struct mirror_domain_of of;
+	enum reason reason = tell_whose(k->c->d->refresh.keeper, k->q->host, k->q->repo, &of);
+	struct repo *x = reason == REASON_NONE ? repo_get(k->c->d->repos, &of.domain, k->q->host, of.repo) : NULL;
 	struct msg_mirror_row row = { .kind = MIRROR_ROW_DONE, .result = -EACCES };
 
 	if (x) {
@@ -213,7 +214,8 @@ static void prewarm(struct caller *k)
 	}
 	msg_plain_set(row.host, sizeof(row.host), k->q->host);
 	msg_plain_set(row.repo, sizeof(row.repo), k->q->repo);
-	msg_plain_set(row.text, sizeof(row.text), why_not(reason));
+	msg_plain_set(row.text, sizeof(row.text), reason == REASON_NONE ? "too many spellings of its name are mirrored: cordon mirror ls" :
+						  why_not(reason));
 	k->done++;
 	k->failed++;
 	send_row(k, &row);

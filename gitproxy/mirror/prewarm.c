@@ -21,13 +21,13 @@ enum { SOON_MS = 1000, STACK = 1 << 20 };
 /* False: ask again soon. */
 static bool fetch(const struct refresh *r, const struct host_repository *w)
 {
-	struct mirror_domain domain;
-	enum reason reason = tell_whose(r->keeper, w->host, w->path, &domain);
+	struct mirror_domain_of of;
+	enum reason reason = tell_whose(r->keeper, w->host, w->path, &of);
 	struct repo *x;
 
 	if (reason == REASON_UNAVAILABLE)
 		return false;
-	x = reason == REASON_NONE ? repo_get(r->repos, &domain, w->host, w->path) : NULL;
+	x = reason == REASON_NONE ? repo_get(r->repos, &of.domain, w->host, of.repo) : NULL;
 	if (!x) {
 		log_line(LOG_WARN, "event=prewarm_failed host=%s repo=%s reason=%s", w->host, w->path,
 			 reason_text(reason));

@@ -4,10 +4,9 @@
  * Theory of operation: STATE/mirrors/DOMAIN/ holds a bare repository `repo.git` and, once the first
  * fetch into it is complete, `about`, which says of what it is a mirror. A folder without it is a fetch
  * that never ended, and removed. In memory a repository is an entry of a list. It stays when there is
- * something on disk; else it goes with who asked for it. The policy does not mind case, and upstream may
- * not either: of all spellings of a name the first alone is mirrored, or one repository would fill the disk;
- * and of what is to be prewarmed the administrator's, or whoever comes first would keep it from being so.
- * They are never mixed, since to upstream they may be two.
+ * something on disk; else it goes with who asked for it. The keeper spells names, and two spellings are
+ * two repositories. Where nobody said that upstream ignores case it may be one, which would fill the disk:
+ * there are few of them at once, and beyond that those that are to be prewarmed.
  */
 #include "gitproxy/mirror/repo.h"
 
@@ -25,7 +24,8 @@
 #include "policy/host_mirrors.h"
 
 #define GONE "gone."			/* folders that are being removed */
-enum { MARK_S = 60 };			/* the time of the last use is written so seldom */
+enum { MARK_S = 60,			/* the time of the last use is written so seldom */
+       SPELLINGS_MAX = 4 };
 
 struct repos {
 	const char *folder;
@@ -118,18 +118,17 @@ static struct repo *get_to_know(struct repos *r, const struct mirror_domain *d, 
 	return x;
 }
 
-/* Another spelling of this name, which upstream may or may not take for the same. */
-static bool spelled_otherwise(const struct repos *r, const struct mirror_domain *d, const char *host, const char *path)
+/* Of this name there are as many spellings as may be, and this is another one. Under the table's lock. */
+static bool too_many_spellings(const struct repos *r, const struct mirror_domain *d, const char *host, const char *path)
 {
-	const char *listed = host_mirrors_spelling(r->listed, host, path);
+	size_t n = 0;
 
-	if (listed)
-		return strcmp(listed, path);
+	if (host_mirrors_prewarms(r->listed, host, path))
+		return false;
 	for (const struct repo *x = r->first; x; x = x->next)
-		if (!strcasecmp(x->path, path) && !strcasecmp(x->host, host) &&
-		    !strcmp(x->domain.credential, d->credential))
-			return true;
-	return false;
+		n += !strcasecmp(x->path, path) && !strcmp(x->host, host) &&
+		     !strcmp(x->domain.credential, d->credential);
+	return n >= SPELLINGS_MAX;
 }
 
 struct repo *repo_get(struct repos *r, const struct mirror_domain *d, const char *host, const char *path)
@@ -138,7 +137,7 @@ struct repo *repo_get(struct repos *r, const struct mirror_domain *d, const char
 
 	pthread_mutex_lock(&r->lock);
 	x = known(r, d->id);
-	if (!x && !spelled_otherwise(r, d, host, path))
+	if (!x && !too_many_spellings(r, d, host, path))
 		x = get_to_know(r, d, host, path);
 	if (x)
 		x->users++;
@@ -307,12 +306,12 @@ static bool domain_parse(const char *name, uint8_t ret[MIRROR_DOMAIN])
 	return true;
 }
 
-static bool is_other_spelling(struct repos *r, const struct mirror_domain *d, const struct files_about *about)
+static bool is_one_too_many(struct repos *r, const struct mirror_domain *d, const struct files_about *about)
 {
 	bool yes;
 
 	pthread_mutex_lock(&r->lock);
-	yes = spelled_otherwise(r, d, about->host, about->path);
+	yes = too_many_spellings(r, d, about->host, about->path);
 	pthread_mutex_unlock(&r->lock);
 	return yes;
 }
@@ -336,7 +335,7 @@ static void adopt(struct repos *r, const char *name)
 	x = repo_get(r, &d, about.host, about.path);
 	if (x)
 		repo_put(r, x);
-	else if (is_other_spelling(r, &d, &about))
+	else if (is_one_too_many(r, &d, &about))
 		files_remove(dir);	/* nothing would know of it */
 }
 

@@ -60,13 +60,13 @@ struct repo {
 
 struct repos;
 struct host_mirrors;
-/* Those in the folder are found again. `listed`: whose spelling of a name counts. All borrowed. 0 or -errno. */
+/* Those in the folder are found again. `listed`: what is always mirrored. All borrowed. 0 or -errno. */
 int repos_new(const char *folder, const struct host_mirrors *listed, struct repos **ret);
 void repos_free(struct repos *r);
 /*
  * The one of this domain, made if need be (cold, nothing on disk yet); repo_put() it. NULL: there is not
  * the memory, or whatever else it takes, to know what is on disk; or the name is mirrored in
- * another spelling.
+ * many other spellings.
  */
 struct repo *repo_get(struct repos *r, const struct mirror_domain *d, const char *host, const char *path);
 /* The same, if it is known. */

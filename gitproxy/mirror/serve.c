@@ -277,7 +277,7 @@ void job_run(struct job *j)
 	j->repo = repo_get(j->depot->repos, &j->q->domain, o->host, o->repo);
 	if (!j->repo && o->service == GIT_SERVICE_RECEIVE_PACK)
 		job_refuse(j, REASON_UNAVAILABLE,
-			   "it is mirrored in another spelling of its name, or there is no memory for it");
+			   "it is mirrored in many other spellings of its name, or there is no memory for it");
 	if (!j->repo)
 		return;
 	repo_used(j->depot->repos, j->repo);

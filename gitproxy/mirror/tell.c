@@ -23,7 +23,7 @@ void tell_event(int keeper, enum mirror_what what, const struct repo *x, uint64_
 		log_line(LOG_WARN, "event=mirror_event_lost what=%s", mirror_what_text(what));
 }
 
-static enum reason answer_of(int from, struct mirror_domain *ret)
+static enum reason answer_of(int from, struct mirror_domain_of *ret)
 {
 	const struct mirror_domain_of *d;
 	enum reason reason = REASON_INTERNAL_ERROR;
@@ -34,13 +34,13 @@ static enum reason answer_of(int from, struct mirror_domain *ret)
 	d = (const struct mirror_domain_of *)in.body;
 	if (in.head.type == MSG_MIRROR_DOMAIN && in.head.length == sizeof(*d) && mirror_domain_of_ok(d)) {
 		reason = (enum reason)d->reason;
-		*ret = d->domain;
+		*ret = *d;
 	}
 	ipc_in_done(&in);
 	return reason;
 }
 
-enum reason tell_whose(int keeper, const char *host, const char *repo, struct mirror_domain *ret)
+enum reason tell_whose(int keeper, const char *host, const char *repo, struct mirror_domain_of *ret)
 {
 	struct mirror_whose q = { 0 };
 	AUTO(fd) int ours = -1;

@@ -8,7 +8,7 @@
 
 /* For the audit, which is the keeper's. */
 void tell_event(int keeper, enum mirror_what what, const struct repo *x, uint64_t objects, uint64_t bytes, uint64_t ms);
-/* The domain that a repository has now. REASON_NONE, or why it is not to be mirrored. Blocks. */
-enum reason tell_whose(int keeper, const char *host, const char *repo, struct mirror_domain *ret);
+/* The domain that a repository has now, and its spelling. REASON_NONE, or why it is not to be mirrored. Blocks. */
+enum reason tell_whose(int keeper, const char *host, const char *repo, struct mirror_domain_of *ret);
 
 #endif

@@ -84,8 +84,11 @@ static void on_domain(const void *m)
 {
 	const struct mirror_domain_of *d = m;
 
-	if (mirror_domain_of_ok(d))
-		ended(d->domain.credential, sizeof(d->domain.credential));
+	if (!mirror_domain_of_ok(d))
+		return;
+	ended(d->domain.credential, sizeof(d->domain.credential));
+	if (d->reason == REASON_NONE)
+		name("a", d->repo);
 }
 
 static void on_event(const void *m)

@@ -8,11 +8,13 @@
 
 static const char *const fixture_ca[] = { "github.com", "gitlab.com", "git.example", "git.x.example", "cordon.internal" };
 static const char *const fixture_nested[] = { "gitlab.com" };
+static const char *const fixture_ignore_case[] = { "git.x.example" };
 static const char *const fixture_credentials[] = { "api", "npm" };
 static const struct policy_site fixture_site = {
 	.credentials = fixture_credentials, .n_credentials = ARRAY_SIZE(fixture_credentials),
 	.ca_names = fixture_ca, .n_ca_names = ARRAY_SIZE(fixture_ca),
 	.nested_groups = fixture_nested, .n_nested_groups = ARRAY_SIZE(fixture_nested),
+	.ignore_case = fixture_ignore_case, .n_ignore_case = ARRAY_SIZE(fixture_ignore_case),
 };
 
 /* NULL on errors. What the compiler said, in *ret_said (heap). */

@@ -246,46 +246,86 @@ TEST(shown)
 
 /* ---- spellings ---- */
 
-static char git_host[] = "git.example", lower[] = "a/b", upper[] = "A/B";
+enum { SPELLINGS = 4 };			/* at once: repo.c */
 
-/* Who comes first would keep what is listed from being prewarmed. */
-TEST(the_listed_spelling_counts)
+/* Mirrors of a name's spellings, beginning with "a/bbbb", each with something on disk. */
+static struct repo *spelling(struct place *p, uint8_t n)
 {
-	static const struct mirror_domain odd = { .id = { 7 } };
-	struct host_repository list[] = { { git_host, lower }, { git_host, upper } };
+	struct mirror_domain d = { .id = { 7, n } };
+	char path[] = "a/bbbb";
+
+	for (int i = 0; i < 4; i++)
+		path[2 + i] = n >> i & 1 ? 'B' : 'b';
+	return repo_get(p->repos, &d, "git.example", path);
+}
+
+static void put_on_disk(struct place *p, struct repo *x)
+{
+	struct files_about about = { 0 };
+
+	strcpy(about.host, x->host);
+	strcpy(about.path, x->path);
+	mkdir(x->dir, 0700);
+	CHECK_EQ("about", files_about_write(x->dir, &about), 0);
+	x->state = REPO_WARM;
+	repo_put(p->repos, x);
+}
+
+/* Of one repository a sandbox could make many, where nobody said that upstream ignores case. */
+TEST(spellings_are_few)
+{
+	static char git_host[] = "git.example", listed[] = "a/BBBB";
+	static const struct mirror_domain other = { .id = { 9 }, .credential = "other" };
+	struct host_repository list[] = { { git_host, listed } };
 	struct place p;
 	struct repo *x;
 
 	place_new(&p);
-	p.listed = (struct host_mirrors){ .prewarm = list, .n_prewarm = ARRAY_SIZE(list) };
-	CHECK("another is not taken, though it comes first", !repo_get(p.repos, &odd, "git.example", "A/b"));
-	CHECK("nor one that is listed later", !repo_get(p.repos, &odd, "git.example", "A/B"));
-	x = get(&p);
-	CHECK("the first is", x);
+	for (uint8_t n = 0; n < SPELLINGS; n++)
+		put_on_disk(&p, spelling(&p, n));
+	CHECK("no more", !spelling(&p, SPELLINGS));
+	for (uint8_t n = 0; n < SPELLINGS; n++) {
+		x = spelling(&p, n);
+		CHECK("those that are there", x);
+		repo_put(p.repos, x);
+	}
+	x = repo_get(p.repos, &other, "git.example", "A/bbbb");
+	CHECK("another credential's", x);
 	repo_put(p.repos, x);
-	x = repo_get(p.repos, &odd, "other.example", "A/B");
-	CHECK("another host's is another repository", x);
+	x = repo_get(p.repos, &other, "other.example", "A/bbbb");
+	CHECK("another host's", x);
+	repo_put(p.repos, x);
+	p.listed = (struct host_mirrors){ .prewarm = list, .n_prewarm = 1 };
+	x = spelling(&p, 15);
+	CHECK("what is listed always", x);
 	repo_put(p.repos, x);
 	place_done(&p);
 }
 
-/* It was not listed when it was mirrored. */
-TEST(other_spellings_on_disk_go)
+/* Found on disk, as after a restart. */
+TEST(spellings_on_disk_are_few)
 {
-	struct host_repository list[] = { { git_host, upper } };
+	char dir[SPELLINGS + 1][REPO_PATH];
 	struct place p;
-	char dir[REPO_PATH];
-	struct repo *x;
 	struct stat st;
+	size_t n = 0;
 
 	place_new(&p);
-	x = on_disk(&p);
-	strcpy(dir, x->dir);
-	repo_put(p.repos, x);
-	p.listed = (struct host_mirrors){ .prewarm = list, .n_prewarm = 1 };
+	for (uint8_t i = 0; i <= SPELLINGS; i++) {
+		struct repo *x = i < SPELLINGS ? spelling(&p, i) : NULL;
+
+		if (!x) {			/* the table is full of them: as if by an older version */
+			place_again(&p);
+			x = spelling(&p, i);
+		}
+		strcpy(dir[i], x->dir);
+		put_on_disk(&p, x);
+	}
 	place_again(&p);
 	repos_adopt(p.repos);
-	CHECK("it is gone", stat(dir, &st) < 0 && errno == ENOENT);
+	for (size_t i = 0; i <= SPELLINGS; i++)
+		n += !stat(dir[i], &st);
+	CHECK_EQ("the rest is gone", n, SPELLINGS);
 	place_done(&p);
 }
 

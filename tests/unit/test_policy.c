@@ -152,9 +152,9 @@ TEST(repos)
 		"    denied_repos: [open/payroll, 'open/secret-*', '*/private']\n"
 		"  network: {deny: [{host: denied.git.example}]}\n";
 	static const struct repo_row rows[] = {
-		{ "github.com", "acme/widgets", UP, 0, "git.allowed_repos: acme/widgets" },
-		{ "github.com", "ACME/Widgets", UP, 0, "git.allowed_repos: acme/widgets" },
-		{ "git.example", "acme/widgets", UP, 0, "git.allowed_repos: acme/widgets" },
+		{ "github.com", "acme/widgets", UP, 0, "git.allowed_repos: Acme/Widgets" },
+		{ "github.com", "ACME/Widgets", UP, 0, "git.allowed_repos: Acme/Widgets" },
+		{ "git.example", "acme/widgets", UP, 0, "git.allowed_repos: Acme/Widgets" },
 		{ "github.com", "acme/widgets.wiki", UP, NO_REPO, "default" },
 		{ "github.com", "acme/widgets.git", UP, NO_REPO, "default" },
 		{ "github.com", "acme/widget", UP, NO_REPO, "default" },
@@ -188,6 +188,79 @@ TEST(repos)
 	check_repos(text, rows, ARRAY_SIZE(rows));
 }
 
+/*
+ * github.com is known to ignore case, git.x.example is said to, git.example minds it. What a decision says of the
+ * spelling it says again when it is asked by that.
+ */
+TEST(spellings)
+{
+	static const char text[] = HEAD
+		"  git:\n    enabled: true\n    allowed_hosts: [github.com, git.x.example, git.example]\n"
+		"    allowed_repos: [Acme/Widgets.git, 'open/Lib-*', both/x, Both/X, one/Y, 'one/*', github.com/Deep/Read]\n"
+		"    denied_repos: [open/lib-Secret, 'One/hidden*']\n"
+		"    push: {allowed_repos: [acme/widgets, 'open/lib-*', Both/X, 'one/*']}\n";
+	enum { NO_PUSH = REASON_PUSH_NOT_ALLOWED };
+	static const struct { const char *host, *repo; int service, want; const char *spelled; } rows[] = {
+		{ "github.com", "Acme/Widgets", UP, 0, "acme/widgets" },
+		{ "github.com", "aCME/wIDGETS", RECEIVE, 0, "acme/widgets" },
+		{ "github.com", "OPEN/LIB-A", UP, 0, "open/lib-a" },
+		{ "github.com", "OPEN/LIB-A", RECEIVE, 0, "open/lib-a" },
+		{ "github.com", "OPEN/LIB-SECRET", UP, NO_REPO, "open/lib-secret" },
+		{ "github.com", "DEEP/read", UP, 0, "deep/read" },
+		{ "github.com", "DEEP/read", RECEIVE, NO_PUSH, "deep/read" },
+		{ "github.com", "Other/X", UP, NO_REPO, "other/x" },
+		{ "git.x.example", "ACME/widgets", RECEIVE, 0, "acme/widgets" },
+		{ "git.x.example", "Open/LIB-a", UP, 0, "open/lib-a" },
+		/* an exact rule's spelling counts, whatever is asked for; what may be pushed to is that one */
+		{ "git.example", "Acme/Widgets", UP, 0, "Acme/Widgets" },
+		{ "git.example", "acme/widgets", UP, 0, "Acme/Widgets" },
+		{ "git.example", "acme/widgets", RECEIVE, NO_PUSH, "Acme/Widgets" },
+		{ "git.example", "both/x", UP, 0, "both/x" },
+		{ "git.example", "Both/X", RECEIVE, 0, "Both/X" },
+		{ "git.example", "both/x", RECEIVE, NO_PUSH, "both/x" },
+		{ "git.example", "BOTH/X", UP, 0, "Both/X" },
+		/* a pattern grants what it says; before an exact rule's other spelling */
+		{ "git.example", "open/Lib-a", UP, 0, "open/Lib-a" },
+		{ "git.example", "open/Lib-A", UP, 0, "open/Lib-A" },
+		{ "git.example", "open/lib-a", UP, NO_REPO, "open/lib-a" },
+		{ "git.example", "Open/Lib-a", UP, NO_REPO, "Open/Lib-a" },
+		{ "git.example", "open/Lib-a", RECEIVE, NO_PUSH, "open/Lib-a" },
+		{ "git.example", "one/y", UP, 0, "one/y" },
+		{ "git.example", "one/Y", RECEIVE, 0, "one/Y" },
+		{ "git.example", "ONE/y", UP, 0, "one/Y" },
+		{ "git.example", "ONE/z", UP, NO_REPO, "ONE/z" },
+		/* a denial is of all spellings */
+		{ "git.example", "open/Lib-SECRET", UP, NO_REPO, "open/Lib-SECRET" },
+		{ "git.example", "one/HIDDEN-x", RECEIVE, NO_REPO, "one/HIDDEN-x" },
+	};
+	AUTO(policy) struct policy *p = fixture_policy(text);
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		enum git_service service = (enum git_service)rows[i].service;
+		struct repo_decision d, again;
+
+		policy_decide_repo(p, rows[i].host, rows[i].repo, service, &d);
+		CHECK_EQ(rows[i].repo, d.reason, rows[i].want);
+		CHECK_STR(rows[i].repo, d.repo, rows[i].spelled);
+		policy_decide_repo(p, rows[i].host, d.repo, service, &again);
+		CHECK_EQ(rows[i].repo, again.reason, d.reason);
+		CHECK_STR(rows[i].repo, again.repo, d.repo);
+	}
+}
+
+/* Without a list of repositories, too. */
+TEST(spellings_of_all)
+{
+	AUTO(policy) struct policy *p = fixture_policy(HEAD
+		"  git: {enabled: true, allowed_hosts: [github.com, git.example]}\n");
+	struct repo_decision d;
+
+	policy_decide_repo(p, "github.com", "Any/Thing", GIT_SERVICE_UPLOAD_PACK, &d);
+	CHECK_STR("one", d.repo, "any/thing");
+	policy_decide_repo(p, "git.example", "Any/Thing", GIT_SERVICE_UPLOAD_PACK, &d);
+	CHECK_STR("many", d.repo, "Any/Thing");
+}
+
 #define PUSH HEAD \
 	"  git:\n    enabled: true\n    allowed_hosts: [github.com, git.example]\n" \
 	"    allowed_repos: [acme/widgets, acme/gadgets, 'open/*']\n    denied_repos: [open/payroll]\n" \
@@ -196,8 +269,8 @@ TEST(repos)
 TEST(repos_to_push_to)
 {
 	static const struct repo_row rows[] = {
-		{ "github.com", "acme/widgets", RECEIVE, 0, "git.push.allowed_repos: acme/widgets" },
-		{ "git.example", "ACME/widgets", RECEIVE, 0, "git.push.allowed_repos: acme/widgets" },
+		{ "github.com", "acme/widgets", RECEIVE, 0, "git.push.allowed_repos: Acme/Widgets" },
+		{ "git.example", "ACME/widgets", RECEIVE, REASON_PUSH_NOT_ALLOWED, "default" },
 		{ "github.com", "acme/gadgets", RECEIVE, 0, "git.push.allowed_repos: github.com/acme/gadgets" },
 		{ "git.example", "acme/gadgets", RECEIVE, REASON_PUSH_NOT_ALLOWED, "default" },
 		{ "git.example", "acme/gadgets", UP, 0, "git.allowed_repos: acme/gadgets" },
@@ -220,6 +293,8 @@ TEST(push_rules)
 	AUTO(policy) struct policy *plain = fixture_policy(PUSH);
 	struct push_rules r;
 
+	policy_push_rules(p, "github.com", "Acme/Widgets", &r);
+	CHECK("not by another spelling", !r.allowed);
 	policy_push_rules(p, "github.com", "acme/widgets", &r);
 	CHECK("ok", push_rules_ok(&r));
 	CHECK_EQ("flags", r.allowed && !r.create && r.force && r.del, true);

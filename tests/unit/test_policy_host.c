@@ -147,8 +147,8 @@ TEST(everything_given)
 		"ca: {names: [GitHub.com, git.corp.example]}\nobserve: forbidden\naudit: {journald: false}\n"
 		"git:\n  upstream_ca_file: /etc/ca.pem\n  upstream_proxy: none\n  explicit_route: {port: 0}\n"
 		"  scan: {rules: /etc/rules.yaml, exceptions: /srv/exceptions.yaml}\n"
-		"  timeouts: {connect: 1s, first_byte: 500ms, idle: 1m, total: 1h}\n  nested_groups: [Git.Corp.Example]\n"
-		"  mirrors: {max_bytes: 2MiB, window: 60s, prewarm: [GitHub.com/Acme/Widgets.git, git.corp.example/a/b/c]}\n"
+		"  timeouts: {connect: 1s, first_byte: 500ms, idle: 1m, total: 1h}\n  nested_groups: [Git.Corp.Example]\n  ignore_case: [Forge.Corp.Example]\n"
+		"  mirrors: {max_bytes: 2MiB, window: 60s, prewarm: [GitHub.com/Acme/Widgets.git, git.corp.example/a/B/c]}\n"
 		"sandboxes:\n"
 		"  - {name: vm0, interface: vm0, mac: '06:00:AC:10:00:02', ipv4: 10.1.0.2, ipv6: 'fd00:1::2', profile: agent}\n"
 		"  - {name: vm1, interface: vm1, mac: '06:00:ac:10:00:03', ipv4: 10.1.0.3, profile: agent, dhcp: false}\n";
@@ -176,9 +176,14 @@ TEST(everything_given)
 	CHECK_EQ("size of mirrors", c->mirrors.max_bytes, 2 << 20);
 	CHECK_EQ("prewarm", c->mirrors.n_prewarm, 2);
 	CHECK_STR("its host, canonical", c->mirrors.prewarm[0].host, "github.com");
-	CHECK_STR("its path as it was written", c->mirrors.prewarm[0].path, "Acme/Widgets");
-	CHECK("prewarmed in any case", host_mirrors_prewarms(c, "github.com", "acme/widgets"));
-	CHECK("not elsewhere", !host_mirrors_prewarms(c, "gitlab.com", "acme/widgets"));
+	CHECK_STR("its path, where case is ignored", c->mirrors.prewarm[0].path, "acme/widgets");
+	CHECK("prewarmed", host_mirrors_prewarms(&c->mirrors, "github.com", "acme/widgets"));
+	CHECK("not elsewhere", !host_mirrors_prewarms(&c->mirrors, "gitlab.com", "acme/widgets"));
+	CHECK_STR("its path, where it is not", c->mirrors.prewarm[1].path, "a/B/c");
+	CHECK("another's spelling", !host_mirrors_prewarms(&c->mirrors, "git.corp.example", "a/b/c"));
+	CHECK("known to ignore case", host_config_ignores_case(c, "gitlab.com"));
+	CHECK("said to", host_config_ignores_case(c, "forge.corp.example"));
+	CHECK("neither", !host_config_ignores_case(c, "git.corp.example"));
 	CHECK_STR("group host, canonical", c->nested_groups[0], "git.corp.example");
 	CHECK_EQ("sandboxes", c->n_sandboxes, 2);
 	CHECK_EQ("mac", c->sandboxes[0].mac[2], 0xac);
