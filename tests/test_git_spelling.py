@@ -270,6 +270,49 @@ def test_no_right_by_another_spelling(lab, server, sandbox, mode):
     assert repo.tip("agent/x") == plain.must("rev-parse", "HEAD")
 
 
+def moved(name, asked_repo, tail):
+    """Upstream insists on its own spelling."""
+    if asked_repo == name or asked_repo.lower() != name.lower():
+        return None
+    return Answer("301 Moved Permanently", "text/plain", fields=[f"Location: https://{IGNORES}/{name}.git/{tail}"])
+
+
+@row("C8")
+def test_upstream_insists_on_its_spelling(lab, server, sandbox, mode):
+    """It is asked by that then, for each of a push's requests, too; everything else keeps the one spelling."""
+    name = f"Acme/Pushed-Real-{mode}"
+    repo = server.repository(name)
+    tails = {"advertisement": "info/refs?service=git-upload-pack"}
+    server.change = lambda asked, answer: moved(name, asked.repo, tails.get(asked.kind, "git-upload-pack"))
+    server.spoil = lambda what, at, first: what == "push" and moved(
+        name, at, "info/refs?service=git-receive-pack" if first else "git-receive-pack")
+    for url in (f"https://{IGNORES}/{name.lower()}", f"https://{IGNORES}/{name}", f"https://{IGNORES}/{name.upper()}"):
+        work = Work(lab, sandbox, url)
+        assert work.tip == repo.tip()
+        ref = f"agent/{next(_names)}"
+        done = work.push(url, ref)
+        assert done.returncode == 0, done.stderr + lab.logs()
+        assert repo.tip(ref) == work.must("rev-parse", "HEAD")
+    assert server.named() == {name, name.lower()}
+    assert of(lab, name.lower()) == [(IGNORES, name.lower())]
+    lab.audit.until(lambda es: len(es) == 3, event="push", outcome="forwarded")
+    assert audited(lab, name.lower()) == {name.lower()}
+    assert not [e for e in lab.audit.events() if "moved" in e]
+
+
+@row("C8")
+def test_upstream_insists_without_end(lab, server, sandbox):
+    """It is asked once more, not for ever."""
+    tail = "info/refs?service=git-upload-pack"
+    server.change = lambda asked, answer: Answer("301 Moved Permanently", "text/plain", fields=[
+        f"Location: https://{IGNORES}/{asked.repo.swapcase()}.git/{tail}"])
+    done = sandbox.git("ls-remote", f"https://{IGNORES}/acme/ring")
+    assert done.returncode and "redirect_not_allowed" in done.stderr
+    lab.audit.wait_one(src="gitproxy", decision="deny", reason="redirect_not_allowed", repo="acme/ring")
+    assert 2 <= len(server.asked) <= 4			# a mirror's question and the client's own
+    assert server.named() == {"acme/ring", "ACME/RING"}
+
+
 # ---- where case counts ----
 
 @row("C3")

@@ -477,14 +477,29 @@ static void run_http(struct upstream *u, const struct upstream_request *rq, stru
 	lfs_transfer_free(t.lfs);
 }
 
+/* Where case is ignored upstream may still insist on a spelling: it is told, and asked once more by that. */
+static void run_again(struct upstream *u, const struct upstream_request *rq, struct upstream_outcome *ret)
+{
+	struct upstream_request again = *rq;
+	struct keeper_open open = *rq->open;
+
+	memcpy(open.repo, ret->respelled, sizeof(open.repo));
+	again.open = &open;
+	again.respelled = true;
+	run_http(u, &again, ret);
+}
+
 void upstream_run(struct upstream *u, const struct upstream_request *rq, struct upstream_outcome *ret)
 {
 	const struct upstream_ssh ssh = { u->config, u->ways, u->ssh };
 
-	if (rq->open && !rq->lfs && rq->credential && rq->credential->of->kind == CREDENTIAL_SSH)
+	if (rq->open && !rq->lfs && rq->credential && rq->credential->of->kind == CREDENTIAL_SSH) {
 		upstream_ssh_run(&ssh, rq, ret);
-	else
-		run_http(u, rq, ret);
+		return;
+	}
+	run_http(u, rq, ret);
+	if (ret->respelled[0])
+		run_again(u, rq, ret);
 }
 
 const struct dial_ways *upstream_ways(const struct upstream *u)

@@ -70,6 +70,7 @@ struct upstream_request {
 	bool (*holds)(const void *of);
 	const void *holds_of;
 	bool may_keep;			/* http: the front may be told that another request can come */
+	bool respelled;			/* git: by upstream's word; there is no second one */
 };
 struct upstream_outcome {
 	enum reason reason;		/* REASON_NONE: complete answer delivered */
@@ -78,6 +79,7 @@ struct upstream_outcome {
 	bool gone;			/* the front stopped listening: upstream is not to blame */
 	uint64_t down;			/* body bytes delivered */
 	char detail[160];		/* for the log; may hold peer bytes */
+	char respelled[GP_REPO_MAX + 1];	/* upstream.c's own: nothing was answered, for it is to be asked by this */
 };
 /*
  * Perform one request and answer it with STATUS, DATA, END. Blocks; bounded by the configured

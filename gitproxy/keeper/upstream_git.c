@@ -3,7 +3,8 @@
  *
  * Theory of operation: the request is built from the fixed struct alone. Only a 200 of the content
  * type that git's protocol demands is an answer; of its headers those of keeper_ipc.h are passed on.
- * No redirect is followed here: the front is told a repository's new name, and may ask anew.
+ * No redirect is followed here: the front is told a repository's new name, and may ask anew. Where the host
+ * ignores case, a name that differs in nothing else is no new one, and upstream.c asks by it.
  * A push is sent once: whatever happens then, it is for whoever asked to find out what became of it.
  * Invariants: nothing of a sandbox but the repository's canonical path, the cleaned user agent and
  * the body's bytes reaches libcurl.
@@ -154,6 +155,19 @@ static uint32_t push_asked(const struct transfer *t)
 	return p && p->sent ? p->list->upstream | KEEPER_PUSH_SENT | (p->cut ? KEEPER_PUSH_CUT : 0) : 0;
 }
 
+/* The same repository in upstream's spelling. Nothing is told then. */
+static bool respell(struct transfer *t)
+{
+	const char *repo = t->rq->open->repo;
+
+	if (!t->status.moved[0] || strcasecmp(t->status.moved, repo) || t->rq->respelled ||
+	    !host_config_ignores_case(transfer_config(t), t->rq->host))
+		return false;
+	memcpy(t->out->respelled, t->status.moved, sizeof(t->out->respelled));
+	t->answered = t->refused = true;
+	return true;
+}
+
 static bool answer(struct transfer *t)
 {
 	curl_off_t length = -1;
@@ -169,6 +183,8 @@ static bool answer(struct transfer *t)
 		t->out->reason = REASON_DUMB_HTTP_NOT_ALLOWED;
 	if (t->out->reason != REASON_REDIRECT_NOT_ALLOWED || !keeps_method(code))
 		t->status.moved[0] = '\0';
+	if (respell(t))
+		return false;
 	t->status.kind = KEEPER_STATUS;
 	t->status.reason = t->out->reason;
 	t->status.upstream_status = (uint32_t)code;
