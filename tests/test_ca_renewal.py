@@ -11,7 +11,7 @@ import threading
 import pytest
 
 import labworld
-from lab import BUILD, CONFIG, write
+from lab import BUILD, CONFIG, open_build, write
 from labhttp import Wire, get, info_refs
 from labnet import wait_for
 from netdclient import TYPES, role_uid
@@ -262,7 +262,7 @@ def test_one_step_at_a_time(own_lab):
     renew(lab, "--discard")
     assert shown(lab) == old
     for as_other in ("65534", str(role_uid("netd"))):
-        done = lab.gateway.run(["setpriv", f"--reuid={as_other}", "--clear-groups", f"{BUILD}/cordon", "ca", "renew",
+        done = lab.gateway.run(["setpriv", f"--reuid={as_other}", "--clear-groups", f"{open_build()}/cordon", "ca", "renew",
                                 "--config", lab.config_file])
         assert done.returncode == 1 and "sudo" in done.stderr
     assert shown(lab) == old and set(files(lab)) == {"ca.pem", "ca.key"}

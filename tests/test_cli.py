@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from lab import BUILD, ROOT, write
+from lab import BUILD, ROOT, open_build, write
 from labnet import wait_for
 
 BROKEN = "version: 1\nsandbox:\n  network:\n    default: deny\n    alow: []\n    default: deny\n"
@@ -148,7 +148,7 @@ def test_a_second_up_is_harmless(lab):
 @pytest.mark.parametrize("command", ["up", "down", "reload", "status"])
 def test_not_root_is_one_line(lab, command):
     done = lab.gateway.run(
-        ["setpriv", "--reuid=63000", "--regid=63000", "--clear-groups", f"{BUILD}/cordon", command,
+        ["setpriv", "--reuid=63000", "--regid=63000", "--clear-groups", f"{open_build()}/cordon", command,
          "--config", lab.config_file])
     assert "sudo cordon" in one_line(done, 1)
 

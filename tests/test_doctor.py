@@ -13,14 +13,14 @@ import foreign
 import labworld
 from conftest import _close
 from foreign import Software
-from lab import BUILD, Lab, write
+from lab import Lab, open_build, write
 
 IP_FREEBIND = 15
 
 
 def examine(lab, *prefix, **kw):
     """(exit status, findings that are not ok) of `cordon doctor --json`."""
-    done = lab.gateway.run([*prefix, f"{BUILD}/cordon", "doctor", "--json", "--config", lab.config_file], **kw)
+    done = lab.gateway.run([*prefix, f"{open_build()}/cordon", "doctor", "--json", "--config", lab.config_file], **kw)
     assert done.returncode in (0, 1) and not done.stderr, done
     report = json.loads(done.stdout)
     findings = [f for f in report["findings"] if f["severity"] != "ok"]

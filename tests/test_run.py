@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from lab import BUILD, row
+from lab import BUILD, open_build, row
 from labnet import PATIENCE, wait_for
 
 UID = 62000 + os.getpid() % 1000		# nobody's, but this run's
@@ -137,7 +137,7 @@ def test_as_root_runs_as_nobody(run):
 
 
 def test_a_normal_user_is_told_to_use_sudo(run):
-    argv = [f"{BUILD}/cordon", "run", "--config", run.lab.config_file, "--", "true"]
+    argv = [f"{open_build()}/cordon", "run", "--config", run.lab.config_file, "--", "true"]
     done = run.lab.gateway.run(["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", *argv])
     assert (done.returncode, done.stderr) == (1, "cordon: run needs root: use sudo cordon run\n")
 

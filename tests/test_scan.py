@@ -8,12 +8,12 @@ import zlib
 
 import pytest
 
-from lab import BUILD
+from lab import open_build
 from labgate import ENV, Repo, token
 
 
 def cordon(*argv, **kw):
-    return subprocess.run([f"{BUILD}/cordon", *map(str, argv)], env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    return subprocess.run([f"{open_build()}/cordon", *map(str, argv)], env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           stdin=subprocess.DEVNULL, text=True, timeout=120, **kw)
 
 
