@@ -305,9 +305,9 @@ def test_an_upload_that_never_ends(world):
     """A byte now and then is no silence: it ends when its total time is over, whatever comes."""
     with Lab(world, profiles={"agent": POLICY}) as lab:
         lab.configure({"hosts": LfsServer.CONFIG, "credentials": entries(Secrets(lab)),
-                       "git": {"upstream_ca_file": world.ca_file, "timeouts": {"total": "2s", "idle": "1h"}}})
+                       "git": {"upstream_ca_file": world.ca_file, "timeouts": {"total": "5s", "idle": "1h"}}})
         text = open(lab.config_file).read()		# times stand without quotes
-        write(lab.config_file, text.replace('"2s"', "2s").replace('"1h"', "1h"))
+        write(lab.config_file, text.replace('"5s"', "5s").replace('"1h"', "1h"))
         lab.up()
         lab.add_sandbox()
         lab.server = LfsServer(lab)
