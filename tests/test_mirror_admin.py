@@ -94,6 +94,18 @@ def test_answers_are_shared_within_the_window(mirrors, window, fresh):
     assert listed(lab, origin) == (after if fresh else before)
 
 
+def test_who_was_shown_a_commit_is_shown_no_older_one(mirrors):
+    """Within the window answers to other questions are shared no more when a later one contradicts them."""
+    lab, origin = mirrors(window="60s")
+    before = listed(lab, origin)
+    first = head(lab, clone(lab, origin))
+    after = origin.commit()
+    assert listed(lab, origin) == first == before != after
+    assert after in lab.sandbox.git("ls-remote", "--heads", origin.url).stdout, "a question that nobody asked before"
+    assert listed(lab, origin) == after
+    assert head(lab, clone(lab, origin)) == after
+
+
 def test_mirrors_and_answers_stay_within_max_bytes(mirrors):
     """The repository that was used longest ago goes; it is fetched again when it is asked for again."""
     lab, first = mirrors(max_bytes="8MiB")

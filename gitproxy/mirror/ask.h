@@ -18,6 +18,7 @@ struct ask {				/* all borrowed */
 	bool push;
 	struct rd body;			/* a request of protocol v2; empty: the advertisement is asked for */
 	unsigned keep_ms;		/* of a shared question: its answer is kept so long at least */
+	bool lists;			/* of a shared question: its answer is one to ls-refs */
 	uint64_t total_ms;
 	unsigned idle_ms;
 	ask_sink_fn *sink;

@@ -7,6 +7,10 @@
  * asks. A refusal is an answer like others, for a second at most. Answers stay as long as the
  * widest window that was asked with; if they are too much memory together, the oldest go before
  * their time.
+ * Questions for references differ, and so do the ages of their answers. Who has been shown a
+ * reference by one shall not be shown an older state of it by another: before a list is given to
+ * anybody it is compared with the others of its domain, and the one that was asked for earlier is
+ * shared no more when it says otherwise of a name that both have.
  */
 #include "gitproxy/mirror/flight.h"
 
@@ -16,6 +20,7 @@
 
 #include "base/thread.h"
 #include "gitproxy/deadline.h"
+#include "gitproxy/mirror/ls_refs.h"
 
 struct flight {
 	struct flight *next;
@@ -24,8 +29,12 @@ struct flight {
 	uint64_t asked;
 	unsigned window_ms;		/* how long it may be of use */
 	bool landed, forgotten;
+	uint64_t landing;		/* of a list: the how manieth it was to land; 0: none */
 	unsigned users;			/* threads that hold it */
-	uint64_t got;			/* bytes of its answer */
+	uint64_t got;			/* bytes of its answer, and of the marks */
+	struct ls_refs_mark *marks;	/* of a list that was compared; heap */
+	size_t n_marks;
+	bool marked;
 	struct flight_answer answer;
 };
 
@@ -34,6 +43,7 @@ struct flights {
 	pthread_cond_t landed;
 	struct flight *first;
 	size_t n;
+	uint64_t landings;		/* of lists */
 	_Atomic uint64_t bytes;		/* of all answers */
 };
 
@@ -54,6 +64,7 @@ static void flight_free(struct flight *x)
 	if (x->answer.file >= 0)
 		close(x->answer.file);
 	x->all->bytes -= x->got;
+	free(x->marks);
 	free(x);
 }
 
@@ -143,6 +154,80 @@ static int sink(void *owner, struct rd bytes)
 	return 0;
 }
 
+/* ---- lists that contradict each other ---- */
+
+/* Once, by whoever compares it first. False: no memory. Not under the lock; x is held, or this thread's. */
+static bool mark(struct flights *f, struct flight *x)
+{
+	AUTO(mem) struct ls_refs_mark *marks = NULL;
+	struct flight_answer a = { .file = x->answer.file, .n = x->answer.n };
+	struct rd text;
+	size_t n;
+	bool ok;
+
+	pthread_mutex_lock(&f->lock);
+	ok = x->marked;
+	pthread_mutex_unlock(&f->lock);
+	if (ok)
+		return true;
+	ok = !flight_map(&a, &text) && !ls_refs_marks(text, &marks, &n);
+	if (a.map)
+		munmap(a.map, a.n);
+	if (!ok)
+		return false;
+	pthread_mutex_lock(&f->lock);
+	if (!x->marked) {
+		x->marks = STEAL(marks);
+		x->n_marks = n;
+		x->marked = true;
+		x->got += n * sizeof(*marks);
+		f->bytes += n * sizeof(*marks);
+	}
+	pthread_mutex_unlock(&f->lock);
+	return true;
+}
+
+/* Not under the lock. What cannot be compared is taken for a contradiction: that costs a question. */
+static bool contradict(struct flights *f, struct flight *x, struct flight *y)
+{
+	return !mark(f, x) || !mark(f, y) || ls_refs_contradict(x->marks, x->n_marks, y->marks, y->n_marks);
+}
+
+/* The list of x's domain that landed next after `seen` and may still be shared. Under the lock. */
+static struct flight *landed_after(const struct flights *f, const struct flight *x, uint64_t seen)
+{
+	uint64_t now = deadline_now();
+	struct flight *first = NULL;
+
+	for (struct flight *y = f->first; y; y = y->next)
+		if (y->landing > seen && (!first || y->landing < first->landing) &&
+		    !memcmp(y->domain, x->domain, sizeof(x->domain)) && is_fresh(y, now, y->window_ms))
+			first = y;
+	return first;
+}
+
+/*
+ * Before x lands, under the lock, which is let go meanwhile: whatever else lands then is compared as well. Asked for at
+ * once, nobody knows which is the older one: neither is shared.
+ */
+static void settle(struct flights *f, struct flight *x)
+{
+	struct flight *y;
+
+	for (uint64_t seen = 0; (y = landed_after(f, x, seen)); seen = y->landing) {
+		bool differ;
+
+		y->users++;
+		pthread_mutex_unlock(&f->lock);
+		differ = contradict(f, x, y);
+		pthread_mutex_lock(&f->lock);
+		y->users--;
+		y->forgotten |= differ && y->asked <= x->asked;
+		x->forgotten |= differ && x->asked <= y->asked;
+	}
+	x->landing = ++f->landings;
+}
+
 static void lead(struct flights *f, struct flight *x, const struct ask *asked)
 {
 	struct ask q = *asked;
@@ -159,6 +244,8 @@ static void lead(struct flights *f, struct flight *x, const struct ask *asked)
 					F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		x->answer.outcome.reason = REASON_INTERNAL_ERROR;
 	pthread_mutex_lock(&f->lock);
+	if (q.lists && x->answer.outcome.reason == REASON_NONE)
+		settle(f, x);
 	x->landed = true;
 	pthread_cond_broadcast(&f->landed);
 	pthread_mutex_unlock(&f->lock);

@@ -198,3 +198,63 @@ int ls_refs_generation(const struct ls_refs *refs, uint8_t ret[LS_REFS_GENERATIO
 	EVP_MD_CTX_free(md);
 	return ok ? 0 : -ENOMEM;
 }
+
+/* ---- do two agree ---- */
+
+/* FNV-1a: who makes two names collide has a question asked once more. */
+static uint64_t hash(struct rd text)
+{
+	uint64_t h = 0xcbf29ce484222325;
+	uint8_t c;
+
+	while (rd_left(&text) && rd_u8(&text, &c))
+		h = (h ^ c) * 0x100000001b3;
+	return h;
+}
+
+static int mark_compare(const void *a, const void *b)
+{
+	const struct ls_refs_mark *x = a, *y = b;
+
+	return (x->name > y->name) - (x->name < y->name);
+}
+
+int ls_refs_marks(struct rd answer, struct ls_refs_mark **ret, size_t *ret_n)
+{
+	AUTO(mem) struct ls_refs_mark *marks = NULL;
+	struct rd line, id, name;
+	struct pkt pkt;
+	size_t n = 0;
+
+	while (pkt_read(&answer, &pkt) == PARSE_OK && pkt.type == PKT_DATA) {
+		line = pkt_text(&pkt);
+		if (!take_word(&line, &id) || !take_word(&line, &name))
+			continue;
+		if (!(n & (n - 1))) {
+			struct ls_refs_mark *more = reallocarray(marks, n ? 2 * n : 1, sizeof(*more));
+
+			if (!more)
+				return -ENOMEM;
+			marks = more;
+		}
+		marks[n++] = (struct ls_refs_mark){ hash(name), hash(id) };
+	}
+	if (n)
+		qsort(marks, n, sizeof(*marks), mark_compare);
+	*ret = STEAL(marks);
+	*ret_n = n;
+	return 0;
+}
+
+bool ls_refs_contradict(const struct ls_refs_mark *a, size_t n, const struct ls_refs_mark *b, size_t m)
+{
+	for (size_t i = 0, k = 0; i < n && k < m;) {
+		int c = mark_compare(&a[i], &b[k]);
+
+		if (!c && a[i].id != b[k].id)
+			return true;
+		i += c <= 0;
+		k += c >= 0;
+	}
+	return false;
+}

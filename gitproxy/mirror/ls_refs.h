@@ -35,6 +35,14 @@ void ls_refs_done(struct ls_refs *refs);
 enum parse ls_refs_first(struct rd begin, enum object_format format, struct ls_ref *ret);
 /* By name; NULL: it is not there. */
 const struct ls_ref *ls_refs_find(const struct ls_refs *refs, struct rd name);
+/*
+ * What an answer says that another one may contradict: hashes of each name and its id. Heap, sorted by name; of
+ * what is no list of references there are none. 0 or -ENOMEM.
+ */
+struct ls_refs_mark { uint64_t name, id; };
+int ls_refs_marks(struct rd answer, struct ls_refs_mark **ret, size_t *ret_n);
+/* Is there a name that both show, with different ids? */
+bool ls_refs_contradict(const struct ls_refs_mark *a, size_t n, const struct ls_refs_mark *b, size_t m);
 /* A digest of all of it. 0 or -ENOMEM. */
 int ls_refs_generation(const struct ls_refs *refs, uint8_t ret[LS_REFS_GENERATION]);
 

@@ -49,11 +49,13 @@ void refresh_key(const struct repo *x, struct rd question, uint8_t ret[FLIGHT_KE
 int refresh_take(const struct refresh *r, struct repo *x, struct rd question, unsigned window_ms, const struct ask *q,
 		 struct flight_answer *ret)
 {
+	struct ask shared = *q;
 	uint8_t key[FLIGHT_KEY];
 	int result;
 
+	shared.lists = q->body.n;		/* what has a body is a question for references here */
 	refresh_key(x, question, key);
-	result = flight_take(r->flights, key, window_ms, q, ret);
+	result = flight_take(r->flights, key, window_ms, &shared, ret);
 	if (!result)
 		repo_asked(x, ret->led, ret->outcome.ms);
 	return result;

@@ -70,7 +70,7 @@ $(eval $(call unit-test,space,gitproxy/mirror/space.c gitproxy/mirror/room.c,-lp
 $(eval $(call unit-test,lfs_store,gitproxy/mirror/lfs_store.c gitproxy/mirror/files.c gitproxy/git_path.c base/msg.c base/ipc.c base/log.c $(GITPROXY_NAMES),-lpthread -lidn2))
 $(eval $(call unit-test,mirror_repo,gitproxy/mirror/repo.c gitproxy/mirror/repo_claim.c gitproxy/mirror/repo_right.c gitproxy/mirror/files.c gitproxy/oid.c gitproxy/git_path.c base/msg.c base/ipc.c base/log.c $(POLICY_TESTED),-lpthread $(POLICY_LIB)))
 $(eval $(call unit-test,produce_queue,gitproxy/mirror/produce_queue.c,-lpthread))
-$(eval $(call unit-test,flight,gitproxy/mirror/flight.c base/bytes.c,-lpthread))
+$(eval $(call unit-test,flight,gitproxy/mirror/flight.c $(MIRROR_FETCH) base/bytes.c,-lcrypto -lpthread))
 $(eval $(call unit-test,crew,gitproxy/crew.c gitproxy/deadline.c,-lpthread))
 $(eval $(call unit-test,backoff,gitproxy/mirror/backoff.c base/bytes.c,-lpthread))
 $(eval $(call unit-test,answer_check,$(MIRROR_ANSWER) base/bytes.c,-lcrypto))

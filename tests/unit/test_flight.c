@@ -18,13 +18,14 @@
 
 static const struct mirror_domain domain, other = { .id = { 1 } };
 static uint64_t skew;			/* how far this clock is ahead */
+static uint64_t stands;			/* what it shows; 0: it goes */
 static struct {
 	enum reason reason;
 	const char *body;
 	uint64_t takes, claims;		/* ms; bytes that it is to have for the table */
 	unsigned until_shared;		/* it is answered when so many share it */
 	_Atomic unsigned asked;
-	_Atomic bool hold;
+	_Atomic bool hold, hold_named;
 	size_t large;			/* so many bytes instead of the body, which nobody keeps */
 	_Atomic unsigned said;		/* answers that are whole, or not taken */
 	_Atomic bool hold_said;
@@ -40,7 +41,7 @@ static uint64_t real_now(void)
 
 uint64_t deadline_now(void)
 {
-	return real_now() + skew;
+	return stands ? stands : real_now() + skew;
 }
 
 uint64_t deadline_in(uint64_t ms)
@@ -54,13 +55,15 @@ void ask_upstream(const struct ask *q, struct ask_outcome *ret)
 
 	*ret = (struct ask_outcome){ .asked = deadline_now() };
 	say.asked++;
-	while (say.hold || *(volatile uint32_t *)&a->shared < say.until_shared)
+	while (say.hold || *(volatile uint32_t *)&a->shared < say.until_shared || (say.hold_named && q->repo))
 		sched_yield();
 	skew += say.takes;
 	ret->reason = say.reason;
 	if (say.large && q->sink(q->owner, rd_of("", say.large)) < 0)
 		ret->reason = REASON_INTERNAL_ERROR;
-	if (!say.large && say.body && q->sink(q->owner, rd_str(say.body)) < 0)
+	if (q->repo)				/* that is what is said */
+		q->sink(q->owner, rd_str(q->repo));
+	else if (!say.large && say.body && q->sink(q->owner, rd_str(say.body)) < 0)
 		ret->reason = REASON_INTERNAL_ERROR;
 	a->n += say.claims;
 	say.said++;
@@ -418,5 +421,101 @@ TEST(patience)
 	pthread_join(leader, &r);
 	CHECK_EQ("the leader", (intptr_t)r, 0);
 	CHECK_EQ("asked once", say.asked, 1);
+	flights_free(f);
+}
+
+/* ---- lists of references ---- */
+
+#define LINE(id, name) "003d" id " " name "\n"
+#define ID(c) c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c
+#define MAIN(c) LINE(ID(c), "refs/heads/main")
+#define NEXT(c) LINE(ID(c), "refs/heads/next")
+
+/* A list; what is got for this key is compared with `want`. */
+static void list(struct flights *f, uint8_t key, const struct mirror_domain *d, const char *said, const char *want)
+{
+	const uint8_t bytes[FLIGHT_KEY] = { key };
+	const struct ask q = { .domain = d, .total_ms = 60000, .lists = true, .repo = said };
+	AUTO(mem) uint8_t *text = NULL;
+	struct flight_answer a;
+
+	CHECK_EQ("an answer", flight_take(f, bytes, 60000, &q, &a), 0);
+	CHECK_EQ("it can be read", flight_read(&a, &text), 0);
+	CHECK(want, a.n == strlen(want) && !memcmp(text, want, a.n));
+	flight_done(&a);
+}
+
+TEST(who_was_shown_the_new_is_not_shown_the_old)
+{
+	static const struct { const char *what, *old, *young; bool ends; } rows[] = {
+		{ "another id", MAIN("a") "0000", MAIN("b") "0000", true },
+		{ "another id of one", NEXT("a") MAIN("a") "0000", MAIN("b") NEXT("a") "0000", true },
+		{ "the same", MAIN("a") NEXT("b") "0000", NEXT("b") MAIN("a") "0000", false },
+		{ "more", MAIN("a") "0000", MAIN("a") NEXT("b") "0000", false },
+		{ "less", MAIN("a") NEXT("b") "0000", NEXT("b") "0000", false },
+		{ "nothing in common", MAIN("a") "0000", NEXT("b") "0000", false },
+		{ "nothing at all", MAIN("a") "0000", "0000", false },
+		{ "no list", MAIN("a") "0000", "000dERR main\n", false },
+		{ "born", "0039unborn HEAD symref-target:refs/heads/main ----------\n0000", "0032" ID("a") " HEAD\n0000", true },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct flights *f = begin();
+
+		list(f, 1, &domain, rows[i].old, rows[i].old);
+		skew++;
+		list(f, 3, &other, MAIN("c") "0000", MAIN("c") "0000");
+		skew++;
+		list(f, 2, &domain, rows[i].young, rows[i].young);
+		list(f, 1, &domain, "0000", rows[i].ends ? "0000" : rows[i].old);
+		list(f, 2, &domain, "0000", rows[i].young);
+		list(f, 3, &other, "0000", MAIN("c") "0000");
+		CHECK_EQ(rows[i].what, say.asked, rows[i].ends ? 4 : 3);
+		flights_free(f);
+	}
+}
+
+/* Nobody can tell which came first. */
+TEST(asked_for_at_once_neither_is_shared)
+{
+	struct flights *f = begin();
+
+	stands = deadline_now();
+	list(f, 1, &domain, MAIN("a") "0000", MAIN("a") "0000");
+	list(f, 2, &domain, MAIN("b") "0000", MAIN("b") "0000");
+	stands = 0;
+	list(f, 1, &domain, MAIN("b") "0000", MAIN("b") "0000");
+	list(f, 2, &domain, MAIN("b") "0000", MAIN("b") "0000");
+	CHECK_EQ("each again", say.asked, 4);
+	flights_free(f);
+}
+
+static void *list_late(void *f)
+{
+	list(f, 1, &domain, MAIN("a") "0000", MAIN("a") "0000");
+	return NULL;
+}
+
+/* It is the older question's, whenever its answer comes; who asked then has it. */
+TEST(an_old_answer_that_comes_late)
+{
+	const struct ask q = { .domain = &domain, .total_ms = 60000, .lists = true };
+	const uint8_t key[FLIGHT_KEY] = { 2 };
+	struct flights *f = begin();
+	struct flight_answer a;
+	pthread_t id;
+
+	say.hold_named = true;
+	say.body = MAIN("b") "0000";
+	pthread_create(&id, NULL, list_late, f);
+	while (!say.asked)
+		sched_yield();
+	skew += 10;
+	CHECK_EQ("the young one", flight_take(f, key, 60000, &q, &a), 0);
+	flight_done(&a);
+	say.hold_named = false;
+	pthread_join(id, NULL);
+	list(f, 1, &domain, MAIN("b") "0000", MAIN("b") "0000");
+	CHECK_EQ("asked again", say.asked, 3);
 	flights_free(f);
 }
