@@ -10,7 +10,7 @@ cordon-keeper_SRC := gitproxy/keeper/main.c gitproxy/keeper/serve.c gitproxy/kee
 		     gitproxy/keeper/upstream_upgrade.c gitproxy/keeper/upstream_ssh.c gitproxy/keeper/ssh_spawner.c \
 		     gitproxy/keeper/ssh_args.c gitproxy/keeper/ssh_stream.c gitproxy/keeper/ssh_v0.c gitproxy/keeper/ssh_why.c \
 		     gitproxy/pkt.c gitproxy/oid.c gitproxy/refname.c \
-		     gitproxy/keeper/pool.c gitproxy/keeper/dial.c \
+		     gitproxy/keeper/pool.c gitproxy/keeper/sockets.c gitproxy/keeper/dial.c \
 		     gitproxy/keeper/credential_store.c gitproxy/keeper/credential_line.c gitproxy/keeper/echo.c gitproxy/keeper/echo_mixed.c \
 		     gitproxy/keeper/github_app.c gitproxy/keeper/wipe.c \
 		     gitproxy/keeper/resolve.c gitproxy/keeper/ca.c gitproxy/keeper/ca_cert.c gitproxy/keeper/ca_files.c gitproxy/keeper/ca_renew.c \

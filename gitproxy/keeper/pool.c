@@ -38,7 +38,10 @@ struct pool_handle *pool_handle_new(const struct pool_key *key)
 	h->key = *key;
 	h->easy = curl_easy_init();
 	h->multi = curl_multi_init();
-	return h->easy && h->multi ? STEAL(h) : NULL;
+	if (!h->easy || !h->multi)
+		return NULL;
+	sockets_init(&h->sockets, h->multi);
+	return STEAL(h);
 }
 
 int pool_new(struct pool_handles **ret)

@@ -13,6 +13,7 @@
 
 #include "base/mem.h"
 #include "base/msg.h"
+#include "gitproxy/keeper/sockets.h"
 
 enum { POOL_HANDLES_MAX = 128, POOL_REST_MS = 30000, POOL_FRESH_MS = 1000, POOL_ADDRESSES = 1536 };
 
@@ -25,6 +26,7 @@ struct pool_handle {
 	struct pool_key key;
 	CURL *easy;
 	CURLM *multi; /* runs the handle, and owns its connections */
+	struct sockets sockets;		/* of multi */
 	uint64_t since;
 	/* Where it dials, as found within the last POOL_FRESH_MS; each is judged again when dialled. */
 	char addresses[POOL_ADDRESSES];

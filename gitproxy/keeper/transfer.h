@@ -25,7 +25,6 @@ struct transfer {
 	bool encoded;				/* a content encoding that we did not ask for */
 	bool answered;				/* an answer's head, or a refusal, is out */
 	bool refused;				/* what is out is a refusal */
-	bool look;				/* whether the front is still there */
 	bool waits; /* for a frame of the front: the body's next piece */
 	bool heard;				/* upstream has begun to answer */
 	bool headed;				/* the last block of headers has come to its end */

@@ -198,23 +198,16 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
 	return size * n;
 }
 
-/*
- * Called at every turn of libcurl's, and once a second: has the front gone (looked for when something
- * has happened), has upstream stopped? Not zero ends the transfer.
- */
-static int on_progress(void *arg, curl_off_t dl, curl_off_t dn, curl_off_t ul, curl_off_t un)
+/* Has the front gone, or upstream stopped? */
+static bool is_over(struct transfer *t, const struct pollfd *front)
 {
-	struct transfer *t = arg;
 	const struct host_config *c = t->u->config;
-	struct pollfd p = { .fd = t->rq->answer, .events = 0 };
 	uint64_t now = deadline_now();
 
-	(void)dl, (void)dn, (void)ul, (void)un;
-	if (t->look && poll(&p, 1, 0) > 0) {
+	if (front->revents & (POLLERR | POLLHUP | POLLNVAL)) {
 		t->out->gone = !t->refused;	/* it may leave once it knows of a refusal */
 		return true;
 	}
-	t->look = false;
 	if (!t->heard && now - t->progress > (uint64_t)c->connect_ms + c->first_byte_ms)
 		t->late = "no answer within git.timeouts.first_byte";
 	else if (t->heard && now - t->progress > c->idle_ms)
@@ -229,9 +222,6 @@ static void set_common(CURL *c, struct transfer *t)
 
 	dial_set(&t->dial, c);
 	curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)hc->total_ms);
-	curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
-	curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
-	curl_easy_setopt(c, CURLOPT_XFERINFODATA, t);
 	curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(c, CURLOPT_HEADERDATA, t);
 	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
@@ -287,32 +277,40 @@ static CURLcode result_of(CURLM *multi)
 	return m && m->msg == CURLMSG_DONE ? m->data.result : CURLE_ABORTED_BY_CALLBACK;
 }
 
+/* What libcurl has is with the front: wait for more, for the front's next piece, or for its end. */
+static bool await(struct transfer *t, struct sockets *s)
+{
+	struct pollfd *front = &s->fd[0];
+
+	*front = (struct pollfd){ .fd = t->rq->answer, .events = t->waits ? POLLIN : 0 };
+	sockets_wait(s, POLL_MS);
+	if (is_over(t, front))
+		return false;
+	if (t->waits && front->revents) {
+		t->waits = false;
+		curl_easy_pause(t->curl, CURLPAUSE_CONT);
+	}
+	return true;
+}
+
 /*
  * Run to the end. The front's socket is watched beside libcurl's own: a body that waits for its next
- * piece goes on when that comes, and a front that has gone is noticed at once (by on_progress()).
+ * piece goes on when that comes, and a front that has gone is noticed at once.
  * The handle stays in: libcurl would let go of a connection that was only made.
  */
-static CURLcode run(struct transfer *t, CURLM *multi)
+static CURLcode run(struct transfer *t, struct pool_handle *h)
 {
-	CURLMcode m = curl_multi_add_handle(multi, t->curl);
+	CURLMcode m = curl_multi_add_handle(h->multi, t->curl);
 	int running = 1;
 
 	while (m == CURLM_OK && running) {
-		struct curl_waitfd front = { .fd = t->rq->answer };
-
-		m = curl_multi_perform(multi, &running);	/* may begin to wait */
-		if (running && !transfer_send_on(t))
-			break;
-		front.events = t->waits ? CURL_WAIT_POLLIN : 0;
-		if (m == CURLM_OK && running)
-			m = curl_multi_poll(multi, &front, 1, POLL_MS, NULL);
-		t->look = true;
-		if (t->waits && front.revents) {
-			t->waits = false;
-			curl_easy_pause(t->curl, CURLPAUSE_CONT);
-		}
+		m = sockets_turn(&h->sockets, &running);
+		if (m == CURLM_OK && running && !transfer_send_on(t))
+			return CURLE_WRITE_ERROR;
+		if (m == CURLM_OK && running && !await(t, &h->sockets))
+			return CURLE_ABORTED_BY_CALLBACK;
 	}
-	return m != CURLM_OK ? CURLE_OUT_OF_MEMORY : running ? CURLE_WRITE_ERROR : result_of(multi);
+	return m != CURLM_OK ? CURLE_OUT_OF_MEMORY : result_of(h->multi);
 }
 
 /* What was held back. */
@@ -335,16 +333,16 @@ static void complete(struct transfer *t)
 		t->kind->whole(t);
 }
 
-static void perform(struct transfer *t, CURLM *multi)
+static void perform(struct transfer *t, struct pool_handle *h)
 {
-	CURLcode code = run(t, multi);
+	CURLcode code = run(t, h);
 	curl_off_t connected = 0;		/* after how many us; 0: never */
 
 	if (code == CURLE_OK && t->kind->speak)
 		t->kind->speak(t);
 	else if (code == CURLE_OK)
 		complete(t);
-	curl_multi_remove_handle(multi, t->curl);
+	curl_multi_remove_handle(h->multi, t->curl);
 	for (size_t i = 0; i < ARRAY_SIZE(t->scan); i++)
 		t->echoed |= echo_in(t->scan[i].echo, rd_str(t->error));
 	if (t->echoed) {
@@ -377,7 +375,7 @@ static void run_with(struct transfer *t, struct pool_handle *h)
 		/* Not copied anywhere: libcurl reads the list while it performs. */
 		secret = (struct curl_slist){ credential ? credential->header : NULL, headers };
 		curl_easy_setopt(t->curl, CURLOPT_HTTPHEADER, credential ? &secret : headers);
-		perform(t, h->multi);
+		perform(t, h);
 	} else {
 		t->out->reason = REASON_INTERNAL_ERROR;
 	}
