@@ -48,6 +48,8 @@ struct audit {
 	int fd;
 	char src[32];
 	uint64_t seq;			/* of the last line */
+	time_t second;			/* that `when` is the text of */
+	char when[32];
 	char prev[AUDIT_HEX];
 	bool torn;			/* the file ends inside a line that stays */
 	bool healthy;
@@ -86,12 +88,14 @@ static void put_head(struct audit *a, struct wr *w)
 {
 	struct timespec ts;
 	struct tm tm;
-	char when[32];
 
 	clock_gettime(CLOCK_REALTIME, &ts);
-	gmtime_r(&ts.tv_sec, &tm);
-	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
-	wr_fmt(w, "{\"ts\":\"%s.%03ldZ\",\"seq\":%" PRIu64 ",\"src\":\"%s\",\"prev\":\"%s\"", when,
+	if (!a->when[0] || ts.tv_sec != a->second) {	/* most lines are of the same second as the last */
+		gmtime_r(&ts.tv_sec, &tm);
+		strftime(a->when, sizeof(a->when), "%Y-%m-%dT%H:%M:%S", &tm);
+		a->second = ts.tv_sec;
+	}
+	wr_fmt(w, "{\"ts\":\"%s.%03ldZ\",\"seq\":%" PRIu64 ",\"src\":\"%s\",\"prev\":\"%s\"", a->when,
 	       ts.tv_nsec / 1000000, a->seq + 1, a->src, a->prev);
 }
 

@@ -6,8 +6,6 @@
  */
 #include "base/audit_line.h"
 
-#include <inttypes.h>
-
 enum { AUDIT_OURS_MAX = 1024 };
 
 /*
@@ -18,20 +16,18 @@ enum { AUDIT_OURS_MAX = 1024 };
 static void put_string(struct wr *w, struct rd in, size_t max)
 {
 	char text[4 * AUDIT_OURS_MAX + 4];
-	struct rd r = rd_of(text, bytes_escape(in, max, text, sizeof(text)));
-	uint8_t c = 0, next = 0;
+	struct rd r = rd_of(text, bytes_escape(in, max, text, sizeof(text))), plain;
+	uint8_t next = 0;
 
-	wr_u8(w, '"');
-	while (rd_left(&r) && rd_u8(&r, &c)) {
-		if (c != '\\') {
-			wr_u8(w, c);
-			continue;
-		}
-		if (!rd_u8(&r, &next))
+	wr_str(w, "\"");
+	while (rd_left(&r) && memchr(r.p, '\\', r.n)) {
+		if (!rd_until(&r, '\\', &plain) || !rd_u8(&r, &next))
 			break;
+		wr_rd_all(w, plain);
 		wr_str(w, next == '"' ? "\\\"" : next == 'x' ? "\\\\x" : "\\\\\\\\");
 	}
-	wr_u8(w, '"');
+	wr_rd_all(w, r);
+	wr_str(w, "\"");
 }
 
 /* A field goes in whole or not at all; a line that lost one says so. An item is judged at its end. */
@@ -78,7 +74,7 @@ void audit_u64(struct audit_line *l, const char *field, uint64_t v)
 	size_t before = l->w.n;
 
 	put_name(l, field);
-	wr_fmt(&l->w, "%" PRIu64, v);
+	wr_decimal(&l->w, v);
 	field_end(l, before);
 }
 

@@ -89,6 +89,17 @@ bool wr_fmt(struct wr *w, const char *fmt, ...)
 	return true;
 }
 
+bool wr_decimal(struct wr *w, uint64_t v)
+{
+	uint8_t digits[20];			/* of 2^64 - 1 */
+	size_t at = sizeof(digits);
+
+	do
+		digits[--at] = (uint8_t)('0' + v % 10);
+	while (v /= 10);
+	return wr_put(w, digits + at, sizeof(digits) - at);
+}
+
 /* Characters that are valid UTF-8 but reorder, hide or break the text around them. */
 static bool char_is_unsafe(uint32_t c)
 {
@@ -150,11 +161,24 @@ static size_t escape_next(struct rd *in, char unit[5])
 	return rd_copy(in, unit, n) ? n : 0;
 }
 
+/* How many of the next bytes, at most that many, are shown as they are: nearly always all of them. */
+static size_t plain_bytes(struct rd in, size_t most)
+{
+	size_t n = 0;
+
+	if (most > in.n)
+		most = in.n;
+	while (n < most && in.p[n] >= ' ' && in.p[n] < 0x7f && in.p[n] != '\\' && in.p[n] != '"')
+		n++;
+	return n;
+}
+
 size_t bytes_escape(struct rd in, size_t max, char *out, size_t cap)
 {
 	static const char dots[] = "...";
 	struct wr w = wr_of(out, cap);
 	bool cut = in.n > max;
+	struct rd plain;
 	char unit[5];
 
 	if (!cap)
@@ -162,8 +186,14 @@ size_t bytes_escape(struct rd in, size_t max, char *out, size_t cap)
 	if (cut)
 		in.n = max;
 	while (rd_left(&in)) {
-		size_t n = escape_next(&in, unit);
+		size_t room = cap - w.n, n = plain_bytes(in, room > sizeof(dots) ? room - sizeof(dots) : 0);
 
+		if (n) {
+			if (!rd_take(&in, n, &plain) || !wr_rd_all(&w, plain))
+				break;
+			continue;
+		}
+		n = escape_next(&in, unit);
 		if (n + sizeof(dots) > cap - w.n) {	/* keeps room for the dots and the NUL */
 			cut = true;
 			break;

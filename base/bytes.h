@@ -226,6 +226,7 @@ bool wr_hex(struct wr *w, const void *p, size_t n);
 /* The same as a string of ours: `to` has room for 2 * n + 1. */
 void bytes_hex(const void *p, size_t n, char *to);
 bool wr_fmt(struct wr *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
+bool wr_decimal(struct wr *w, uint64_t v);
 
 /*
  * Peer bytes made fit for a log or a terminal: C0, C1, DEL and bytes that are not UTF-8 become

@@ -336,6 +336,22 @@ TEST(writer_text)
 	w = wr_of(out, 0);
 	CHECK("no room at all", !wr_fmt(&w, "%s", ""));
 }
+TEST(writer_decimal)
+{
+	static const struct { uint64_t v; const char *want; } rows[] = {
+		{ 0, "0" }, { 9, "9" }, { 10, "10" }, { 1234567, "1234567" }, { UINT64_MAX, "18446744073709551615" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		size_t n = strlen(rows[i].want);
+		AUTO(mem) uint8_t *out = malloc(n);
+		struct wr w = wr_of(out, n);
+
+		CHECK("fits", wr_decimal(&w, rows[i].v) && rd_eq_str(wr_rd(&w), rows[i].want));
+		w = wr_of(out, n - 1);
+		CHECK("does not", !wr_decimal(&w, rows[i].v) && !wr_ok(&w));
+	}
+}
 
 TEST(escape)
 {
@@ -375,12 +391,16 @@ TEST(escape)
 
 TEST(escape_into_little_room)
 {
-	AUTO(mem) void *in = check_exact("\1\1\1", 3);
+	static const char *const ins[] = { "\1\1\1", "abc", "a\1c" };
 
-	for (size_t cap = 0; cap <= 16; cap++) {
-		AUTO(mem) char *out = malloc(cap);
-		size_t n = bytes_escape(rd_of(in, 3), 3, out, cap);
+	for (size_t i = 0; i < ARRAY_SIZE(ins); i++) {
+		AUTO(mem) void *in = check_exact(ins[i], 3);
 
-		CHECK("inside", cap ? n < cap && out[n] == 0 : n == 0);
+		for (size_t cap = 0; cap <= 16; cap++) {
+			AUTO(mem) char *out = malloc(cap);
+			size_t n = bytes_escape(rd_of(in, 3), 3, out, cap);
+
+			CHECK("inside", cap ? n < cap && out[n] == 0 : n == 0);
+		}
 	}
 }
