@@ -43,7 +43,7 @@ static uint16_t dialled_port(const struct dial *d)
 /* The last word on where a connection goes. */
 static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *sa)
 {
-	struct dial *d = arg;
+	struct dial *d = *(struct dial *const *)arg;
 	const struct host_config *c = d->ways->config;
 	struct address_context ctx = { c->forbidden, c->n_forbidden };
 	struct sockaddr_storage ss = { 0 };
@@ -63,13 +63,20 @@ static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sock
 
 static CURLcode on_ssl_ctx(CURL *curl, void *ctx, void *arg)
 {
-	struct dial *d = arg;
+	const struct dial *d = *(struct dial *const *)arg;
 
 	(void)curl;
 	SSL_CTX_set1_cert_store(ctx, d->ways->store);
 	SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION);	/* a write never waits for a read */
 	return CURLE_OK;
+}
+
+/* It has been handed the addresses: it does not look for others. */
+static int on_resolver(void *resolver, void *reserved, void *arg)
+{
+	(void)resolver, (void)reserved, (void)arg;
+	return 1;
 }
 
 /* Of the host, or of the proxy that is asked for it. */
@@ -140,8 +147,11 @@ static void set_proxy(const struct host_config *hc, CURL *c)
 	curl_easy_setopt(c, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 }
 
-void dial_set(struct dial *d, CURL *c)
+void dial_set(struct dial *const *at, CURL *c)
 {
+	const struct dial *d = *at;
+	void *arg = (void *)(uintptr_t)at;
+
 	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
 #if LIBCURL_VERSION_NUM >= 0x075500
 	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, d->plain ? "http" : "https");
@@ -156,9 +166,10 @@ void dial_set(struct dial *d, CURL *c)
 	curl_easy_setopt(c, CURLOPT_CAINFO, NULL); /* trust comes with on_ssl_ctx() */
 	curl_easy_setopt(c, CURLOPT_CAPATH, NULL);
 	curl_easy_setopt(c, CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
-	curl_easy_setopt(c, CURLOPT_SSL_CTX_DATA, d);
+	curl_easy_setopt(c, CURLOPT_SSL_CTX_DATA, arg);
 	curl_easy_setopt(c, CURLOPT_OPENSOCKETFUNCTION, on_socket);
-	curl_easy_setopt(c, CURLOPT_OPENSOCKETDATA, d);
+	curl_easy_setopt(c, CURLOPT_OPENSOCKETDATA, arg);
+	curl_easy_setopt(c, CURLOPT_RESOLVER_START_FUNCTION, on_resolver);
 	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)d->ways->config->connect_ms);
 }
 

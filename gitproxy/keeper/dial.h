@@ -32,7 +32,7 @@ struct dial_addresses { struct addr addr[DIAL_ADDRESSES]; size_t n; };
 enum reason dial_addresses(struct dial *d, const char *host, struct dial_addresses *ret);
 uint16_t dial_port(const struct dial *d);
 /* Only https (http if plain), only such addresses, trust as configured, no redirect, no proxy of the environment.
- * d is borrowed until the handle is reset. */
-void dial_set(struct dial *d, CURL *c);
+ * *d is borrowed until the handle is reset; what it points to may change between transfers. */
+void dial_set(struct dial *const *d, CURL *c);
 
 #endif

@@ -175,7 +175,7 @@ static long ask(struct dial *d, const struct host_credential *h, char *bearer,
 		 h->api_host, h->api_path, h->installation);
 	signature.next = headers;
 	if (c && hosts && more) {
-		dial_set(d, c);
+		dial_set(&d, c);
 		status = 0;
 		if (post(c, url, &signature, hosts, answer))
 			curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);

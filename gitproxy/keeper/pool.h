@@ -17,6 +17,8 @@
 
 enum { POOL_HANDLES_MAX = 128, POOL_REST_MS = 30000, POOL_FRESH_MS = 1000, POOL_ADDRESSES = 1536 };
 
+struct transfer;
+struct dial;
 struct pool_key {
 	uint16_t sandbox, port;
 	uint64_t identity;		/* of the credential; 0: none */
@@ -27,10 +29,15 @@ struct pool_handle {
 	CURL *easy;
 	CURLM *multi; /* runs the handle, and owns its connections */
 	struct sockets sockets;		/* of multi */
+	struct transfer *transfer;	/* under way; upstream.c's, as the next three */
+	struct dial *dial;		/* its */
+	char error[CURL_ERROR_SIZE];	/* its */
+	bool set;			/* what all transfers set is set, and nothing else is */
 	uint64_t since;
 	/* Where it dials, as found within the last POOL_FRESH_MS; each is judged again when dialled. */
 	char addresses[POOL_ADDRESSES];
 	uint64_t found;			/* 0: never */
+	bool told;			/* libcurl knows them */
 	bool private_asked, private_ok;	/* for whom, and what came of it */
 };
 

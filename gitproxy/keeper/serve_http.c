@@ -40,6 +40,7 @@ struct talk {
 	bool upgrade;			/* all it may be, or what it may not */
 	struct keeper_text text;
 	struct upstream_http http;
+	struct upstream_room *room;
 };
 
 /* The next request; false: there is none, or none that our front makes. */
@@ -163,7 +164,7 @@ static bool serve_one(struct job *j, struct talk *t, const struct view_sandbox *
 	const struct keeper_http *o = &t->text.http;
 	struct hold hold = { j->view, sb, o, &t->http };
 	struct upstream_request rq = { .holds = holds, .holds_of = &hold, .sandbox = sb->id, .host = o->host,
-				       .http = &t->http, .body = -1,
+				       .http = &t->http, .body = -1, .room = &t->room,
 				       .answer = j->in.fd[KEEPER_ANSWER],
 				       .may_keep = !t->upgrade && serve_has_room(j->serve),
 				       .private_ok = serve_private_ok(sb, o->host) };
@@ -213,10 +214,13 @@ void serve_http(struct job *j, const struct addr *peer, uint16_t sandbox)
 	struct timeval limit = { .tv_sec = TALK_SECONDS };
 	int answer = j->in.fd[KEEPER_ANSWER];
 
-	if (t)
-		t->upgrade = ((const struct keeper_talk *)j->in.body)->upgrade;
-	if (!t || setsockopt(answer, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0)
+	if (!t)
+		return;
+	t->upgrade = ((const struct keeper_talk *)j->in.body)->upgrade;
+	t->room = NULL;
+	if (setsockopt(answer, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0)
 		return;
 	while (read_text(answer, t) && serve_next(j, t, peer, sandbox))
 		;
+	upstream_room_free(t->room);
 }

@@ -16,7 +16,8 @@ struct transfer {
 	const struct transfer_kind *kind;
 	struct upstream_outcome *out;
 	CURL *curl;				/* borrowed */
-	struct http_transfer *http;		/* what upstream_http.c keeps; heap */
+	struct upstream_room *room;		/* borrowed */
+	struct http_transfer *http;		/* what upstream_http.c keeps; the room's */
 	struct lfs_transfer *lfs;		/* what upstream_lfs.c keeps; heap */
 	struct keeper_status status;		/* git */
 	uint8_t *commands;			/* of a push, before its pack; heap */
@@ -25,11 +26,12 @@ struct transfer {
 	bool encoded;				/* a content encoding that we did not ask for */
 	bool answered;				/* an answer's head, or a refusal, is out */
 	bool refused;				/* what is out is a refusal */
+	bool plain;				/* nothing but target, method and header fields was set */
 	bool waits; /* for a frame of the front: the body's next piece */
 	bool heard;				/* upstream has begun to answer */
 	bool headed;				/* the last block of headers has come to its end */
 	struct keeper_head *head;		/* http: waits for what can go with it; or NULL */
-	struct keeper_data *data;		/* of the answer, likewise; heap */
+	struct keeper_data *data;		/* of the answer, likewise; the room's */
 	size_t data_n;
 	struct dial dial;
 	struct echo_scan scan[2];		/* of the body: for the credential, for what else is secret */
@@ -37,7 +39,11 @@ struct transfer {
 	uint64_t started, progress;
 	curl_off_t offset;			/* in the body */
 	const char *late;			/* which of the configured times has passed */
-	char error[CURL_ERROR_SIZE];
+};
+
+struct upstream_room {
+	struct keeper_data data;
+	struct http_transfer *http;		/* heap; NULL at first */
 };
 
 struct transfer_kind {

@@ -30,7 +30,8 @@
 
 _Static_assert((int)POOL_ADDRESSES == (int)DIAL_TEXT, "a handle holds what dial_find() writes");
 
-enum { POLL_MS = 1000, READ_MAX = 16384 /* a TLS record: libcurl never reads more */ };
+enum { POLL_MS = 1000, READ_MAX = 16384 /* a TLS record: libcurl never reads more */,
+       WRITE_MIN = 16384, WRITE_MAX = KEEPER_DATA_MAX };
 
 struct upstream {
 	const struct host_config *config;	/* borrowed */
@@ -119,7 +120,7 @@ static bool is_interim(const struct transfer *t)
 static size_t on_header(char *p, size_t size, size_t n, void *arg)
 {
 	struct rd line = rd_of(p, size * n), start = line;
-	struct transfer *t = arg;
+	struct transfer *t = ((const struct pool_handle *)arg)->transfer;
 
 	t->progress = deadline_now();
 	for (size_t i = 0; i < ARRAY_SIZE(t->scan); i++)
@@ -185,7 +186,7 @@ static bool give(struct transfer *t, struct rd data)
 
 static size_t on_body(char *p, size_t size, size_t n, void *arg)
 {
-	struct transfer *t = arg;
+	struct transfer *t = ((const struct pool_handle *)arg)->transfer;
 	struct rd pass = rd_of(p, size * n);
 
 	if (!begin(t))
@@ -215,19 +216,19 @@ static bool is_over(struct transfer *t, const struct pollfd *front)
 	return t->late != NULL;
 }
 
-/* What is the same in every transfer. */
-static void set_common(CURL *c, struct transfer *t)
+/* What is the same in every transfer of the handle. */
+static void set_common(struct pool_handle *h, const struct host_config *hc)
 {
-	const struct host_config *hc = t->u->config;
+	CURL *c = h->easy;
 
-	dial_set(&t->dial, c);
+	dial_set(&h->dial, c);
 	curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)hc->total_ms);
 	curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
-	curl_easy_setopt(c, CURLOPT_HEADERDATA, t);
+	curl_easy_setopt(c, CURLOPT_HEADERDATA, h);
 	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
-	curl_easy_setopt(c, CURLOPT_WRITEDATA, t);
+	curl_easy_setopt(c, CURLOPT_WRITEDATA, h);
 	curl_easy_setopt(c, CURLOPT_BUFFERSIZE, (long)READ_MAX);
-	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, t->error);
+	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, h->error);
 }
 
 static enum reason code_reason(CURLcode code)
@@ -333,7 +334,7 @@ static void complete(struct transfer *t)
 		t->kind->whole(t);
 }
 
-static void perform(struct transfer *t, struct pool_handle *h)
+static CURLcode perform(struct transfer *t, struct pool_handle *h)
 {
 	CURLcode code = run(t, h);
 	curl_off_t connected = 0;		/* after how many us; 0: never */
@@ -344,7 +345,7 @@ static void perform(struct transfer *t, struct pool_handle *h)
 		complete(t);
 	curl_multi_remove_handle(h->multi, t->curl);
 	for (size_t i = 0; i < ARRAY_SIZE(t->scan); i++)
-		t->echoed |= echo_in(t->scan[i].echo, rd_str(t->error));
+		t->echoed |= echo_in(t->scan[i].echo, rd_str(h->error));
 	if (t->echoed) {
 		t->out->reason = REASON_UPSTREAM_UNTRUSTED;
 		snprintf(t->out->detail, sizeof(t->out->detail), "the answer holds the secret of credential %.63s",
@@ -359,27 +360,57 @@ static void perform(struct transfer *t, struct pool_handle *h)
 	} else if (code != CURLE_OK && t->out->reason == REASON_NONE) {
 		t->out->reason = t->dial.refused ? REASON_REBINDING_BLOCKED : code_reason(code);
 		snprintf(t->out->detail, sizeof(t->out->detail), "%.150s",
-			 t->error[0] && !t->rq->lfs /* whose URLs are secret */ ? t->error : curl_easy_strerror(code));
+			 h->error[0] && !t->rq->lfs /* whose URLs are secret */ ? h->error : curl_easy_strerror(code));
 	}
+	return code;
+}
+
+/* Addresses that libcurl does not know yet. They stay: its own search for some is switched off (dial.c). */
+static bool tell_addresses(struct pool_handle *h, struct curl_slist **ret)
+{
+	*ret = h->told ? NULL : curl_slist_append(NULL, h->addresses);
+	curl_easy_setopt(h->easy, CURLOPT_RESOLVE, *ret);
+	return h->told || *ret;
+}
+
+/* Nothing of a request stays in the handle. What all of them set does, unless this one has set more. */
+static void forget(struct transfer *t, struct pool_handle *h)
+{
+	if (t->plain) {
+		curl_easy_setopt(h->easy, CURLOPT_RESOLVE, NULL);
+		curl_easy_setopt(h->easy, CURLOPT_HTTPHEADER, NULL);
+		curl_easy_setopt(h->easy, CURLOPT_REQUEST_TARGET, NULL);
+		curl_easy_setopt(h->easy, CURLOPT_CUSTOMREQUEST, NULL);
+	} else {
+		curl_easy_reset(h->easy);
+	}
+	h->set = t->plain;
+	h->transfer = NULL;
+	h->dial = NULL;
+	h->error[0] = '\0';
 }
 
 static void run_with(struct transfer *t, struct pool_handle *h)
 {
-	struct curl_slist *hosts = curl_slist_append(NULL, h->addresses);
 	const struct credential *credential = t->rq->credential;
-	struct curl_slist *headers = NULL, secret = { 0 };
+	struct curl_slist *headers = NULL, *hosts = NULL, secret = { 0 };
 
-	if (hosts && t->kind->ask(t, &headers)) {
-		set_common(t->curl, t);
-		curl_easy_setopt(t->curl, CURLOPT_RESOLVE, hosts);
+	h->transfer = t;
+	h->dial = &t->dial;
+	if (!h->set)
+		set_common(h, t->u->config);
+	if (tell_addresses(h, &hosts) && t->kind->ask(t, &headers)) {
 		/* Not copied anywhere: libcurl reads the list while it performs. */
 		secret = (struct curl_slist){ credential ? credential->header : NULL, headers };
 		curl_easy_setopt(t->curl, CURLOPT_HTTPHEADER, credential ? &secret : headers);
-		perform(t, h);
+		/* All of it is wiped (wipe.c), also where just a head went through. */
+		curl_easy_setopt(t->curl, CURLOPT_UPLOAD_BUFFERSIZE, (long)(t->plain ? WRITE_MIN : WRITE_MAX));
+		h->told = perform(t, h) == CURLE_OK;
+		t->plain &= h->told;
 	} else {
 		t->out->reason = REASON_INTERNAL_ERROR;
 	}
-	curl_easy_reset(t->curl); /* nothing of this request stays in the handle */
+	forget(t, h);
 	curl_slist_free_all(headers);
 	curl_slist_free_all(hosts);
 }
@@ -395,6 +426,7 @@ static enum reason find(struct transfer *t, struct pool_handle *h)
 		return REASON_NONE;
 	}
 	h->found = 0;
+	h->told = false;
 	reason = dial_find(&t->dial, t->rq->host, h->addresses);
 	if (reason != REASON_NONE)
 		return reason;
@@ -408,7 +440,7 @@ static void run_on(struct transfer *t, struct pool_handle *h)
 {
 	struct upstream_outcome *out = t->out;
 
-	if (!h || !t->data) {
+	if (!h || !t->room) {
 		out->reason = REASON_INTERNAL_ERROR;
 		return;
 	}
@@ -446,12 +478,30 @@ static const struct transfer_kind *kind_of(const struct upstream_request *rq)
 	return rq->http->upgrade ? &transfer_upgrade : &transfer_http;
 }
 
+void upstream_room_free(struct upstream_room *r)
+{
+	if (r)
+		free(r->http);
+	free(r);
+}
+
+/* The one that there is, or a new one. NULL: no memory. */
+static struct upstream_room *room_of(struct upstream_room **at)
+{
+	struct upstream_room *r = *at ? *at : malloc(sizeof(*r));
+
+	if (r && !*at)
+		r->http = NULL;
+	return *at = r;
+}
+
 static void run_http(struct upstream *u, const struct upstream_request *rq, struct upstream_outcome *ret)
 {
 	struct transfer t = { .u = u, .rq = rq, .out = ret, .started = deadline_now(),
 			      .kind = kind_of(rq) };
 	struct pool_key key = { .sandbox = rq->sandbox,
 				.identity = rq->credential ? rq->credential->identity : 0 };
+	struct upstream_room *own = NULL, **room = rq->room ? rq->room : &own;
 
 	*ret = (struct upstream_outcome){ .reason = REASON_NONE };
 	t.progress = t.started;
@@ -461,7 +511,8 @@ static void run_http(struct upstream *u, const struct upstream_request *rq, stru
 	echo_scan_init(&t.scan[1], rq->lfs ? rq->lfs->echo[1] : NULL);
 	key.port = dial_port(&t.dial);
 	snprintf(key.host, sizeof(key.host), "%s", rq->host);
-	t.data = malloc(sizeof(*t.data));
+	t.room = room_of(room);
+	t.data = t.room ? &t.room->data : NULL;
 	if (t.kind->speak || rq->push)	/* libcurl asks again when a connection that was kept has died */
 		run_alone(&t, &key);
 	else
@@ -470,8 +521,7 @@ static void run_http(struct upstream *u, const struct upstream_request *rq, stru
 	echo_scan_done(&t.scan[0]);
 	echo_scan_done(&t.scan[1]);
 	free(t.commands);
-	free(t.data);
-	free(t.http);
+	upstream_room_free(own);
 	lfs_transfer_free(t.lfs);
 }
 

@@ -71,7 +71,10 @@ struct upstream_request {
 	const void *holds_of;
 	bool may_keep;			/* http: the front may be told that another request can come */
 	bool respelled;			/* git: by upstream's word; there is no second one */
+	/* NULL at first; upstream_room_free() it after the last of requests that follow each other. Or NULL. */
+	struct upstream_room **room;
 };
+struct upstream_room;			/* memory that a request needs while it runs */
 struct upstream_outcome {
 	enum reason reason;		/* REASON_NONE: complete answer delivered */
 	unsigned status;		/* upstream's; 0: none */
@@ -87,6 +90,7 @@ struct upstream_outcome {
  */
 void upstream_run(struct upstream *u, const struct upstream_request *rq,
 		  struct upstream_outcome *ret);
+void upstream_room_free(struct upstream_room *r);	/* NULL is fine */
 /* What other requests of the keeper dial with. */
 const struct dial_ways *upstream_ways(const struct upstream *u);
 /* Close connections that rested too long; about once a second. */

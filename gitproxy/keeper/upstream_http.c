@@ -70,7 +70,7 @@ static bool held_back(const struct credential *c, struct rd name)
 static bool request_fields(const struct upstream_request *rq, struct curl_slist **list)
 {
 	struct rd block = rq->http->fields, name, value;
-	bool ok = transfer_header(list, "Expect:"), accept = false;
+	bool ok = !rq->http->has_body || transfer_header(list, "Expect:"), accept = false;
 
 	if (rq->credential)
 		ok = ok && transfer_header(list, "Accept-Encoding: identity");
@@ -169,7 +169,9 @@ static void block(struct transfer *t)
 
 bool transfer_http_begin(struct transfer *t, bool switches)
 {
-	t->http = malloc(sizeof(*t->http));
+	if (!t->room->http)
+		t->room->http = malloc(sizeof(*t->http));
+	t->http = t->room->http;
 	if (!t->http)
 		return false;
 	t->http->piece = rd_of(NULL, 0);
@@ -197,6 +199,8 @@ static bool ask(struct transfer *t, struct curl_slist **ret_headers)
 		curl_easy_setopt(c, CURLOPT_NOBODY, 1L);
 	else if (carries_length(q))
 		ask_body(c, t);
+	else
+		t->plain = true;
 	curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, q->method);
 	return request_fields(t->rq, ret_headers);
 }
@@ -253,7 +257,7 @@ static void header(struct transfer *t, struct rd line)
 	if (rd_eq_nocase(name, "content-length"))
 		length_field(h, line);
 	h->chunked |= rd_eq_nocase(name, "transfer-encoding");
-	if (rd_eq_nocase(name, "connection")) {
+	if (rd_eq_nocase(name, "connection") && !rd_eq_nocase(line, "keep-alive")) {	/* that one never passes */
 		wr_rd_all(&h->connection, line);
 		wr_str(&h->connection, ",");
 	}

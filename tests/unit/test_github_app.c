@@ -10,7 +10,7 @@
 #include "gitproxy/keeper/github_app.h"
 
 /* What github_app.c asks for elsewhere. */
-void dial_set(struct dial *d, CURL *c) { (void)d, (void)c; }
+void dial_set(struct dial *const *d, CURL *c) { (void)d, (void)c; }
 enum reason dial_find(struct dial *d, const char *host, char text[DIAL_TEXT])
 {
 	(void)d, (void)host, (void)text;
