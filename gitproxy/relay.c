@@ -9,8 +9,8 @@
  * gets a last packet that says so, where its client expects packets: an error of git's own protocol,
  * which no client takes for an end. A request's body is passed on whenever no frame waits, so that a
  * server may answer before it has all of it.
- * What goes to the client is gathered into whole TLS records as long as frames are there to be had;
- * before it waits for one, everything is on its way.
+ * What goes to the client is gathered into whole TLS records, and these into one call, as long as frames are
+ * there to be had; before it waits for one, everything is on its way.
  */
 #include "gitproxy/relay.h"
 
@@ -49,7 +49,7 @@ static int flush(struct out *o)
 	int r = o->room->n ? write_out(o, o->room->out, o->room->n) : 0;
 
 	o->room->n = 0;
-	return r;
+	return r < 0 ? r : stream_flush(o->spec->stream, o->spec->idle_ms);
 }
 
 /* At most what there is room for. */
@@ -63,7 +63,7 @@ static void gather(struct relay_room *m, struct rd *io, size_t n)
 	m->n += part.n;
 }
 
-/* Whole records go out from where they are; the rest waits for more. */
+/* Whole records are made of it where it is; the rest waits for more. */
 static int put(struct out *o, const void *p, size_t n)
 {
 	struct relay_room *m = o->room;
@@ -75,6 +75,9 @@ static int put(struct out *o, const void *p, size_t n)
 		gather(m, &left, left.n);
 		return 0;
 	}
+	r = stream_gather(o->spec->stream);
+	if (r < 0)
+		return r;
 	if (m->n) {
 		gather(m, &left, RECORD - m->n);
 		m->n = 0;
@@ -331,7 +334,7 @@ static enum relay_result whole_file(struct out *o)
 static enum relay_result begin(struct out *o, enum keeper_frame_kind kind, size_t n)
 {
 	const struct keeper_head *h = &o->room->in.head;
-	struct rd text, data = { 0 };
+	struct rd data = rd_of(h->text, n);
 
 	if (put_head(o, kind) < 0)
 		return RELAY_BROKEN;
@@ -339,7 +342,7 @@ static enum relay_result begin(struct out *o, enum keeper_frame_kind kind, size_
 		return o->room->in.status.file == KEEPER_FILE_WHOLE ? whole_file(o) : body(o);
 	if (h->status == STATUS_SWITCHING)
 		return RELAY_UPGRADED;
-	if (!keeper_head_split(h, n, &text, &data) || put_data(o, data) < 0)
+	if (!rd_skip(&data, h->text_n) || put_data(o, data) < 0)	/* all of it was checked when it came */
 		return RELAY_BROKEN;
 	return h->whole ? end(o, h->kept) : body(o);
 }
@@ -392,6 +395,7 @@ enum relay_result relay_run(const struct relay_spec *spec, struct relay *ret)
 	o.room = *spec->room;
 	o.room->n = 0;
 	r = run(&o);
+	stream_scatter(spec->stream);
 	if (o.file >= 0)
 		close(o.file);
 	return r;

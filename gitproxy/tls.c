@@ -458,31 +458,42 @@ static int send_plain(struct stream *s, int file, uint64_t at, uint64_t n, unsig
 	return 0;
 }
 
-/* ---- a file over TLS ---- */
+/* ---- much over TLS ---- */
 
 /* Records gather in front of the socket: one call and few segments for eight of them. */
-static int gather_begin(struct stream *s)
+int stream_gather(struct stream *s)
 {
-	BIO *to = SSL_get_wbio(s->ssl), *gather = BIO_new(BIO_f_buffer());
+	BIO *to, *gather;
 
+	if (!s->ssl || s->gathers)
+		return 0;
+	to = SSL_get_wbio(s->ssl);
+	gather = BIO_new(BIO_f_buffer());
 	if (!gather || BIO_set_write_buffer_size(gather, TLS_GATHER) != 1) {
 		BIO_free(gather);
 		return -ENOMEM;
 	}
 	BIO_up_ref(to);				/* the chain holds it, and SSL_set0_wbio() lets go of one */
 	SSL_set0_wbio(s->ssl, BIO_push(gather, to));
+	s->gathers = true;
 	return 0;
 }
 
-/* What is left goes out. After an error it does not: the connection is over then. */
-static int gather_end(struct stream *s, int r, unsigned idle_ms)
+int stream_flush(struct stream *s, unsigned idle_ms)
 {
-	BIO *gather = SSL_get_wbio(s->ssl);
+	BIO *gather = s->gathers ? SSL_get_wbio(s->ssl) : NULL;
+	int r = 0;
 
-	while (!r && BIO_flush(gather) != 1)
+	while (gather && !r && BIO_flush(gather) != 1)
 		r = BIO_should_retry(gather) ? deadline_wait(s->fd, POLLOUT, deadline_in(idle_ms)) : -ECONNRESET;
-	SSL_set0_wbio(s->ssl, BIO_pop(gather));
 	return r;
+}
+
+void stream_scatter(struct stream *s)
+{
+	if (s->gathers)
+		SSL_set0_wbio(s->ssl, BIO_pop(SSL_get_wbio(s->ssl)));
+	s->gathers = false;
 }
 
 /* Pieces of which the processor's cache still holds what was read when it is encrypted. */
@@ -506,15 +517,19 @@ static int send_encrypted(struct stream *s, int file, uint64_t at, uint64_t n, u
 
 int stream_send_file(struct stream *s, int file, uint64_t at, uint64_t n, unsigned idle_ms)
 {
-	int r;
+	bool gathers = s->gathers;
+	int r = 0;
 
 	if (!s->ssl)
 		return send_plain(s, file, at, n, idle_ms);
-	if (n <= TLS_PIECE)
-		return send_encrypted(s, file, at, n, idle_ms);
-	r = gather_begin(s);
+	if (n > TLS_PIECE)
+		r = stream_gather(s);
 	if (!r)
-		r = gather_end(s, send_encrypted(s, file, at, n, idle_ms), idle_ms);
+		r = send_encrypted(s, file, at, n, idle_ms);
+	if (!r)
+		r = stream_flush(s, idle_ms);
+	if (!gathers)
+		stream_scatter(s);
 	return r;
 }
 

@@ -23,6 +23,7 @@ struct stream {
 	int fd;			/* borrowed; non-blocking */
 	SSL *ssl;		/* NULL: plain */
 	bool ended;		/* the client has ended its side: it may not listen any more */
+	bool gathers;
 };
 
 /*
@@ -44,6 +45,13 @@ ssize_t stream_try_write(struct stream *s, const void *p, size_t n);
 bool stream_pending(const struct stream *s);
 /* All of it: 0, -ETIMEDOUT (no progress for idle_ms), -errno. */
 int stream_write(struct stream *s, const void *p, size_t n, unsigned idle_ms);
+/*
+ * From now on records wait in memory until many of them can go out with one call, or for stream_flush();
+ * what waits at stream_scatter() is gone. 0 or -ENOMEM.
+ */
+int stream_gather(struct stream *s);
+int stream_flush(struct stream *s, unsigned idle_ms);
+void stream_scatter(struct stream *s);
 /* The same of a regular file's bytes; one that is shorter is -EIO. */
 int stream_send_file(struct stream *s, int file, uint64_t at, uint64_t n, unsigned idle_ms);
 /* clean: what was written arrives, then a proper end; else a reset, which looks like one. */
