@@ -11,10 +11,10 @@
  */
 #include "gitproxy/http_fields.h"
 
-enum { NAME_MAX_BYTES = 64, SERVER = HTTP_TO_SERVER, CLIENT = HTTP_TO_CLIENT, BOTH = SERVER | CLIENT };
+enum { NAME_MAX_BYTES = 64, KEPT_MAX = 32, SERVER = HTTP_TO_SERVER, CLIENT = HTTP_TO_CLIENT, BOTH = SERVER | CLIENT };
 
 /* A dash at the end: and every name that begins so. */
-static const struct { const char *name; unsigned kept_from; } kept[] = {
+static const struct { char name[KEPT_MAX]; unsigned kept_from; } kept[] = {
 	/* of one connection (RFC 9110 s7.6.1), and framing */
 	{ "connection", BOTH }, { "keep-alive", BOTH }, { "proxy-", BOTH }, { "te", BOTH },
 	{ "trailer", BOTH }, { "transfer-encoding", BOTH }, { "content-length", BOTH },

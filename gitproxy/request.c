@@ -154,6 +154,7 @@ void request_audit(const struct session *s, const struct request *rq, bool refus
 	struct wr k = wr_of(key, sizeof(key) - 1);
 	struct audit_line l;
 
+	k.failed = !refused;			/* nobody asks for it then */
 	audit_begin(&l, &h);
 	audit_str(&l, "host", s->name);
 	audit_u64(&l, "port", s->port);
