@@ -132,10 +132,10 @@ def opened(guest, family=4, **kw):
 
 
 def exactly(s, n):
-    data = b""
-    while len(data) < n and (more := s.recv(n - len(data))):
+    data = bytearray()			# of many megabytes, as a rule in small pieces
+    while len(data) < n and (more := s.recv(min(n - len(data), 1 << 16))):
         data += more
-    return data
+    return bytes(data)
 
 
 def ended(s):
