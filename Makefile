@@ -5,7 +5,8 @@
 # kind has its own tree below build/. `make help` lists what there is.
 
 B       ?= build/out
-PARTS   := base policy nft netd netd/inspect dns gitproxy gitproxy/keeper gitproxy/scan gitproxy/gate gitproxy/mirror cli tests/unit tests/tools tests/fuzz tests/bench
+PARTS   := base policy nft netd netd/inspect dns gitproxy $(addprefix gitproxy/,front keeper scan gate mirror) cli \
+	   $(addprefix tests/,unit tools fuzz bench)
 VERSION := 0.1.0
 PREFIX  ?= /usr/local
 PYTHON  ?= /usr/bin/python3

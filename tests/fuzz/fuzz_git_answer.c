@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-#include "gitproxy/git_answer.h"
+#include "gitproxy/front/git_answer.h"
 
 struct seen {
 	struct rd all;			/* what has not been passed on yet */

@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-#include "gitproxy/http_body.h"
+#include "gitproxy/front/http_body.h"
 
 enum { OUT_MAX = 1 << 16 };
 

@@ -7,8 +7,8 @@
 
 #include <stdlib.h>
 
+#include "gitproxy/front/lfs_batch.h"
 #include "gitproxy/keeper/lfs_answer.h"
-#include "gitproxy/lfs_batch.h"
 
 static void check_again(const struct lfs_batch *b)
 {

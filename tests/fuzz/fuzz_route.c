@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "gitproxy/route.h"
+#include "gitproxy/front/route.h"
 #include "policy/scope.h"
 
 static void check_parts(struct rd target, const struct route *r)

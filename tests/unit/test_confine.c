@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 
 #include "base/audit.h"
-#include "gitproxy/confine.h"
+#include "gitproxy/front/confine.h"
 #include "gitproxy/keeper/confine.h"
 
 static int confine_keeper(void)

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-#include "gitproxy/git_answer.h"
+#include "gitproxy/front/git_answer.h"
 
 enum { V0, V2, V0_REFS, V2_REFS };
 #define BROKE "cordon: upstream_unreachable: The server's answer broke off; try again later.\n"

@@ -1,7 +1,7 @@
 /*
  * test_http_body.c - framing and gzip of request bodies (threats C4, C5)
  */
-#include "gitproxy/http_body.h"
+#include "gitproxy/front/http_body.h"
 
 #include "tests/unit/check.h"
 

@@ -1,7 +1,7 @@
 /*
  * test_internal_page.c - which page of cordon.internal a request asks for, and in which form
  */
-#include "gitproxy/internal.h"
+#include "gitproxy/front/internal.h"
 
 #include "tests/unit/check.h"
 

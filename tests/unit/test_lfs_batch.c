@@ -1,7 +1,7 @@
 /*
  * test_lfs_batch.c - which batch requests are taken, and what they are answered
  */
-#include "gitproxy/lfs_batch.h"
+#include "gitproxy/front/lfs_batch.h"
 
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 /*
  * test_route.c - targets of the explicit route, and its tokens
  */
-#include "gitproxy/route.h"
+#include "gitproxy/front/route.h"
 
 #include "policy/scope.h"
 #include "tests/unit/check.h"

@@ -1,9 +1,0 @@
-/*
- * confine.h - the system calls that the front may make
- */
-#ifndef GITPROXY_CONFINE_H
-#define GITPROXY_CONFINE_H
-
-int front_confine(void);	/* before the first thread. 0 or -errno */
-
-#endif
