@@ -11,17 +11,18 @@
 #include "gitproxy/keeper/lfs_links.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 
+#include "base/thread.h"
 #include "gitproxy/deadline.h"
 
 enum { BUCKETS = 16384 };
 
 struct lfs_links {
 	pthread_mutex_t lock;
+	pthread_cond_t brought;
 	struct lfs_link *bucket[BUCKETS];
 	size_t n, bytes;
 	struct { uint32_t n, bytes; } of[UINT16_MAX + 1];	/* by sandbox */
@@ -34,6 +35,7 @@ int lfs_links_new(struct lfs_links **ret)
 	if (!t)
 		return -ENOMEM;
 	pthread_mutex_init(&t->lock, NULL);
+	thread_cond_init(&t->brought);
 	*ret = t;
 	return 0;
 }
@@ -84,6 +86,7 @@ void lfs_links_free(struct lfs_links *t)
 	for (size_t i = 0; i < BUCKETS; i++)
 		while (t->bucket[i])
 			drop(t, &t->bucket[i]);
+	pthread_cond_destroy(&t->brought);
 	pthread_mutex_destroy(&t->lock);
 	free(t);
 }
@@ -189,6 +192,35 @@ void lfs_links_put(struct lfs_links *t, struct lfs_link *l)
 	pthread_mutex_unlock(&t->lock);
 	if (last)
 		link_free(l);
+}
+
+void lfs_links_bring(struct lfs_links *t, struct lfs_link *l)
+{
+	pthread_mutex_lock(&t->lock);
+	l->bringing++;
+	pthread_mutex_unlock(&t->lock);
+}
+
+void lfs_links_brought(struct lfs_links *t, struct lfs_link *l, bool passed)
+{
+	pthread_mutex_lock(&t->lock);
+	l->bringing--;
+	l->passed = passed;
+	pthread_cond_broadcast(&t->brought);
+	pthread_mutex_unlock(&t->lock);
+}
+
+bool lfs_links_passed(struct lfs_links *t, const struct lfs_link *l, uint64_t until)
+{
+	bool passed;
+	int r = 0;
+
+	pthread_mutex_lock(&t->lock);
+	while (l->bringing && !r)
+		r = thread_cond_wait(&t->brought, &t->lock, until);
+	passed = !l->bringing && l->passed;
+	pthread_mutex_unlock(&t->lock);
+	return passed;
 }
 
 void lfs_links_end(struct lfs_links *t, struct lfs_link *l)

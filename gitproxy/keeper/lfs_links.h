@@ -7,8 +7,6 @@
 #ifndef GITPROXY_KEEPER_LFS_LINKS_H
 #define GITPROXY_KEEPER_LFS_LINKS_H
 
-#include <stdatomic.h>
-
 #include "gitproxy/git_path.h"
 #include "gitproxy/keeper/lfs_answer.h"
 
@@ -24,8 +22,9 @@ struct lfs_link_key {			/* what a request must say to use one */
 	const uint8_t *link, *oid;	/* LFS_LINK and LFS_OID bytes */
 };
 struct lfs_link {
-	struct lfs_link *next;		/* the table's, as are the next three */
-	unsigned refs;
+	struct lfs_link *next;		/* the table's, as are the next five */
+	unsigned refs, bringing;	/* users; of these, who bring the object */
+	bool passed;			/* what was brought last */
 	uint64_t until;			/* monotonic, ms */
 	size_t bytes;
 	uint8_t link[LFS_LINK];
@@ -34,7 +33,6 @@ struct lfs_link {
 	struct lfs_object object;
 	char host[MSG_NAME], repo[GP_REPO_MAX + 1];
 	struct lfs_action *action;	/* NULL: one to bring it by */
-	atomic_bool passed;		/* what was brought is whole and clean, and held */
 };
 
 struct lfs_links;
@@ -50,6 +48,11 @@ int lfs_links_add(struct lfs_links *t, const struct lfs_link_key *k, uint64_t si
 /* The link of which all of the key is true, and whose time is not over; lfs_links_put() it. NULL: none. */
 struct lfs_link *lfs_links_get(struct lfs_links *t, const struct lfs_link_key *k);
 void lfs_links_put(struct lfs_links *t, struct lfs_link *l);
+/* The object is being brought by it, until lfs_links_brought(); passed: it is whole and clean, and held. */
+void lfs_links_bring(struct lfs_links *t, struct lfs_link *l);
+void lfs_links_brought(struct lfs_links *t, struct lfs_link *l, bool passed);
+/* Whether it passed. Who brings it may have told the client already: waits for that until a moment (ms). */
+bool lfs_links_passed(struct lfs_links *t, const struct lfs_link *l, uint64_t until);
 /* It has served its purpose: nobody gets it again. */
 void lfs_links_end(struct lfs_links *t, struct lfs_link *l);
 

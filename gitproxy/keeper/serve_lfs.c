@@ -177,12 +177,14 @@ static void serve_get(struct job *j, const struct view_sandbox *sb, const struct
 		lfs_links_end(j->links, l);
 }
 
-static void serve_verify(const struct upstream_request *rq, struct lfs_link *l, struct upstream_outcome *ret)
+/* A client verifies as soon as it has its answer, which may be before the mirror's word has come here. */
+static void serve_verify(struct job *j, const struct upstream_request *rq, struct lfs_link *l,
+			 struct upstream_outcome *ret)
 {
 	struct keeper_status st = { .kind = KEEPER_STATUS };
 	struct keeper_end end = { .kind = KEEPER_END };
 
-	if (!atomic_load(&l->passed)) {
+	if (!lfs_links_passed(j->links, l, deadline_in(SERVE_ANSWER_MS))) {
 		fail(rq, REASON_LFS_OBJECT_MISSING, "it was not brought, or was refused", ret);
 		return;
 	}
@@ -212,8 +214,8 @@ static void hear(const struct job *j, int from, struct upstream_outcome *ret)
 	ipc_in_done(&in);
 }
 
-static void serve_put(struct job *j, const struct view_sandbox *sb, const struct upstream_request *rq,
-		      struct lfs_link *l, struct upstream_outcome *ret)
+static void take_in(struct job *j, const struct view_sandbox *sb, const struct upstream_request *rq,
+		    const struct lfs_link *l, struct upstream_outcome *ret)
 {
 	AUTO(fd) int from = -1;
 	struct mirror_serve q;
@@ -230,7 +232,14 @@ static void serve_put(struct job *j, const struct view_sandbox *sb, const struct
 	hear(j, from, ret);
 	if (ret->reason == REASON_INTERNAL_ERROR)
 		serve_refuse(rq->answer, ret->reason);	/* what is out already makes it a broken answer */
-	atomic_store(&l->passed, ret->reason == REASON_NONE);
+}
+
+static void serve_put(struct job *j, const struct view_sandbox *sb, const struct upstream_request *rq,
+		      struct lfs_link *l, struct upstream_outcome *ret)
+{
+	lfs_links_bring(j->links, l);
+	take_in(j, sb, rq, l, ret);
+	lfs_links_brought(j->links, l, ret->reason == REASON_NONE);
 }
 
 static void serve_link(struct job *j, const struct view_sandbox *sb, const struct upstream_request *rq,
@@ -243,7 +252,7 @@ static void serve_link(struct job *j, const struct view_sandbox *sb, const struc
 	if (!l)
 		fail(rq, REASON_LFS_LINK_INVALID, "no such link, or its time is over", ret);
 	else if (o->kind == GP_LFS_VERIFY)
-		serve_verify(rq, l, ret);
+		serve_verify(j, rq, l, ret);
 	else if (l->action)
 		serve_get(j, sb, rq, l, ret);
 	else

@@ -6,6 +6,9 @@
 #include "gitproxy/deadline.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 
 #include "tests/unit/check.h"
 
@@ -104,4 +107,45 @@ TEST(shares)
 	CHECK_EQ("what is over makes room", fill(t, 3, 8), LFS_LINKS_EACH);
 	now += 60000;
 	CHECK("bytes count too", fill(t, 3, 8000) < LFS_LINKS_BYTES_EACH / 8000);
+}
+
+/* One who asks while the object is being brought. */
+struct asker { struct lfs_links *t; struct lfs_link *l; _Atomic bool asks; bool passed; };
+
+static void *ask(void *arg)
+{
+	struct asker *a = arg;
+
+	a->asks = true;
+	a->passed = lfs_links_passed(a->t, a->l, UINT32_MAX);	/* far away: the wait's clock is the kernel's */
+	return NULL;
+}
+
+TEST(who_asks_waits_for_who_brings)
+{
+	AUTO(lfs_links) struct lfs_links *t = NULL;
+	uint8_t link[LFS_LINK];
+	struct lfs_link_key k = key(link);
+	struct asker a = { 0 };
+	pthread_t thread;
+
+	lfs_links_new(&t);
+	CHECK_EQ("added", lfs_links_add(t, &k, 5, NULL, 60, link), 0);
+	a.t = t;
+	a.l = lfs_links_get(t, &k);
+	CHECK("nobody brings it", !lfs_links_passed(t, a.l, UINT32_MAX));
+	for (int passed = 0; passed < 2; passed++) {
+		lfs_links_bring(t, a.l);
+		a.asks = false;
+		pthread_create(&thread, NULL, ask, &a);
+		while (!a.asks)
+			sched_yield();
+		lfs_links_brought(t, a.l, passed);
+		pthread_join(thread, NULL);
+		CHECK_EQ("the word of who brought it", a.passed, passed);
+	}
+	lfs_links_bring(t, a.l);
+	CHECK("not for ever", !lfs_links_passed(t, a.l, 0));
+	lfs_links_brought(t, a.l, true);
+	lfs_links_put(t, a.l);
 }
