@@ -100,7 +100,7 @@ def test_the_proxy_is_bounded():
     def limit(file, name):
         return int(re.search(rf"\b{name} = (\d+)", open(f"{ROOT}/gitproxy/{file}").read())[1])
     jobs = limit("keeper/serve.h", "SERVE_JOBS_MAX")
-    threads = (limit("conns.h", "CONNS_MAX") + jobs + 256 + limit("keeper/serve.h", "SERVE_SIGNS_MAX")
+    threads = (limit("front/conns.h", "CONNS_MAX") + jobs + 256 + limit("keeper/serve.h", "SERVE_SIGNS_MAX")
                + limit("keeper/serve.h", "SERVE_ASKS_MAX") + limit("keeper/serve.h", "SERVE_FETCHES_MAX")
                + 2 * limit("mirror/mirror.c", "JOBS_MAX") + limit("keeper/ssh_spawner.h", "SSH_CHILDREN_MAX"))
     assert 2 * threads <= int(values(text, "TasksMax")[0])
