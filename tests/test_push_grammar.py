@@ -200,16 +200,16 @@ def test_deletions_have_no_pack(lab, repo):
 
 
 @row("D8")
-def test_what_upstream_does_not_offer(lab, repo):
+@pytest.mark.parametrize("caps, options", [("atomic", None), ("push-options", ["a"])], ids=["atomic", "options"])
+def test_what_upstream_does_not_offer(lab, repo, caps, options):
     """atomic and push options are refused where upstream would not honour them."""
     repo.git("config", "receive.advertiseAtomic", "false")
     repo.git("config", "receive.advertisePushOptions", "false")
     objects = change(repo.tip())
-    for caps, options in (("atomic", None), ("push-options", ["a"])):
-        with refused(lab, repo, "capability_not_allowed", event=None):
-            got = raw(lab, repo, commands((ZERO, objects[0].id, AGENT), caps=f"{CAPS} {caps}", options=options)
-                      + pack(*objects))
-            assert b"capability_not_allowed" in got.body
+    with refused(lab, repo, "capability_not_allowed", event=None):
+        got = raw(lab, repo, commands((ZERO, objects[0].id, AGENT), caps=f"{CAPS} {caps}", options=options)
+                  + pack(*objects))
+        assert b"capability_not_allowed" in got.body
 
 
 @row("C5")
