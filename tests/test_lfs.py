@@ -159,7 +159,7 @@ def test_the_credential_goes_to_its_own_host_alone(lab, server):
 
 def test_sha256_of_the_largest_is_checked_on_the_way(lab, server):
     """The last bytes wait for the hash: a wrong object is never whole."""
-    server.spoil = lambda what, *a: (Answer(type="application/octet-stream", body=LARGE[:-1] + b"\0")
+    server.spoil = lambda what, *a: (Answer(type="application/octet-stream", body=LARGE[:-1] + bytes([LARGE[-1] ^ 1]))
                                      if what == "object" else None)
     target = link(lab.sandbox, LARGE)
     with Wire(lab.sandbox, "gitlab.com") as wire, pytest.raises(Closed):
